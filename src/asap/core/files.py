@@ -1,0 +1,94 @@
+"""Writing files whole or not at all: a temporary name in the same folder, fsync, then a rename."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from asap.core.errors import InputError, StoreError
+from asap.core.hashing import to_plain
+
+__all__ = ["TEMPORARY", "make_folder", "read_json", "write_bytes", "write_json", "write_text"]
+
+TEMPORARY = ".tmp-"
+"""Prefix of the names that a killed process may leave behind; readers ignore them."""
+
+
+def make_folder(path: Path | str) -> Path:
+    """Make a folder and its parents if they are missing; returns its path.
+
+    Raises:
+        InputError: it cannot be made, or a file has that name.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror or error}; choose a writable one"
+        ) from error
+    return folder
+
+
+def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
+    """Write ``data`` to ``path`` atomically; after a crash the old file or the new one is there, never a part.
+
+    Raises:
+        InputError: the folder cannot be made or the file cannot be written.
+    """
+    target = Path(path)
+    folder = make_folder(target.parent)
+    temporary = folder / f"{TEMPORARY}{os.getpid()}-{target.name}"
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_folder(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise InputError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically; raises as ``write_bytes``."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path | str, value: object) -> None:
+    """Write ``value`` as JSON with sorted keys, indented, atomically; numpy values and paths are allowed.
+
+    Raises:
+        InputError: as ``write_bytes``.
+        ValueError: a number is NaN or infinite.
+    """
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False, default=to_plain)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path | str) -> object:
+    """The JSON value in a file.
+
+    Raises:
+        StoreError: the file is missing, unreadable or not JSON.
+    """
+    try:
+        value: object = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is not valid JSON ({error}); delete it or make it anew") from error
+    return value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable (POSIX only; elsewhere folders cannot be opened)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

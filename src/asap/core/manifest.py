@@ -1,0 +1,113 @@
+"""Manifests: every artefact says what it was made from, with which settings, versions and instruments.
+
+The list of instruments is what keeps a benchmark honest: a judge must not have picked the pairs that a model was
+aligned with, so ``Manifest.instruments`` holds everything that judged anatomy anywhere upstream.
+"""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Final, cast
+
+from asap.core.errors import StoreError
+from asap.core.files import read_json, write_json
+from asap.core.hashing import digest_json
+
+__all__ = ["ROLES", "Instrument", "Manifest", "Parent", "environment"]
+
+FORMAT: Final = 1
+ROLES: Final = ("pair_gate", "judge", "generator", "landmarker")
+PACKAGES: Final = (
+    "asap-anatomy",
+    "accelerate",
+    "anny",
+    "datasets",
+    "diffusers",
+    "numpy",
+    "peft",
+    "pillow",
+    "pyarrow",
+    "scikit-image",
+    "torch",
+    "transformers",
+    "warp-lang",
+)
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result; packages that are absent are left out."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An artefact that this one was made from: its kind, where it lay, and the hash of its content."""
+
+    kind: str
+    path: str
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Something that judged or produced anatomy: its role (one of ``ROLES``), its name, a hash of weights or rules."""
+
+    role: str
+    name: str
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        """Refuse a role that is not in the closed list (a fault of ours, hence no ``InputError``)."""
+        if self.role not in ROLES:
+            raise ValueError(f"unknown instrument role {self.role!r}; known: {', '.join(ROLES)}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artefact is and where it comes from; all values plain, so that the file is JSON."""
+
+    kind: str
+    config: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=environment)
+    parents: tuple[Parent, ...] = ()
+    instruments: tuple[Instrument, ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+    def write(self, path: Path | str) -> None:
+        """Write as JSON, atomically. Raises ``InputError`` if the path cannot be written."""
+        write_json(path, {"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Manifest":
+        """Read what ``write`` wrote.
+
+        Raises:
+            StoreError: the file is missing, or not a manifest of this format.
+        """
+        value = read_json(path)
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise StoreError(f"{path} is not a manifest of format {FORMAT}; make it anew with this version")
+        try:
+            return cls(
+                kind=str(value["kind"]),
+                config=cast("dict[str, object]", value["config"]),
+                versions=cast("dict[str, str]", value["versions"]),
+                parents=tuple(Parent(**row) for row in value["parents"]),
+                instruments=tuple(Instrument(**row) for row in value["instruments"]),
+                notes=cast("dict[str, object]", value["notes"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} is not a complete manifest ({error}); make it anew") from error
+
+    def fingerprint(self) -> str:
+        """Hash of kind, config, parents and instruments; versions and notes do not count."""
+        whole = asdict(self)
+        return digest_json({key: whole[key] for key in ("kind", "config", "parents", "instruments")})

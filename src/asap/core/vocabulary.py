@@ -1,0 +1,65 @@
+"""The closed vocabularies of the project: categories, parts, sides, operations.
+
+Every store column, caption, gate and judge speaks these words; nothing else invents names. The five categories
+are those of HAF-Bench (arXiv:2605.25759); the parts and operations are ours.
+"""
+
+from typing import Final
+
+CATEGORIES: Final = ("basic_anatomy", "semantic_gesture", "self_interaction", "object_interaction", "full_body")
+PARTS: Final = ("hand", "arm", "leg", "foot", "face", "torso", "neck")
+SIDES: Final = ("left", "right", "none")
+OPERATIONS: Final = (
+    "extra",
+    "missing",
+    "fused",
+    "split",
+    "duplicated",
+    "elongated",
+    "shortened",
+    "thickened",
+    "reversed_joint",
+    "twisted",
+    "detached",
+    "swapped_side",
+    "misshapen",
+)
+SEVERITIES: Final = (1, 2, 3)
+KINDS: Final = ("defect", "null_pose", "null_equal")
+"""What the rejected side is: broken anatomy, a different but correct pose, or the same picture."""
+
+REGIONS: Final = (
+    "background",
+    "object",
+    "head",
+    "neck",
+    "torso",
+    "arm.L",
+    "hand.L",
+    "leg.L",
+    "foot.L",
+    "arm.R",
+    "hand.R",
+    "leg.R",
+    "foot.R",
+)
+"""Names of the values of a part-id map (uint8): the index in this tuple is the value."""
+
+REGION_PART: Final = {
+    "head": "face",
+    "neck": "neck",
+    "torso": "torso",
+    "arm.L": "arm",
+    "arm.R": "arm",
+    "hand.L": "hand",
+    "hand.R": "hand",
+    "leg.L": "leg",
+    "leg.R": "leg",
+    "foot.L": "foot",
+    "foot.R": "foot",
+}
+
+
+def region_id(name: str) -> int:
+    """Value of region ``name`` in a part-id map; raises ``ValueError`` for an unknown name."""
+    return REGIONS.index(name)

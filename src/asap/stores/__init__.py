@@ -1,0 +1,1 @@
+"""What lies on disk: pairs, latents, checkpoints, generations, verdicts. Append, read, verify, resume; nothing else."""

@@ -1,0 +1,18 @@
+"""Shared by all tests: nothing is fetched from a hub, and one process takes one thread unless a test asks for more."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    """Fixed thread count, so that floating-point sums do not depend on the machine."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("ASAP_TEST_THREADS", "2")))
