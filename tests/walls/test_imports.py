@@ -1,0 +1,68 @@
+"""The import contracts hold, and each of them notices a breach: a wall that never falls may be painted on."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+
+BREACHES = [
+    ("layers", "gates", "asap.benchmark"),
+    ("layers", "benchmark", "asap.gates"),
+    ("layers", "degrade", "asap.bodies"),
+    ("layers", "align", "asap.generate"),
+    ("layers", "stores", "asap.backbones"),
+    ("layers", "tensors", "asap.stores"),
+    ("layers", "core", "asap.tensors"),
+    ("layers", "stages", "asap.cli"),
+    ("stores", "align", "asap.stores"),
+    ("stores", "cli", "asap.stores.pairs"),
+    ("core", "core", "torch"),
+    ("numpy", "gates", "torch"),
+    ("families", "align", "asap.backbones.mini"),
+]
+
+
+def lint(tree: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
+    """Run import-linter on the package under ``tree/src`` (not on the installed one)."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    command += [item for contract in contracts for item in ("--contract", contract)]
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "COLUMNS": "200"}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the sources and of the contracts, without weights."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    ignored = shutil.ignore_patterns("weights", "__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignored)
+    return tmp_path
+
+
+def test_the_walls_stand() -> None:
+    result = lint(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_contract_has_a_twin_that_breaks_it() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = {contract["id"] for contract in settings["tool"]["importlinter"]["contracts"]}
+    assert contracts == {contract for contract, _, _ in BREACHES}
+
+
+@pytest.mark.parametrize(("contract", "room", "imported"), BREACHES)
+def test_a_breach_is_noticed(tree: Path, contract: str, room: str, imported: str) -> None:
+    (tree / "src" / "asap" / room / "breach.py").write_text(f"import {imported}\n")
+    result = lint(tree, contract)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert f"asap.{room}.breach -> {imported}" in result.stdout
