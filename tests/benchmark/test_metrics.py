@@ -1,0 +1,199 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from asap.benchmark.correction import Measured, correct, rogan_gladen
+from asap.benchmark.intervals import Estimate, bootstrap_sums, ratio, wilson
+from asap.benchmark.metrics import ErrorRate, Outcome, PairedDifference, Strength, mcnemar
+from asap.core.errors import InputError
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def outcomes(table: dict[str, list[bool | None]]) -> list[Outcome]:
+    return [
+        Outcome(prompt=name, seed=seed, fails=fails) for name, row in table.items() for seed, fails in enumerate(row)
+    ]
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 10), (3, 10), (10, 10), (47, 192)])
+def test_wilson_agrees_with_scipy(count: int, n: int) -> None:
+    expected = stats.binomtest(count, n).proportion_ci(method="wilson")
+    found = wilson(count, n)
+    assert found.low == pytest.approx(expected.low, abs=1e-12)
+    assert found.high == pytest.approx(expected.high, abs=1e-12)
+
+
+def test_wilson_of_nothing_is_no_number() -> None:
+    assert wilson(0, 0) == Estimate.none()
+
+
+def test_wilson_refuses_more_than_all() -> None:
+    with pytest.raises(InputError, match="4 of 3"):
+        wilson(4, 3)
+
+
+def test_bootstrap_draws_whole_clusters() -> None:
+    # Two clusters worth 0 and 10: a resample of two clusters can only sum to 0, 10 or 20.
+    sums = bootstrap_sums([[0, 0, 4, 6]], ["a", "a", "b", "b"], rng(), draws=400)
+    assert set(np.unique(sums)) == {0.0, 10.0, 20.0}
+
+
+def test_error_rate_counts_unscored_apart() -> None:
+    metric = ErrorRate()
+    metric.update(outcomes({"a": [True, False], "b": [None, True], "c": [False, False]}))
+    rate = metric.compute(rng())
+    assert (rate.count, rate.estimate.n, rate.unscored) == (2, 5, 1)
+    assert rate.estimate.value == pytest.approx(0.4)
+    assert rate.wilson.low is not None
+    assert rate.to_json()["n"] == 5
+
+
+def test_error_rate_of_agreeing_images_still_has_an_interval() -> None:
+    metric = ErrorRate()
+    metric.update(outcomes({"a": [False] * 4, "b": [False] * 4}))
+    rate = metric.compute(rng())
+    assert rate.estimate.low == 0
+    assert rate.estimate.high is not None
+    assert rate.estimate.high > 0.3
+
+
+def test_error_rate_without_scores_has_no_number() -> None:
+    metric = ErrorRate()
+    metric.update(outcomes({"a": [None]}))
+    rate = metric.compute(rng())
+    assert rate.estimate.value is None
+    assert rate.unscored == 1
+
+
+@pytest.mark.parametrize("spread_of_prompts", [0.0, 0.35])
+def test_clustered_interval_covers(spread_of_prompts: float) -> None:
+    draw, hits, trials = rng(5), 0, 150
+    for _ in range(trials):
+        chance = np.clip(0.4 + spread_of_prompts * draw.choice([-1, 1], size=60), 0, 1)
+        fails = draw.random((60, 3)) < chance[:, None]
+        clusters = [str(prompt) for prompt in range(60) for _ in range(3)]
+        found = ratio(fails.ravel(), np.ones(180), clusters, draw, draws=400)
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 0.4 <= found.high
+    assert 0.89 <= hits / trials <= 0.99
+
+
+def test_independent_interval_would_not_cover_clustered_images() -> None:
+    draw, hits, trials = rng(6), 0, 150
+    for _ in range(trials):
+        chance = 0.4 + 0.35 * draw.choice([-1, 1], size=20)
+        count = int((draw.random((20, 10)) < chance[:, None]).sum())
+        found = wilson(count, 200)
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 0.4 <= found.high
+    assert hits / trials < 0.8
+
+
+def test_rogan_gladen_by_hand() -> None:
+    # 100 images, 30 bad; se 0.8, sp 0.9: 24 + 7 = 31 fail, and 0.31 must give 0.3 back.
+    assert rogan_gladen(0.31, 0.8, 0.9) == pytest.approx(0.3)
+    assert rogan_gladen(0.05, 0.8, 0.9) == 0.0
+    assert rogan_gladen(0.95, 0.8, 0.9) == 1.0
+
+
+def test_rogan_gladen_refuses_a_coin() -> None:
+    with pytest.raises(InputError, match="no more than 1"):
+        rogan_gladen(0.3, 0.5, 0.5)
+
+
+def test_correction_covers_and_is_wider_for_a_poorly_known_judge() -> None:
+    draw, hits, trials = rng(7), 0, 100
+    for _ in range(trials):
+        bad = draw.random(200) < 0.3
+        fails = np.where(bad, draw.random(200) < 0.85, draw.random(200) < 0.1)
+        se = Measured(right=int((draw.random(150) < 0.85).sum()), n=150)
+        sp = Measured(right=int((draw.random(150) < 0.9).sum()), n=150)
+        rows = [Outcome(prompt=str(i), seed=0, fails=bool(value)) for i, value in enumerate(fails)]
+        found = correct(rows, se, sp, draw, draws=500)
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 0.3 <= found.high
+    assert hits / trials >= 0.9
+
+
+def test_correction_widens_with_fewer_calibration_images() -> None:
+    rows = outcomes({str(i): [i % 5 < 2] for i in range(200)})
+    widths = []
+    for n in (20, 2000):
+        found = correct(rows, Measured(right=int(0.9 * n), n=n), Measured(right=int(0.9 * n), n=n), rng())
+        assert found.ci is not None
+        widths.append(found.ci[1] - found.ci[0])
+        assert found.value == pytest.approx(0.375)
+    assert widths[0] > 1.3 * widths[1]
+
+
+def test_correction_refuses_a_judge_known_from_three_images() -> None:
+    with pytest.raises(InputError, match="too uncertain"):
+        correct(outcomes({"a": [True, False]}), Measured(right=1, n=2), Measured(right=2, n=3), rng())
+
+
+def test_strength_by_hand() -> None:
+    metric = Strength()
+    metric.update(
+        outcomes({"a": [False, True], "b": [False, None], "c": [False, False]}),
+        outcomes({"a": [True, False], "b": [True, True], "c": [False, False]}),
+    )
+    found = metric.compute(rng())
+    assert (found.win, found.tie, found.lose) == (2, 2, 1)
+    assert found.estimate.value == pytest.approx(4 / 3)
+
+
+def test_strength_says_when_it_is_undefined() -> None:
+    metric = Strength()
+    metric.update(outcomes({"a": [False]}), outcomes({"a": [True]}))
+    found = metric.compute(rng())
+    assert found.estimate.value is None
+    assert "undefined" in found.note
+    assert found.win == 1
+
+
+def test_paired_difference_by_hand() -> None:
+    metric = PairedDifference()
+    metric.update(
+        outcomes({"a": [False, True], "b": [False, False]}), outcomes({"a": [True, True], "b": [True, False]})
+    )
+    found = metric.compare(rng())
+    assert found.difference.value == pytest.approx(-0.5)
+    assert found.relative.value == pytest.approx(2 / 3)
+    assert (found.only_model, found.only_base) == (0, 2)
+    assert found.p_value == pytest.approx(0.5)
+
+
+def test_paired_difference_of_a_model_with_itself_is_exactly_zero() -> None:
+    rows = outcomes({str(i): [i % 3 == 0, i % 2 == 0] for i in range(30)})
+    metric = PairedDifference()
+    metric.update(rows, rows)
+    assert metric.compare(rng()).difference.ci == (0.0, 0.0)
+
+
+def test_pairs_need_common_keys() -> None:
+    metric = Strength()
+    metric.update(outcomes({"a": [True]}), outcomes({"b": [True]}))
+    with pytest.raises(InputError, match="share no prompt"):
+        metric.compute(rng())
+
+
+def test_a_key_judged_twice_is_refused() -> None:
+    metric = Strength()
+    metric.update(outcomes({"a": [True]}) * 2, outcomes({"a": [True]}))
+    with pytest.raises(InputError, match="judged twice"):
+        metric.compute(rng())
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 6), (12, 3), (40, 41)])
+def test_mcnemar_agrees_with_scipy(first: int, second: int) -> None:
+    expected = stats.binomtest(first, first + second).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected)
+    assert not math.isnan(mcnemar(first, second))
