@@ -1,0 +1,200 @@
+"""Generation store: a folder of pictures by prompt and seed, with what was asked and a hash of each picture.
+
+DIR/
+  config.json         model, adapter hash, steps, guidance, seeds: what decides the pictures
+  images/PROMPT_SEED.png
+  generations.jsonl   one row for each picture, appended after the picture is on disk
+  manifest.json       written when all is done
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from asap.core.errors import InputError, StoreError
+from asap.core.files import write_bytes
+from asap.core.hashing import digest, digest_json
+from asap.core.manifest import Manifest
+from asap.core.records import ByteArray
+from asap.stores.config import claim
+from asap.stores.journal import Journal, read_journal
+from asap.stores.lock import WriterLock
+from asap.stores.png import decode, encode
+
+__all__ = ["Generation", "GenerationStore", "GenerationWriter"]
+
+ROWS: Final = "generations.jsonl"
+PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One picture of the store, without its pixels."""
+
+    prompt_id: str
+    seed: int
+    prompt: str
+    category: str
+    file: str
+    """Path below the store's folder."""
+    digest: str
+    """SHA-256 of the pixels (shape and bytes)."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Whatever else the caller knows of the prompt: expected parts, attributes; plain values."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What identifies a picture in its store."""
+        return self.prompt_id, self.seed
+
+
+class GenerationWriter:
+    """One writer; a context manager. Pictures that are on disk are not asked for again."""
+
+    def __init__(self, root: Path | str, config: Mapping[str, object]) -> None:
+        """Begin a store at ``root`` or go on with one of the same ``config``.
+
+        Raises:
+            InputError: the settings differ, or the folder holds something else or is unwritable.
+            StoreError: it is being written by another process, or is damaged.
+        """
+        self.root = Path(root)
+        self._lock = WriterLock(self.root)
+        try:
+            claim(self.root, "generations", config)
+            self._journal = Journal(self.root / ROWS)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._done = {(row["prompt_id"], row["seed"]) for row in self._journal.rows}
+
+    def __enter__(self) -> "GenerationWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._journal.close()
+        self._lock.release()
+
+    def done(self) -> set[tuple[str, int]]:
+        """(prompt_id, seed) of every picture on disk."""
+        return set(self._done)
+
+    def add(
+        self,
+        prompt_id: str,
+        seed: int,
+        image: ByteArray,
+        *,
+        prompt: str,
+        category: str,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Store one picture, uint8 (H, W, 3).
+
+        Raises:
+            InputError: it is there already, its id is no plain file name, or the disk refuses.
+        """
+        if (prompt_id, seed) in self._done:
+            raise InputError(f"{self.root} has prompt {prompt_id!r} with seed {seed} already; ask done() first")
+        if not PLAIN.fullmatch(prompt_id):
+            raise InputError(
+                f"a prompt id becomes a file name; want letters, digits, '.', '-' and '_', got {prompt_id!r}"
+            )
+        name = f"images/{prompt_id}_{seed}.png"
+        write_bytes(self.root / name, encode(image))
+        row = Generation(
+            prompt_id=prompt_id,
+            seed=seed,
+            prompt=prompt,
+            category=category,
+            file=name,
+            digest=_digest(image),
+            extra=dict(extra or {}),
+        )
+        self._journal.append(asdict(row))
+        self._done.add(row.key)
+
+    def finish(self, manifest: Manifest) -> str:
+        """Write ``manifest`` with the content hash among its notes; returns the hash, which ignores order.
+
+        Raises:
+            StoreError: the store is empty.
+        """
+        whole = _content_hash(self.root, self._journal.rows)
+        notes = {**manifest.notes, "content_hash": whole, "images": len(self._done)}
+        replace(manifest, notes=notes).write(self.root / "manifest.json")
+        return whole
+
+
+class GenerationStore:
+    """A finished store; ``rows`` is sorted by prompt id and seed."""
+
+    def __init__(self, root: Path, manifest: Manifest, rows: Iterable[Generation]) -> None:
+        """Use ``open``."""
+        self.root, self.manifest = root, manifest
+        self.rows = sorted(rows, key=lambda row: row.key)
+        self._by_key = {row.key: row for row in self.rows}
+
+    @classmethod
+    def open(cls, root: Path | str) -> "GenerationStore":
+        """Open the store at ``root``; each picture is checked against its digest when it is read.
+
+        Raises:
+            StoreError: it is missing, unfinished, empty or damaged.
+        """
+        folder = Path(root)
+        if not (folder / "manifest.json").is_file():
+            raise StoreError(f"{folder} is no finished store of generations; make it with `asap generate`")
+        manifest, rows = Manifest.read(folder / "manifest.json"), read_journal(folder / ROWS)
+        if _content_hash(folder, rows) != manifest.notes.get("content_hash"):
+            raise StoreError(f"{folder / ROWS} does not match its manifest; delete {folder} and generate again")
+        try:
+            return cls(folder, manifest, [Generation(**row) for row in rows])
+        except TypeError as error:
+            raise StoreError(f"{folder / ROWS} has rows of another version ({error}); generate again") from error
+
+    @property
+    def content_hash(self) -> str:
+        """Hash over the prompt ids, seeds and pixels of all rows."""
+        return str(self.manifest.notes["content_hash"])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def get(self, prompt_id: str, seed: int) -> Generation:
+        """The row of a prompt and seed; raises ``StoreError`` if it is not there."""
+        try:
+            return self._by_key[prompt_id, seed]
+        except KeyError:
+            raise StoreError(f"{self.root} has no picture of prompt {prompt_id!r} with seed {seed}") from None
+
+    def image(self, row: Generation) -> ByteArray:
+        """Pixels of a row, uint8 (H, W, 3).
+
+        Raises:
+            StoreError: the file is missing or is not the picture that was stored.
+        """
+        path = self.root / row.file
+        try:
+            image = decode(path.read_bytes())
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror or error}; generate again") from error
+        if _digest(image) != row.digest:
+            raise StoreError(f"{path} is not the picture that was stored; delete {self.root} and generate again")
+        return image
+
+
+def _digest(image: ByteArray) -> str:
+    return digest(str(image.shape).encode() + image.tobytes())
+
+
+def _content_hash(root: Path, rows: Iterable[Mapping[str, Any]]) -> str:
+    keys = sorted((str(row.get("prompt_id")), str(row.get("seed")), str(row.get("digest"))) for row in rows)
+    if not keys:
+        raise StoreError(f"{root} has no pictures; generate some first")
+    return digest_json(keys)

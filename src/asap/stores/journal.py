@@ -1,0 +1,85 @@
+"""Rows appended to a JSON-lines file, one at a time and durably; a torn last line (a kill) is dropped on reopening."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asap.core.errors import InputError, StoreError
+from asap.core.hashing import canonical_json
+
+__all__ = ["Journal", "read_journal"]
+
+
+class Journal:
+    """An append-only list of JSON objects on disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``, cut off a torn tail, and read what is there.
+
+        Raises:
+            StoreError: a line other than the last is not a JSON object.
+            InputError: the file cannot be written.
+        """
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        try:
+            if path.exists():
+                self._repair()
+            self._file = path.open("ab")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def append(self, row: Mapping[str, object]) -> None:
+        """Add one row; when this returns it survives a kill or a power cut.
+
+        Raises:
+            InputError: the disk refuses.
+            ValueError: a number is NaN or infinite.
+        """
+        line = canonical_json(row)
+        try:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self.rows.append(json.loads(line))
+
+    def close(self) -> None:
+        """Close the file; the rows stay readable."""
+        self._file.close()
+
+    def _repair(self) -> None:
+        data = self.path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        self.rows = _parse(self.path, whole)
+        if len(whole) < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(len(whole))
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All rows of a finished journal.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    try:
+        return _parse(path, path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _parse(path: Path, data: bytes) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise StoreError(f"{path} is corrupt at line {number}; delete the store and make it anew")
+        rows.append(row)
+    return rows
