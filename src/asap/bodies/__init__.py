@@ -1,0 +1,7 @@
+"""People we can render: Anny bodies, poses and gestures, clothes, camera, light, captions, and exact truth beside each picture."""
+
+from asap.bodies.render import project, render
+from asap.bodies.rig import Rig, load_rig
+from asap.bodies.sampling import Drawn, draw, redraw, visible_parts
+
+__all__ = ["Drawn", "Rig", "draw", "load_rig", "project", "redraw", "render", "visible_parts"]

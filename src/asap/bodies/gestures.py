@@ -1,0 +1,63 @@
+"""Hand shapes by name: counted fingers, gestures that mean something, grips."""
+
+import numpy as np
+
+from asap.bodies.limbs import Curl, HandShape
+
+_OUT: Curl = (2.0, 4.0, 3.0)
+_IN: Curl = (75.0, 95.0, 55.0)
+_THUMB_OUT: Curl = (0.0, 0.0, 0.0)
+_THUMB_IN: Curl = (32.0, 35.0, 45.0)
+_THUMB_UP: Curl = (-15.0, -5.0, -10.0)
+
+
+def _hand(thumb: Curl, up: tuple[int, ...], *, spread: float = 5.0, across: float = 25.0) -> HandShape:
+    fingers = tuple(_OUT if finger in up else _IN for finger in (1, 2, 3, 4))
+    return HandShape(curls=(thumb, *fingers), spread=spread, across=across)
+
+
+COUNTED = {
+    0: (_hand(_THUMB_IN, (), spread=0.0),),
+    1: (_hand(_THUMB_IN, (1,), spread=0.0),),
+    2: (_hand(_THUMB_IN, (1, 2), spread=9.0),),
+    3: (_hand(_THUMB_IN, (1, 2, 3), spread=6.0), _hand(_THUMB_OUT, (1, 2), spread=6.0, across=0.0)),
+    4: (_hand(_THUMB_IN, (1, 2, 3, 4), spread=6.0),),
+    5: (_hand(_THUMB_OUT, (1, 2, 3, 4), spread=7.0, across=0.0),),
+}
+"""Shapes with that many fingers held up (the thumb counts)."""
+
+GESTURES = {
+    "thumbs up": _hand(_THUMB_UP, (), spread=0.0, across=0.0),
+    "ok sign": HandShape(
+        curls=((10.0, 20.0, 40.0), (55.0, 50.0, 25.0), (10.0, 5.0, 0.0), (5.0, 5.0, 0.0), (0.0, 0.0, 0.0)),
+        spread=8.0,
+        across=20.0,
+    ),
+    "victory sign": _hand(_THUMB_IN, (1, 2), spread=11.0),
+    "pointing": _hand(_THUMB_IN, (1,), spread=0.0),
+    "fist": _hand(_THUMB_IN, (), spread=0.0),
+    "open palm": _hand(_THUMB_OUT, (1, 2, 3, 4), spread=7.0, across=0.0),
+    "call me sign": _hand(_THUMB_UP, (4,), spread=6.0, across=0.0),
+    "horns sign": _hand(_THUMB_IN, (1, 4), spread=6.0),
+}
+FINGERS_UP = {"thumbs up": 1, "victory sign": 2, "pointing": 1, "fist": 0, "open palm": 5, "call me sign": 2, "horns sign": 2}
+"""Extended fingers of a gesture, where the count is plain to see."""
+
+GRIPS = {
+    "stick": HandShape(curls=((30.0, 30.0, 30.0), (62.0, 72.0, 40.0), (62.0, 72.0, 40.0), (62.0, 72.0, 40.0), (60.0, 72.0, 40.0)), spread=0.0, across=30.0),
+    "cup": HandShape(curls=((12.0, 20.0, 20.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0)), spread=1.0, across=45.0),
+    "ball": HandShape(curls=((5.0, 18.0, 18.0), (26.0, 34.0, 26.0), (24.0, 34.0, 26.0), (24.0, 34.0, 26.0), (26.0, 34.0, 26.0)), spread=6.0, across=45.0),
+    "box": HandShape(curls=(_THUMB_OUT, _OUT, _OUT, _OUT, _OUT), spread=4.0, across=0.0),
+}
+RELAXED = HandShape(curls=((8.0, 12.0, 10.0), (14.0, 20.0, 12.0), (18.0, 22.0, 12.0), (20.0, 24.0, 14.0), (22.0, 24.0, 14.0)), spread=2.0, across=5.0)
+CUPPED = HandShape(curls=((15.0, 15.0, 15.0), (38.0, 40.0, 20.0), (40.0, 42.0, 20.0), (40.0, 42.0, 20.0), (40.0, 42.0, 20.0)), spread=0.0, across=20.0)
+
+
+def jitter(shape: HandShape, rng: np.random.Generator, degrees: float = 4.0) -> HandShape:
+    """``shape`` with every joint moved a little, never bent backwards beyond what a hand does."""
+    curls = []
+    for curl in shape.curls:
+        moved = np.asarray(curl) + rng.normal(0.0, degrees, 3)
+        curls.append(tuple(float(x) for x in np.clip(moved, -18.0, 100.0)))
+    spread = max(0.0, shape.spread + float(rng.normal(0.0, 1.0)))
+    return HandShape(curls=tuple(curls), spread=spread, across=max(0.0, shape.across + float(rng.normal(0.0, 3.0))))  # type: ignore[arg-type]

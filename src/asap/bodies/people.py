@@ -1,0 +1,143 @@
+"""Who is in the picture: shape, skin, hair and clothes, and the colour of every vertex that follows from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from asap.bodies.rig import Rest, Rig
+from asap.core.hashing import digest_json
+from asap.core.records import FloatArray
+from asap.core.vocabulary import region_id
+
+SKINS = {
+    "pale": (238, 203, 184),
+    "light": (222, 176, 146),
+    "tan": (193, 138, 100),
+    "brown": (137, 88, 58),
+    "dark": (82, 52, 38),
+}
+HAIRS = {"black": (28, 24, 24), "brown": (84, 52, 32), "blond": (206, 168, 98), "grey": (150, 148, 146), "red": (150, 62, 28)}
+CLOTHES = {
+    "red": (190, 40, 40),
+    "blue": (44, 84, 170),
+    "green": (48, 128, 66),
+    "white": (232, 232, 230),
+    "black": (34, 34, 38),
+    "yellow": (220, 184, 52),
+    "purple": (112, 58, 140),
+}
+SLEEVES = {"long-sleeved": 0.97, "short-sleeved": 0.3, "sleeveless": 0.07}
+TROUSERS = {"trousers": 0.97, "shorts": 0.42}
+_SHOES = {"barefoot": None, "black": (30, 28, 28), "white": (225, 225, 225), "brown": (96, 62, 38)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """One person; the same ``uid`` is the same shape, skin, hair and clothes."""
+
+    uid: str
+    phenotype: dict[str, float]
+    woman: bool
+    skin: str
+    hair: str
+    shirt: str
+    sleeves: str
+    trousers: str
+    legwear: str
+    shoes: str
+    tint: tuple[float, float, float]
+    """Small per-person factor on the skin's colour."""
+
+
+def draw_person(rng: np.random.Generator, uid: str) -> Person:
+    """An adult drawn from ``rng``: every phenotype within the middle of Anny's range, every word of the palettes."""
+    gender = float(np.clip(rng.choice([0.08, 0.92]) + rng.normal(0, 0.04), 0, 1))
+    phenotype = {
+        "gender": gender,
+        "age": float(rng.uniform(0.62, 0.95)),
+        "muscle": float(rng.uniform(0.3, 0.8)),
+        "weight": float(rng.uniform(0.25, 0.75)),
+        "height": float(rng.uniform(0.3, 0.75)),
+        "proportions": float(rng.uniform(0.4, 0.9)),
+    }
+    pick = lambda words: str(rng.choice(list(words)))  # noqa: E731  (one-line helper of this function)
+    return Person(
+        uid=uid,
+        phenotype=phenotype,
+        woman=gender > 0.5,
+        skin=pick(SKINS),
+        hair=pick(HAIRS),
+        shirt=pick(CLOTHES),
+        sleeves=pick(SLEEVES),
+        trousers=pick(CLOTHES),
+        legwear=pick(TROUSERS),
+        shoes=pick(_SHOES),
+        tint=tuple(float(x) for x in 1.0 + rng.normal(0, 0.03, 3)),
+    )
+
+
+def person_uid(seed: int, namespace: str, number: int) -> str:
+    """Stable id of person ``number``; ids of different namespaces never meet."""
+    return f"{namespace}-{digest_json([seed, namespace, number])[:12]}"
+
+
+def linear(rgb: tuple[int, int, int] | FloatArray) -> FloatArray:
+    """Linear-light colour of an sRGB byte triple."""
+    value = np.asarray(rgb, dtype=np.float32) / 255.0
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def paint_person(rig: Rig, person: Person, rest: Rest) -> FloatArray:
+    """Linear albedo (V, 3) of every vertex of ``person``."""
+    skin = linear(SKINS[person.skin]) * np.asarray(person.tint, dtype=np.float32)
+    colours = np.tile(skin, (len(rig.regions), 1)).astype(np.float32)
+    _paint_face(rig, person, rest, colours, skin)
+    _paint_clothes(rig, person, colours)
+    return np.clip(colours, 0.0, 1.0)
+
+
+def _paint_clothes(rig: Rig, person: Person, colours: FloatArray) -> None:
+    shirt, trousers = linear(CLOTHES[person.shirt]), linear(CLOTHES[person.trousers])
+    arm = np.isin(rig.regions, [region_id("arm.L"), region_id("arm.R")])
+    leg = np.isin(rig.regions, [region_id("leg.L"), region_id("leg.R")])
+    torso = rig.regions == region_id("torso")
+    waist = rig.template.heads[rig.index["spine04"], 2]
+    colours[torso] = shirt
+    colours[torso & (rig.template.vertices[:, 2] < waist)] = trousers
+    colours[arm & (rig.arm_along < SLEEVES[person.sleeves])] = shirt
+    colours[leg & (rig.leg_along < TROUSERS[person.legwear])] = trousers
+    shoes = _SHOES[person.shoes]
+    if shoes is not None:
+        foot = np.isin(rig.regions, [region_id("foot.L"), region_id("foot.R")])
+        colours[foot] = linear(shoes)
+
+
+def _paint_face(rig: Rig, person: Person, rest: Rest, colours: FloatArray, skin: FloatArray) -> None:
+    at = rig.template.vertices
+    labels = np.array(rig.labels)[rig.dominant]
+    head = rig.regions == region_id("head")
+    eyes = {side: rig.template.heads[rig.index[f"eye.{side}"]] for side in "LR"}
+    top = float(at[head, 2].max())
+    brow = float(eyes["L"][2])
+    hairline = (at[:, 2] > brow + 0.062 - 0.25 * np.clip(at[:, 1] + 0.12, 0.0, 0.2)) | (
+        (at[:, 1] > -0.05) & (at[:, 2] > brow - (0.10 if person.woman else 0.045))
+    )
+    hair = head & hairline & (at[:, 2] <= top) & ~np.char.startswith(labels, "tongue")
+    colours[hair] = linear(HAIRS[person.hair])
+    brows = head & (np.abs(at[:, 2] - brow - 0.024) < 0.005) & (at[:, 1] < -0.12) & (np.abs(np.abs(at[:, 0]) - 0.033) < 0.018)
+    colours[brows] = linear(HAIRS[person.hair]) * 0.6 + skin * 0.2
+    lips = head & np.isin(labels, _lip_bones(rig))
+    colours[lips] = skin * np.array([0.85, 0.5, 0.5], dtype=np.float32)
+    for side in "LR":
+        ball = labels == f"eye.{side}"
+        if not ball.any():
+            continue
+        colours[ball] = 0.8
+        offset = at[ball] - at[ball].mean(axis=0)
+        forward = -offset[:, 1] / np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
+        inner = np.flatnonzero(ball)[forward > 0.88]
+        colours[inner] = np.array([0.03, 0.02, 0.02], dtype=np.float32)
+
+
+def _lip_bones(rig: Rig) -> list[str]:
+    return [label for label in rig.labels if label.startswith(("oris01", "oris05", "oris03", "oris07"))]

@@ -1,0 +1,225 @@
+"""The rig: Anny's people as plain numpy arrays, and how a pose moves them.
+
+Anny (Apache-2.0 code, CC0 MakeHuman data, github.com/naver/anny) supplies shapes, bones and skinning weights. Posing is
+our own: each bone has one rotation in world axes relative to the rest pose, so poses can be written as "aim the forearm
+there" without knowing a bone's private frame.
+
+Legend: V vertices, F triangles, B bones, S blend shapes. Metres, z up, the person faces -y, their left is +x.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from anny import Anny
+from scipy import sparse
+
+from asap.core.records import BoolArray, ByteArray, FloatArray, IntArray
+from asap.core.vocabulary import region_id
+
+PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
+_HAND = ("wrist", "metacarpal", "finger")
+_ARM = ("upperarm", "lowerarm")
+_LEG = ("upperleg", "lowerleg")
+_FOOT = ("foot", "toe")
+_TORSO = ("root", "pelvis", "spine", "breast", "clavicle", "shoulder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """One person's unposed shape: vertices (V, 3), bone heads and tails (B, 3), all in metres."""
+
+    vertices: FloatArray
+    heads: FloatArray
+    tails: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rig:
+    """Everything that is the same for all people."""
+
+    model: Anny
+    faces: IntArray
+    """(F, 3)."""
+    labels: tuple[str, ...]
+    parents: tuple[int, ...]
+    index: Mapping[str, int]
+    order: tuple[int, ...]
+    """Bone indices, parents before children."""
+    regions: ByteArray
+    """(V,) index into ``vocabulary.REGIONS``."""
+    dominant: IntArray
+    """(V,) the bone that moves each vertex most."""
+    bone_indices: IntArray
+    bone_weights: FloatArray
+    weights: sparse.csr_matrix
+    """(V, B)."""
+    template: Rest
+    arm_along: FloatArray
+    """(V,) 0 at the shoulder to 1 at the wrist, on arm and hand vertices."""
+    leg_along: FloatArray
+    """(V,) 0 at the hip to 1 at the ankle, on leg and foot vertices."""
+    basis: tuple[FloatArray, FloatArray, FloatArray]
+    """Blend shapes of vertices (S, 3V), heads (S, 3B) and tails (S, 3B)."""
+
+    def rest(self, phenotypes: Sequence[Mapping[str, float]]) -> list[Rest]:
+        """Unposed bodies for ``phenotypes`` (values in [0, 1] for each name of ``PHENOTYPES``)."""
+        columns = {name: torch.tensor([p[name] for p in phenotypes]) for name in PHENOTYPES}
+        coefficients = self.model.get_phenotype_blendshape_coefficients(**columns).numpy().astype(np.float32)
+        arrays = []
+        for template, basis in zip(
+            (self.template.vertices, self.template.heads, self.template.tails), self.basis, strict=True
+        ):
+            arrays.append((coefficients @ basis).reshape(len(phenotypes), -1, 3) + template)
+        return [Rest(vertices=v, heads=h, tails=t) for v, h, t in zip(*arrays, strict=True)]
+
+    def pose(self, rest: Rest, pose: "Pose") -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Vertices (V, 3), bone poses (B, 4, 4) and bone tails (B, 3) of ``rest`` in ``pose``."""
+        turns, heads = self.skeleton(rest, pose)
+        offsets = heads - np.einsum("bij,bj->bi", turns, rest.heads)
+        maps = np.concatenate([turns, offsets[:, :, None]], axis=2).reshape(len(turns), 12)
+        blended = np.asarray(self.weights @ maps, dtype=np.float32).reshape(-1, 3, 4)
+        vertices = np.einsum("vij,vj->vi", blended[:, :, :3], rest.vertices) + blended[:, :, 3]
+        poses = np.tile(np.eye(4, dtype=np.float32), (len(turns), 1, 1))
+        poses[:, :3, :3], poses[:, :3, 3] = turns, heads
+        tails = np.einsum("bij,bj->bi", turns, rest.tails - rest.heads) + heads
+        return vertices.astype(np.float32), poses, tails.astype(np.float32)
+
+    def skeleton(self, rest: Rest, pose: "Pose") -> tuple[FloatArray, FloatArray]:
+        """World rotation (B, 3, 3) and head position (B, 3) of every bone in ``pose``."""
+        turns = np.zeros((len(self.labels), 3, 3), dtype=np.float32)
+        heads = np.zeros((len(self.labels), 3), dtype=np.float32)
+        identity = np.eye(3, dtype=np.float32)
+        for bone in self.order:
+            label, parent = self.labels[bone], self.parents[bone]
+            above = turns[parent] if parent >= 0 else identity
+            fixed = pose.world.get(label)
+            turns[bone] = fixed if fixed is not None else above @ pose.local.get(label, identity)
+            if parent >= 0:
+                heads[bone] = heads[parent] + above @ (rest.heads[bone] - rest.heads[parent])
+            else:
+                heads[bone] = rest.heads[bone]
+        return turns, heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """Rotations by bone label, in world axes of the rest pose.
+
+    ``local`` turns a bone against its parent; ``world`` sets its whole rotation and wins over ``local``.
+    """
+
+    local: Mapping[str, FloatArray]
+    world: Mapping[str, FloatArray]
+
+
+def _region_of(label: str) -> str:
+    name, _, side = label.partition(".")
+    if name.startswith(_HAND):
+        return f"hand.{side}"
+    if name.startswith(_ARM):
+        return f"arm.{side}"
+    if name.startswith(_LEG):
+        return f"leg.{side}"
+    if name.startswith(_FOOT):
+        return f"foot.{side}"
+    if name.startswith("neck"):
+        return "neck"
+    return "torso" if name.startswith(_TORSO) else "head"
+
+
+def _along(rest: Rest, index: Mapping[str, int], dominant: IntArray, regions: ByteArray, limb: str) -> FloatArray:
+    parts, ends = {
+        "arm": (("arm", "hand"), ("upperarm01", "lowerarm01", "wrist")),
+        "leg": (("leg", "foot"), ("upperleg01", "lowerleg01", "foot")),
+    }[limb]
+    out = np.zeros(len(regions), dtype=np.float32)
+    for side in "LR":
+        a, b, c = (rest.heads[index[f"{end}.{side}"]] for end in ends)
+        for start, stop, first, last in ((a, b, 0.0, 0.5), (b, c, 0.5, 1.0)):
+            axis = stop - start
+            share = (rest.vertices - start) @ axis / float(axis @ axis)
+            value = first + (last - first) * share
+            upper = np.array([label.startswith(("upper", "shoulder")) for label in index])[dominant]
+            on_limb = np.isin(regions, [region_id(f"{part}.{side}") for part in parts])
+            chosen = on_limb & (upper if first == 0.0 else ~upper)
+            out[chosen] = value[chosen]
+    return out
+
+
+def _numpy(tensor: torch.Tensor) -> FloatArray:
+    return tensor.detach().numpy().astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def load_rig() -> Rig:
+    """The rig. The first call on a machine takes about 40 s (Anny builds its cache), later ones under 2 s."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = Anny(rig="makehuman", skinning_method="lbs")
+    labels = tuple(model.bone_labels)
+    index = {label: i for i, label in enumerate(labels)}
+    template = Rest(
+        vertices=_numpy(model.template_vertices),
+        heads=_numpy(model.template_bone_heads),
+        tails=_numpy(model.template_bone_tails),
+    )
+    indices = model.vertex_bone_indices.numpy().astype(np.int32)
+    weights = _numpy(model.vertex_bone_weights)
+    dominant = indices[np.arange(len(indices)), weights.argmax(axis=1)]
+    regions = np.array([region_id(_region_of(label)) for label in labels], dtype=np.uint8)[dominant]
+    rows = np.repeat(np.arange(len(indices)), indices.shape[1])
+    matrix = sparse.csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(len(indices), len(labels)))
+    matrix.eliminate_zeros()
+    shapes = (model.blendshapes, model.bone_heads_blendshapes, model.bone_tails_blendshapes)
+    vertices_basis, heads_basis, tails_basis = (_numpy(s).reshape(len(s), -1) for s in shapes)
+    return Rig(
+        model=model,
+        faces=model.get_triangular_faces().numpy().astype(np.int32),
+        labels=labels,
+        parents=tuple(int(p) for p in model.bone_parents),
+        index=index,
+        order=_topological(tuple(int(p) for p in model.bone_parents)),
+        regions=regions,
+        dominant=dominant,
+        bone_indices=indices,
+        bone_weights=weights,
+        weights=matrix,
+        template=template,
+        arm_along=_along(template, index, dominant, regions, "arm"),
+        leg_along=_along(template, index, dominant, regions, "leg"),
+        basis=(vertices_basis, heads_basis, tails_basis),
+    )
+
+
+def _topological(parents: tuple[int, ...]) -> tuple[int, ...]:
+    done: list[int] = []
+    seen: set[int] = set()
+    while len(done) < len(parents):
+        for bone, parent in enumerate(parents):
+            if bone not in seen and (parent < 0 or parent in seen):
+                done.append(bone)
+                seen.add(bone)
+    return tuple(done)
+
+
+def vertex_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
+    """Area-weighted unit normals (V, 3) of a mesh."""
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    out = np.empty_like(vertices)
+    flat = faces.ravel()
+    for axis in range(3):
+        out[:, axis] = np.bincount(flat, np.repeat(normal[:, axis], 3), minlength=len(vertices))
+    length = np.linalg.norm(out, axis=1, keepdims=True)
+    return np.divide(out, length, out=out, where=length > 0)
+
+
+def used_vertices(faces: IntArray, count: int) -> BoolArray:
+    """(count,) True for vertices that some triangle uses."""
+    mask = np.zeros(count, dtype=bool)
+    mask[faces.ravel()] = True
+    return mask

@@ -1,0 +1,138 @@
+"""Draw people: seed, namespace and index name one picture for ever; nothing depends on batches or order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from asap.bodies.captions import attributes, caption, reserved
+from asap.bodies.collide import TOLERANCE, penetration
+from asap.bodies.people import Person, draw_person, paint_person, person_uid
+from asap.bodies.plans import Plan, draw_plan
+from asap.bodies.poses import STREAMS, Poser
+from asap.bodies.rig import Rest, Rig
+from asap.bodies.staging import draw_background, draw_camera, draw_light, make_props
+from asap.core.errors import AsapError
+from asap.core.records import ByteArray, PosedBody, Scene, SceneTruth
+from asap.core.seeds import derive, generator
+from asap.core.vocabulary import REGION_PART, REGIONS, region_id
+
+PEOPLE = 4000
+"""People in a namespace; a picture draws one of them, so that a person appears in several pictures."""
+_ATTEMPTS = 12
+_VIEW_PARTS = {
+    "hand": ("hand",),
+    "foot": ("foot",),
+    "face": ("face", "neck"),
+    "bust": ("face", "neck", "torso", "arm", "hand"),
+    "full": ("face", "neck", "torso", "arm", "hand", "leg", "foot"),
+}
+_VISIBLE_SHARE = 0.003
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One drawn picture before rendering, with what is needed to draw a part of it anew."""
+
+    scene: Scene
+    truth: SceneTruth
+    person: Person
+    plan: Plan
+    rest: Rest
+    streams: dict[str, int]
+    attempts: int
+    """How many poses were drawn until no limb ran through another."""
+
+
+def draw(
+    rig: Rig, seed: int, namespace: str, index: int, *, category: str | None = None, held_out: bool = False
+) -> Drawn:
+    """The picture ``index`` of ``namespace``; ``held_out`` draws only captions reserved for the suite, else none of them.
+
+    Raises ``AsapError`` when no pose without collision is found.
+    """
+    for attempt in range(_ATTEMPTS * (12 if held_out else 3)):
+        rng = generator(seed, namespace, index, attempt)
+        number = int(rng.integers(PEOPLE))
+        uid = person_uid(seed, namespace, number)
+        person = draw_person(generator(seed, namespace, "person", number), uid)
+        plan = draw_plan(rng, category)
+        background, pattern, colour = draw_background(rng)
+        facts = attributes(plan, person, pattern, colour)
+        if reserved(facts) != held_out or _camouflaged(facts):
+            continue
+        rest = rig.rest([person.phenotype])[0]
+        streams = {name: derive(seed, namespace, index, attempt, name) for name in STREAMS}
+        body = _body(rig, rest, person, plan, streams)
+        if plan.view in ("bust", "full") and penetration(body) > TOLERANCE + (0.02 if plan.view == "bust" else 0.01):
+            continue
+        camera = draw_camera(rig, rest, body, plan, rng)
+        scene = Scene(body=body, props=make_props(rig, rest, body, plan, person), camera=camera, light=draw_light(rng, camera), background=background)
+        truth = SceneTruth(
+            person=uid,
+            category=plan.category,
+            caption=caption(facts, rng),
+            attributes=facts,
+            visible_parts=_VIEW_PARTS[plan.view],
+            seed=derive(seed, namespace, index),
+        )
+        return Drawn(scene=scene, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1)
+    raise AsapError(f"no pose without collision for picture {index} of {namespace!r}; report the seed {seed} with this message")
+
+
+def redraw(rig: Rig, drawn: Drawn, part: str, side: str, seed: int) -> Scene | None:
+    """The same person, caption, camera and light with another correct pose of ``part``; None when none is found.
+
+    ``part`` is one of ``vocabulary.PARTS``; ``side`` is left, right or none.
+    """
+    letter = {"left": "L", "right": "R"}.get(side, drawn.plan.side)
+    names = {"hand": f"hand.{letter}", "arm": f"arm.{letter}", "leg": f"leg.{letter}", "foot": f"leg.{letter}"}
+    name = names.get(part, "head" if part in ("face", "neck") else "torso")
+    for attempt in range(_ATTEMPTS):
+        streams = {**drawn.streams, name: derive(seed, "redraw", name, attempt)}
+        body = _body(rig, drawn.rest, drawn.person, drawn.plan, streams)
+        if drawn.plan.view in ("bust", "full") and penetration(body) > TOLERANCE + 0.02:
+            continue
+        return replace(drawn.scene, body=body)
+    return None
+
+
+def visible_parts(truth: SceneTruth, regions: ByteArray) -> tuple[str, ...]:
+    """Parts of ``truth.visible_parts`` that cover at least 0.3 % of the part-id map ``regions`` (H, W)."""
+    counts = np.bincount(regions.ravel(), minlength=len(REGIONS)) / regions.size
+    shares: dict[str, float] = {}
+    for name, part in REGION_PART.items():
+        shares[part] = max(shares.get(part, 0.0), float(counts[region_id(name)]))
+    return tuple(part for part in truth.visible_parts if shares[part] >= _VISIBLE_SHARE)
+
+
+def _camouflaged(facts: dict[str, str]) -> bool:
+    """Whether skin or clothes have the background's own colour, so that no outline could be seen."""
+    near = {"black": ("black", "dark"), "white": ("white", "pale")}.get(facts["background"], (facts["background"],))
+    return any(facts[name] in near for name in ("skin", "shirt", "trousers"))
+
+
+def _body(rig: Rig, rest: Rest, person: Person, plan: Plan, streams: dict[str, int]) -> PosedBody:
+    rngs = {name: np.random.default_rng(value) for name, value in streams.items()}
+    pose = Poser(rig, rest, plan, rngs).build()
+    vertices, poses, tails = rig.pose(rest, pose)
+    return PosedBody(
+        vertices=vertices,
+        faces=_faces(rig, plan),
+        colours=paint_person(rig, person if plan.view != "foot" else replace(person, shoes="barefoot"), rest),
+        regions=rig.regions,
+        bone_indices=rig.bone_indices,
+        bone_weights=rig.bone_weights,
+        bone_labels=rig.labels,
+        bone_parents=rig.parents,
+        bone_poses=poses,
+        bone_tails=tails,
+    )
+
+
+def _faces(rig: Rig, plan: Plan) -> "Sequence":  # type: ignore[type-arg]
+    shown = {"hand": ("arm", "hand"), "foot": ("leg", "foot")}.get(plan.view)
+    if shown is None:
+        return rig.faces
+    keep = np.isin(rig.regions, [region_id(f"{name}.{plan.side}") for name in shown])
+    return rig.faces[keep[rig.faces].all(axis=1)]
