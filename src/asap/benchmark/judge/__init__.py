@@ -1,0 +1,39 @@
+"""The learned judge: network, training, calibration, verdicts, and its packaged weights."""
+
+from asap.benchmark.judge.calibration import CalibrationSet, calibrate, measured_rates
+from asap.benchmark.judge.dataset import JudgePairs, LabelledPair, join, label_pair, stack
+from asap.benchmark.judge.network import JudgeNetwork, JudgeSpec, attribute_classes
+from asap.benchmark.judge.predict import Predictions, Verdict, predict, verdicts
+from asap.benchmark.judge.trainer import JudgeTraining, TrainedJudge, train_judge
+from asap.benchmark.judge.weights import PACKAGED, StoredJudge, load_judge, read_calibration, save_judge
+
+__all__ = [
+    "HELD_OUT",
+    "PACKAGED",
+    "CalibrationSet",
+    "JudgeNetwork",
+    "JudgePairs",
+    "JudgeSpec",
+    "JudgeTraining",
+    "LabelledPair",
+    "Predictions",
+    "StoredJudge",
+    "TrainedJudge",
+    "Verdict",
+    "attribute_classes",
+    "calibrate",
+    "join",
+    "label_pair",
+    "load_judge",
+    "measured_rates",
+    "predict",
+    "read_calibration",
+    "save_judge",
+    "stack",
+    "train_judge",
+    "verdicts",
+]
+
+HELD_OUT = ("split", "twisted")
+"""Operations never trained on: one that changes how many there are, one that changes how a part is turned, so that
+both kinds of unfamiliar mistake are measured; each has a taught relative (fused, reversed_joint)."""

@@ -1,0 +1,141 @@
+"""How often the judge is right, measured on people it has never seen, after the generator's own round trip.
+
+The headline is for operations it was taught; those held out are given apart, and both together are what corrects an
+error rate, since a generator does not keep to the list that we teach.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from asap.benchmark.correction import Measured
+from asap.benchmark.intervals import ratio, wilson
+from asap.benchmark.metrics import mcnemar
+from asap.benchmark.ranking import auroc
+from asap.core.errors import InputError, StoreError
+from asap.core.seeds import generator
+
+__all__ = ["CalibrationSet", "calibrate", "measured_rates"]
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Json = dict[str, Any]
+
+SCOPE: Final = "operations seen in training, people never seen, after the generator's round trip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSet:
+    """Scores (logits) of N test pairs and what is known of them."""
+
+    chosen: Floats
+    """(N,) right pictures."""
+    rejected: Floats
+    """(N,) wrong ones, and null edits."""
+    kind: Sequence[str]
+    part: Sequence[str]
+    operation: Sequence[str]
+    severity: Sequence[str]
+    person: Sequence[str]
+
+    def where(self, name: str, *values: str) -> Mask:
+        """(N,) whether a fact has one of the values."""
+        return np.isin(np.asarray(getattr(self, name)), list(values))
+
+
+def _block(data: CalibrationSet, rows: Mask, threshold: float) -> Json:
+    """AUROC, sensitivity and specificity of the defects in ``rows`` against the right sides of the same pairs."""
+    positive, negative = data.rejected[rows], data.chosen[rows]
+    return {
+        "auroc": auroc(positive, negative).to_json(),
+        "sensitivity": _share(positive > threshold),
+        "specificity": _share(negative <= threshold),
+    }
+
+
+def _share(right: Mask) -> Json:
+    """Wilson's estimate with its count."""
+    count = int(right.sum())
+    return {**wilson(count, len(right)).to_json(), "right": count}
+
+
+def _groups(data: CalibrationSet, name: str, rows: Mask, threshold: float) -> Json:
+    """One block per value of a fact."""
+    values = sorted({value for value, keep in zip(getattr(data, name), rows, strict=True) if keep})
+    return {value: _block(data, rows & data.where(name, value), threshold) for value in values}
+
+
+def _nulls(data: CalibrationSet, threshold: float) -> Json:
+    """Do correct re-poses fail more often than the pictures they were made from? They should not."""
+    rows = data.where("kind", "null_pose")
+    clean, null = data.chosen[rows] > threshold, data.rejected[rows] > threshold
+    people = [name for name, keep in zip(data.person, rows, strict=True) if keep]
+    rng = generator(0, "calibration-null")
+    gap = ratio(null.astype(float) - clean.astype(float), np.ones(len(null)), people, rng)
+    return {
+        "clean_failure_rate": _share(clean),
+        "null_failure_rate": _share(null),
+        "difference": gap.to_json(),
+        "mcnemar_p": mcnemar(int((null & ~clean).sum()), int((clean & ~null).sum())),
+    }
+
+
+def calibrate(
+    data: CalibrationSet, *, threshold: float, held_out: Sequence[str], fingerprint: str, notes: Mapping[str, object]
+) -> Json:
+    """Measure the judge; the result is plain values, cited by every error rate that uses it.
+
+    Args:
+        data: scores of the test people's pairs after the round trip.
+        threshold: logit above which a picture fails.
+        held_out: operations that training never saw.
+        fingerprint: of the judge.
+        notes: settings to keep (round trip, seeds, content hash of the pairs).
+
+    Returns:
+        auroc, sensitivity, specificity (known operations), held_out, all, by_part, by_operation, by_severity, null,
+        all_clean (specificity over every right picture, null edits included), threshold, fingerprint, notes.
+
+    Raises:
+        InputError: there is no defect of a known operation.
+    """
+    defect = data.where("kind", "defect")
+    unknown = data.where("operation", *held_out)
+    if not (defect & ~unknown).any():
+        raise InputError("calibration needs defects of known operations among the test people; build more pairs")
+    clean = np.concatenate([data.chosen, data.rejected[data.where("kind", "null_pose")]])
+    operations = _groups(data, "operation", defect, threshold)
+    for name, block in operations.items():
+        block["held_out"] = name in held_out
+    return {
+        **_block(data, defect & ~unknown, threshold),
+        "scope": SCOPE,
+        "held_out": _block(data, defect & unknown, threshold),
+        "all": _block(data, defect, threshold),
+        "all_clean": _share(clean <= threshold),
+        "by_part": _groups(data, "part", defect, threshold),
+        "by_operation": operations,
+        "by_severity": _groups(data, "severity", defect, threshold),
+        "null": _nulls(data, threshold),
+        "threshold": threshold,
+        "held_out_operations": list(held_out),
+        "fingerprint": fingerprint,
+        "people": len(set(data.person)),
+        "notes": dict(notes),
+    }
+
+
+def measured_rates(calibration: Mapping[str, Any]) -> tuple[Measured, Measured]:
+    """Sensitivity over all operations, and specificity over every right picture: what an error rate is corrected by.
+
+    Raises:
+        StoreError: not a calibration.
+    """
+    try:
+        se, sp = calibration["all"]["sensitivity"], calibration["all_clean"]
+        return Measured(right=se["right"], n=se["n"]), Measured(right=sp["right"], n=sp["n"])
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"not a calibration of a judge ({error} is missing); run `asap judge calibrate`") from error

@@ -1,0 +1,119 @@
+"""Asking the judge: pictures to logits, logits to verdicts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from asap.benchmark.judge.batches import to_tensor
+from asap.benchmark.judge.dataset import resize
+from asap.benchmark.judge.network import JudgeNetwork
+from asap.core.vocabulary import PARTS
+
+__all__ = ["Predictions", "Verdict", "predict", "verdicts"]
+
+Floats = npt.NDArray[np.float32]
+
+SEEN: Final = 0.5
+MIN_PERSON: Final = 0.004
+"""Mean person probability over the picture under which nobody is there and the picture is not scored."""
+NOBODY: Final = "no person found"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What the judge says of N pictures."""
+
+    score: Floats
+    """(N,) logit of wrong anatomy."""
+    visible: Floats
+    """(N, P) probabilities."""
+    wrong: Floats
+    """(N, P) probabilities."""
+    person: Floats
+    """(N, G, G) probability that a person is there."""
+    attributes: dict[str, list[str]]
+    """N predicted classes for each attribute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is kept of one picture."""
+
+    fails: bool | None
+    """None: not scored, see ``reason``."""
+    probability: float
+    """Of wrong anatomy, as the network says; the threshold on it need not be 0.5."""
+    parts: dict[str, dict[str, float]]
+    """For each part ``{"visible": p, "wrong": p}``."""
+    not_visible: tuple[str, ...]
+    """Parts that the prompt asks for and the judge does not see."""
+    attributes: dict[str, str]
+    reason: str = ""
+
+
+@torch.inference_mode()
+def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int = 64) -> Predictions:
+    """Judge pictures (N, H, W, 3); each is seen as it is and mirrored, and the logits are averaged."""
+    network.eval()
+    size, rows = network.spec.size, []
+    for start in range(0, len(images), batch):
+        part = np.stack([resize(image, size) for image in images[start : start + batch]])
+        rows.append(_logits(network, part))
+    grid = size // 8
+    empty = {"score": (0,), "visible": (0, len(PARTS)), "wrong": (0, len(PARTS)), "person": (0, grid, grid)}
+    table = {
+        name: np.concatenate([row[name] for row in rows]) if rows else np.zeros(shape, np.float32)
+        for name, shape in empty.items()
+    }
+    labels = {
+        name: [classes[place] for row in rows for place in row[f"attribute:{name}"].argmax(1)]
+        for name, classes in network.spec.attributes
+    }
+    return Predictions(attributes=labels, **table)
+
+
+def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
+    """Numpy arrays of one batch; probabilities except for the score."""
+    tensor = to_tensor(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain, mirrored = network(tensor), network(tensor.flip(3))
+    out = {
+        "score": (plain.fails + mirrored.fails) / 2,
+        "visible": ((plain.visible + mirrored.visible) / 2).sigmoid(),
+        "wrong": ((plain.wrong + mirrored.wrong) / 2).sigmoid(),
+        "person": ((plain.person + mirrored.person.flip(2)) / 2).sigmoid(),
+    }
+    for name, logits in plain.attributes.items():
+        out[f"attribute:{name}"] = F.log_softmax(logits, 1) + F.log_softmax(mirrored.attributes[name], 1)
+    return {name: value.float().numpy() for name, value in out.items()}
+
+
+def verdicts(predictions: Predictions, threshold: float, expected: Sequence[Sequence[str]]) -> list[Verdict]:
+    """One verdict per picture; ``expected`` are the parts that each picture's prompt asks to see."""
+    found = []
+    for row, wanted in enumerate(expected):
+        visible = dict(zip(PARTS, predictions.visible[row].tolist(), strict=True))
+        wrong = dict(zip(PARTS, predictions.wrong[row].tolist(), strict=True))
+        nobody = max(visible.values()) < SEEN and float(predictions.person[row].mean()) < MIN_PERSON
+        score = float(predictions.score[row])
+        found.append(
+            Verdict(
+                fails=None if nobody else score > threshold,
+                probability=float(1 / (1 + np.exp(-score))),
+                parts={part: {"visible": visible[part], "wrong": wrong[part]} for part in PARTS},
+                not_visible=tuple(part for part in wanted if visible[part] < SEEN),
+                attributes=_row(predictions.attributes, row),
+                reason=NOBODY if nobody else "",
+            )
+        )
+    return found
+
+
+def _row(table: Mapping[str, Sequence[str]], row: int) -> dict[str, str]:
+    """One picture's attributes."""
+    return {name: values[row] for name, values in table.items()}
