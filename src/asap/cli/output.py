@@ -1,0 +1,29 @@
+"""Printing what stages return: JSON for programs, aligned lines for people."""
+
+import json
+import sys
+from collections.abc import Mapping
+
+from asap.core.hashing import to_plain
+
+__all__ = ["print_json", "print_lines"]
+
+
+def print_json(value: object) -> None:
+    """Print ``value`` as indented JSON with sorted keys."""
+    print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=to_plain))
+
+
+def print_lines(values: Mapping[str, object]) -> None:
+    """Print one line for each value, names aligned; mappings go on one line as ``name value`` pairs."""
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        sys.stdout.write(f"{name:<{width}}  {_text(value)}\n")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "unknown" if value is None else str(value)

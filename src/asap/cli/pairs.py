@@ -1,0 +1,65 @@
+"""``asap pairs build | stats | show``."""
+
+import argparse
+from pathlib import Path
+
+from asap.cli.output import print_json, print_lines
+from asap.cli.values import natural, positive
+
+__all__ = ["configure"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the three sub-verbs."""
+    verbs = parser.add_subparsers(metavar="build|stats|show", required=True)
+    _configure_build(verbs.add_parser("build", help="render, degrade and gate pairs; goes on where it was stopped"))
+    stats = verbs.add_parser("stats", help="counts and gate means of a pair store")
+    stats.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
+    stats.add_argument("--split", choices=("train", "val", "test"), help="count this split only")
+    stats.add_argument("--json", action="store_true", help="print JSON")
+    stats.set_defaults(run=_stats)
+    show = verbs.add_parser("show", help="write a contact sheet: chosen, rejected, mask")
+    show.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
+    show.add_argument("--out", type=Path, required=True, metavar="FILE", help="picture to write, .png")
+    show.add_argument("--count", type=positive, default=24, metavar="N", help="pairs on the sheet (24)")
+    show.add_argument("--seed", type=natural, default=0, metavar="N", help="which pairs are drawn (0)")
+    show.set_defaults(run=_show)
+
+
+def _configure_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", choices=("bodies",), default="bodies", help="where people come from (bodies)")
+    parser.add_argument("--count", type=positive, required=True, metavar="N", help="pairs wanted")
+    parser.add_argument("--size", type=positive, default=128, metavar="PIXELS", help="side of the pictures (128)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="decides every pair (0)")
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes (one a core)")
+    parser.set_defaults(run=_build)
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from asap.stages.pairs import build
+
+    print_lines(
+        build(
+            arguments.out,
+            source=arguments.source,
+            count=arguments.count,
+            size=arguments.size,
+            seed=arguments.seed,
+            workers=arguments.workers,
+        )
+    )
+
+
+def _stats(arguments: argparse.Namespace) -> None:
+    from asap.stages.pairs import stats
+
+    found = stats(arguments.pairs, split=arguments.split)
+    (print_json if arguments.json else print_lines)(found)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from asap.stages.pairs import show
+
+    show(arguments.pairs, arguments.out, count=arguments.count, seed=arguments.seed)
+    print(arguments.out)

@@ -1,0 +1,22 @@
+import json
+
+import numpy as np
+import pytest
+
+from asap.cli.output import print_json, print_lines
+
+
+def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"b": np.float32(0.5), "a": (1, None)})
+    assert json.loads(capsys.readouterr().out) == {"a": [1, None], "b": 0.5}
+
+
+def test_lines_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lines({"accepted": 3, "by_part": {"hand": 2, "leg": 1}, "rate": 0.123456, "none": None, "reasons": {}})
+    assert capsys.readouterr().out.splitlines() == [
+        "accepted  3",
+        "by_part   hand 2, leg 1",
+        "rate      0.1235",
+        "none      unknown",
+        "reasons   none",
+    ]
