@@ -4,13 +4,13 @@ import json
 import sys
 from collections.abc import Mapping
 
-from asap.core.hashing import to_plain
-
 __all__ = ["print_json", "print_lines"]
 
 
 def print_json(value: object) -> None:
     """Print ``value`` as indented JSON with sorted keys."""
+    from asap.core.hashing import to_plain  # loads numpy, which a help text need not wait for
+
     print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=to_plain))
 
 
