@@ -1,6 +1,7 @@
 """``asap mini pretrain``."""
 
 import argparse
+import os
 from pathlib import Path
 
 from asap.cli.values import natural, positive
@@ -13,12 +14,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="pretrain", required=True)
     pretrain = verbs.add_parser("pretrain", help="the recipe of the packaged weights: from scratch on rendered people")
     pretrain.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
-    pretrain.add_argument("--steps", type=positive, metavar="N", help="optimizer steps (the recipe's)")
+    pretrain.add_argument("--data", type=Path, metavar="DIR", help="shards of rendered people (OUT/people, made now)")
+    pretrain.add_argument("--people", type=positive, default=24000, metavar="N", help="people to render (24000)")
+    pretrain.add_argument("--size", choices=("mini", "tiny"), default="mini", help="width of the networks (mini)")
+    pretrain.add_argument("--steps", type=positive, required=True, metavar="N", help="steps of the denoiser")
     pretrain.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people, noise and weights (0)")
+    pretrain.add_argument("--workers", type=positive, metavar="N", help="processes that render (one a core)")
     pretrain.set_defaults(run=_pretrain)
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
-    from asap.stages.pretrain import pretrain
+    from asap.stages.people import render_people
+    from asap.stages.pretrain import PretrainConfig, pretrain
 
-    print(pretrain(arguments.out, steps=arguments.steps, seed=arguments.seed))
+    data = arguments.data or arguments.out / "people"
+    if arguments.data is None:
+        workers = arguments.workers or os.cpu_count() or 1
+        render_people(data, count=arguments.people, seed=arguments.seed, workers=workers)
+    print(
+        pretrain(data, arguments.out, PretrainConfig(steps=arguments.steps, size=arguments.size, seed=arguments.seed))
+    )

@@ -1,10 +1,11 @@
 """``asap pairs build | stats | show``."""
 
 import argparse
+import os
 from pathlib import Path
 
 from asap.cli.output import print_json, print_lines
-from asap.cli.values import natural, positive
+from asap.cli.values import fraction, natural, positive
 
 __all__ = ["configure"]
 
@@ -33,33 +34,37 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="decides every pair (0)")
     parser.add_argument("--workers", type=positive, metavar="N", help="processes (one a core)")
+    parser.add_argument("--nulls", type=fraction, default=0.1, metavar="SHARE", help="share of null edits (0.1)")
+    parser.add_argument(
+        "--operation", action="append", default=[], metavar="NAME", help="only this one; may be repeated"
+    )
     parser.set_defaults(run=_build)
 
 
 def _build(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import build
+    from asap.stages.pairs import build_pairs, pair_stats
 
-    print_lines(
-        build(
-            arguments.out,
-            source=arguments.source,
-            count=arguments.count,
-            size=arguments.size,
-            seed=arguments.seed,
-            workers=arguments.workers,
-        )
+    build_pairs(
+        arguments.out,
+        count=arguments.count,
+        size=arguments.size,
+        seed=arguments.seed,
+        null_share=arguments.nulls,
+        operations=arguments.operation,
+        workers=arguments.workers or os.cpu_count() or 1,
     )
+    print_lines(pair_stats(arguments.out))
 
 
 def _stats(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import stats
+    from asap.stages.pairs import pair_stats
 
-    found = stats(arguments.pairs, split=arguments.split)
+    found = pair_stats(arguments.pairs, split=arguments.split)
     (print_json if arguments.json else print_lines)(found)
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import show
+    from asap.stages.pairs import show_pairs
 
-    show(arguments.pairs, arguments.out, count=arguments.count, seed=arguments.seed)
+    show_pairs(arguments.pairs, arguments.out, count=arguments.count, seed=arguments.seed)
     print(arguments.out)
