@@ -16,7 +16,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
     pretrain.add_argument("--data", type=Path, metavar="DIR", help="shards of rendered people (OUT/people, made now)")
     pretrain.add_argument("--people", type=positive, default=24000, metavar="N", help="people to render (24000)")
-    pretrain.add_argument("--size", choices=("mini", "tiny"), default="mini", help="width of the networks (mini)")
     pretrain.add_argument("--steps", type=positive, required=True, metavar="N", help="steps of the denoiser")
     pretrain.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people, noise and weights (0)")
     pretrain.add_argument("--workers", type=positive, metavar="N", help="processes that render (one a core)")
@@ -31,6 +30,4 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     if arguments.data is None:
         workers = arguments.workers or os.cpu_count() or 1
         render_people(data, count=arguments.people, seed=arguments.seed, workers=workers)
-    print(
-        pretrain(data, arguments.out, PretrainConfig(steps=arguments.steps, size=arguments.size, seed=arguments.seed))
-    )
+    print(pretrain(data, arguments.out, PretrainConfig(steps=arguments.steps, seed=arguments.seed)))
