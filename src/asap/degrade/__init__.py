@@ -1,0 +1,100 @@
+"""Degrade: break the anatomy of one part of a posed body and leave the rest alone.
+
+Phase I of arXiv:2605.25759 does this with inpainting and ControlNet; we edit the mesh, so the truth is exact.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asap.core.errors import InputError, UnknownNameError
+from asap.core.records import Edit, EditedBody, PosedBody
+from asap.core.vocabulary import OPERATIONS, PARTS, SEVERITIES, SIDES
+from asap.degrade.cells import CELLS, FUNCTIONS, SEVERITY_SHARES, SOURCES
+from asap.degrade.work import Work
+
+__all__ = ["CELLS", "SEVERITY_SHARES", "SOURCES", "apply", "sample_edit"]
+
+_PAIRED = ("hand", "arm", "leg", "foot")
+
+
+def sample_edit(
+    body: PosedBody,
+    candidates: Sequence[tuple[str, str]],
+    rng: np.random.Generator,
+    *,
+    operations: Sequence[str] | None = None,
+) -> tuple[str, str, str, int]:
+    """Draw (part, side, operation, severity) for one of the ``candidates`` (part, side) by the weights of ``CELLS``.
+
+    A candidate whose bones move no vertex of ``body`` is left out. ``operations`` narrows the choice. The same part on
+    both sides shares its weight.
+
+    Raises:
+        InputError: no cell is left.
+        UnknownNameError: a part, side or operation is not in the vocabulary.
+    """
+    for part, side in candidates:
+        _check_place(part, side)
+    for operation in operations or ():
+        _known("operation", operation, OPERATIONS)
+    allowed = set(OPERATIONS if operations is None else operations)
+    sides: dict[str, list[str]] = {}
+    for part, side in dict.fromkeys(candidates):
+        if _present(body, part, side):
+            sides.setdefault(part, []).append(side)
+    cells = [cell for cell in CELLS if cell[0] in sides and cell[1] in allowed]
+    if not cells:
+        raise InputError(
+            f"no operation fits the candidates {list(candidates)} and operations {sorted(allowed)}; offer more of either"
+        )
+    weights = np.array([CELLS[cell] for cell in cells])
+    part, operation = cells[int(rng.choice(len(cells), p=weights / weights.sum()))]
+    side = sides[part][int(rng.integers(len(sides[part])))]
+    severity = int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
+    return part, side, operation, severity
+
+
+def apply(
+    body: PosedBody, part: str, side: str, operation: str, severity: int, rng: np.random.Generator
+) -> EditedBody:
+    """Break ``part`` on ``side`` ("none" for face, torso and neck) of ``body`` by ``operation``; ``body`` is not changed.
+
+    Severity 1 to 3 grows the change. New vertices come after the old ones, which keep their numbers; a cut-off piece
+    leaves unused vertices behind. Bone poses in the result are those of the unedited person.
+
+    Raises:
+        UnknownNameError: a name is not in the vocabulary.
+        InputError: the operation makes no sense on the part, the severity is not 1, 2 or 3, or the rig lacks a bone.
+    """
+    _check_place(part, side)
+    _known("operation", operation, OPERATIONS)
+    if (part, operation) not in CELLS:
+        fits = ", ".join(o for p, o in CELLS if p == part)
+        raise InputError(f"operation {operation!r} makes no sense on {part!r}; choose one of: {fits}")
+    if severity not in SEVERITIES:
+        raise InputError(f"severity must be 1, 2 or 3, not {severity}")
+    work = Work(body)
+    detail = FUNCTIONS[operation](work, part, side, severity, rng)
+    edit = Edit(kind="defect", part=part, side=side, operation=operation, severity=severity, detail=detail)
+    return work.finish(edit)
+
+
+def _known(kind: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise UnknownNameError(kind, name, names)
+
+
+def _check_place(part: str, side: str) -> None:
+    _known("part", part, PARTS)
+    _known("side", side, SIDES)
+    if (part in _PAIRED) == (side == "none"):
+        wanted = "left or right" if part in _PAIRED else "none"
+        raise InputError(f"{part} wants side {wanted}, not {side!r}")
+
+
+def _present(body: PosedBody, part: str, side: str) -> bool:
+    """Whether any skin of the part is in the mesh (a close-up may carry an arm only)."""
+    from asap.degrade.anatomy import part_weight
+
+    return bool((part_weight(Work(body), part, side) > 0.5).sum() > 20)

@@ -1,0 +1,118 @@
+"""Where things are on a posed body: limb chains, digits, and the frames of hand, foot, head and trunk.
+
+Frames are (3, 3) with unit rows, right-handed in the person's own left-up-front sense, computed from joints only.
+"""
+
+import numpy as np
+
+from asap.core.records import FloatArray
+from asap.degrade.work import Work, unit
+
+LETTER = {"left": "L", "right": "R"}
+FINGERS = (1, 2, 3, 4, 5)
+"""1 is the thumb."""
+
+
+def letter(side: str) -> str:
+    """``L`` or ``R``."""
+    return LETTER[side]
+
+
+def finger(number: int, side: str) -> tuple[str, ...]:
+    """Bones of finger ``number`` from knuckle to tip."""
+    return tuple(f"finger{number}-{joint}.{letter(side)}" for joint in (1, 2, 3))
+
+
+def toe(number: int, side: str) -> tuple[str, ...]:
+    """Bones of toe ``number`` from its root to the tip; the big toe (1) has two."""
+    return tuple(f"toe{number}-{joint}.{letter(side)}" for joint in ((1, 2) if number == 1 else (1, 2, 3)))
+
+
+def chain(part: str, side: str) -> tuple[tuple[str, ...], str]:
+    """Bones of an arm, leg, neck or torso from the trunk outwards, and the bone at which it ends."""
+    if part == "arm":
+        s = letter(side)
+        return (f"upperarm01.{s}", f"upperarm02.{s}", f"lowerarm01.{s}", f"lowerarm02.{s}"), f"wrist.{s}"
+    if part == "leg":
+        s = letter(side)
+        return (f"upperleg01.{s}", f"upperleg02.{s}", f"lowerleg01.{s}", f"lowerleg02.{s}"), f"foot.{s}"
+    if part == "neck":
+        return ("neck01", "neck02", "neck03"), "head"
+    return ("spine05", "spine04", "spine03", "spine02", "spine01"), "neck01"
+
+
+def root_of(part: str, side: str) -> str:
+    """The bone from which ``part`` hangs."""
+    if part in ("arm", "leg", "neck", "torso"):
+        return chain(part, side)[0][0]
+    return {"hand": f"wrist.{LETTER.get(side, '')}", "foot": f"foot.{LETTER.get(side, '')}", "face": "head"}[part]
+
+
+def part_weight(work: Work, part: str, side: str) -> FloatArray:
+    """(V,) how much each vertex belongs to ``part`` alone (an arm without its hand, a trunk without limbs and head)."""
+    whole = work.weight("root") if part == "torso" and work.has("root") else work.weight(root_of(part, side))
+    if part in ("arm", "leg", "neck"):
+        whole = whole - work.weight(chain(part, side)[1])
+    if part == "torso":
+        for other in ("neck01", "upperarm01.L", "upperarm01.R", "upperleg01.L", "upperleg01.R"):
+            whole = whole - work.weight(other)
+    return np.clip(whole, 0.0, 1.0).astype(np.float32)
+
+
+def _frame(first: FloatArray, second: FloatArray, third: FloatArray) -> FloatArray:
+    return np.stack([unit(first), unit(second), unit(third)]).astype(np.float32)
+
+
+def hand_frame(work: Work, side: str) -> FloatArray:
+    """Rows: along the fingers, towards the thumb, out of the palm."""
+    s = letter(side)
+    along = unit(work.head(f"finger3-1.{s}") - work.head(f"wrist.{s}"))
+    across = work.head(f"finger2-1.{s}") - work.head(f"finger5-1.{s}")
+    across = unit(across - (across @ along) * along)
+    palm = np.cross(along, across) * (1 if side == "left" else -1)
+    return _frame(along, across, palm)
+
+
+def foot_frame(work: Work, side: str) -> FloatArray:
+    """Rows: from heel to toes, towards the big toe, up out of the instep."""
+    s = letter(side)
+    along = unit(work.head(f"toe3-1.{s}") - work.head(f"foot.{s}"))
+    across = work.head(f"toe1-1.{s}") - work.head(f"toe5-1.{s}")
+    across = unit(across - (across @ along) * along)
+    up = np.cross(along, across) * (-1 if side == "left" else 1)
+    return _frame(along, across, up)
+
+
+def head_frame(work: Work) -> FloatArray:
+    """Rows: to the person's left, up, front."""
+    left = unit(work.head("eye.L") - work.head("eye.R"))
+    up = work.tail("head") - work.head("head")
+    up = unit(up - (up @ left) * left)
+    return _frame(left, up, np.cross(left, up))
+
+
+def trunk_frame(work: Work) -> FloatArray:
+    """Rows: to the person's left, up, front."""
+    left = unit(work.head("upperleg01.L") - work.head("upperleg01.R"))
+    up = work.head("neck01") - 0.5 * (work.head("upperleg01.L") + work.head("upperleg01.R"))
+    up = unit(up - (up @ left) * left)
+    return _frame(left, up, np.cross(left, up))
+
+
+def face_anchors(work: Work) -> dict[str, FloatArray]:
+    """Points (3,) of the face: both eyes from the rig, nose and mouth from the distance between the eyes."""
+    left, right = work.head("eye.L"), work.head("eye.R")
+    gap = float(np.linalg.norm(left - right))
+    _, up, front = head_frame(work)
+    middle = 0.5 * (left + right)
+    return {
+        "eye.L": left,
+        "eye.R": right,
+        "nose": (middle - np.float32(0.6 * gap) * up + np.float32(0.55 * gap) * front).astype(np.float32),
+        "mouth": (middle - np.float32(1.1 * gap) * up + np.float32(0.4 * gap) * front).astype(np.float32),
+    }
+
+
+def eye_gap(work: Work) -> float:
+    """Distance between the eyes in metres: the yardstick of the face."""
+    return float(np.linalg.norm(work.head("eye.L") - work.head("eye.R")))

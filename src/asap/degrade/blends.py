@@ -1,0 +1,137 @@
+"""Parts that run into each other or sit on the wrong side: fused digits and legs, thumbs and feet of the wrong side."""
+
+import numpy as np
+
+from asap.core.records import FloatArray
+from asap.degrade.anatomy import chain, finger, foot_frame, hand_frame, letter, toe, trunk_frame
+from asap.degrade.copies import grown
+from asap.degrade.mesh import Mesh, cut
+from asap.degrade.work import Work, unit
+
+Detail = dict[str, float | int | str]
+
+
+def fused(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Grow neighbouring fingers or toes, or both legs, into one."""
+    if part == "leg":
+        return _legs(work, severity)
+    count = (2, 3, 4)[severity - 1]
+    if part == "foot":
+        first = int(rng.integers(1, 3)) if severity < 3 else 1
+        group = [toe(n, side) for n in range(first, first + count + 1)]
+        spare = foot_frame(work, side)[2]
+    else:
+        first = int(rng.integers(2, 7 - count))
+        group = [finger(n, side) for n in range(first, first + count)]
+        spare = hand_frame(work, side)[2]
+    _align(work, group, spare)
+    _web(work, group)
+    return {"first": first, "count": len(group)}
+
+
+def _align(work: Work, group: list[tuple[str, ...]], spare: FloatArray) -> None:
+    """Give all digits of the group the bend of the one in the middle."""
+    model = group[(len(group) - 1) // 2]
+    joints = work.joints(model, None)
+    for digit in group:
+        if digit is model:
+            continue
+        for number, label in enumerate(digit):
+            end = work.head(digit[number + 1]) if number + 1 < len(digit) else work.tail(label)
+            step = joints[min(number, len(joints) - 2) + 1] - joints[min(number, len(joints) - 2)]
+            work.aim(label, end, step, spare)
+
+
+def _web(work: Work, group: list[tuple[str, ...]]) -> None:
+    """Fill the gaps between the digits with copies of them, so close that they read as one."""
+    pieces = []
+    for near, far in zip(group[:-1], group[1:], strict=True):
+        start, gap = work.head(near[0]), work.head(far[0]) - work.head(near[0])
+        direction = unit(work.head(near[1]) - start)
+        # one copy, made as wide as the gap and half a finger more, has no groove of its own
+        across = unit(gap - (gap @ direction) * direction)
+        piece = grown(work, near[0], 0.25, direction)
+        width = 1 + 0.5 * float(np.linalg.norm(gap)) / max(_radius(piece.vertices, start, across), 1e-4)
+        local = piece.vertices - start
+        local += (width - 1) * (local @ across)[:, None] * across
+        thin = unit(np.cross(direction, across))
+        local -= 0.12 * (local @ thin)[:, None] * thin  # lies between the digits, not over them
+        piece.vertices = (start + 0.5 * gap + local).astype(np.float32)
+        pieces.append(piece)
+    for piece in pieces:
+        work.mesh.append(piece)
+
+
+def _radius(points: FloatArray, centre: FloatArray, across: FloatArray) -> float:
+    """Half the width of a digit, without the odd vertex of its root."""
+    return float(np.quantile(np.abs((points - centre) @ across), 0.8))
+
+
+def _legs(work: Work, severity: int) -> Detail:
+    """Swing both legs together until knees and ankles meet; the last third of the gap is filled."""
+    share = (0.7, 0.9, 1.0)[severity - 1]
+    spare = trunk_frame(work)[2]
+    for first, second in ((0, 2), (2, 4)):
+        ends = [(*chain("leg", side)[0], chain("leg", side)[1]) for side in ("left", "right")]
+        middle = 0.5 * (work.head(ends[0][second]) + work.head(ends[1][second]))
+        for bones in ends:
+            end = work.head(bones[second])
+            goal = end + share * (middle - end)
+            work.aim(bones[first], end, goal - work.head(bones[first]), spare)
+    if severity == 3:
+        _thicken_calves(work)
+    return {"share": share}
+
+
+def _thicken_calves(work: Work) -> None:
+    for side in ("left", "right"):
+        bones, end = chain("leg", side)
+        work.inflate(bones, end, 1.15)
+
+
+def swapped_side(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Put the thumb, or the whole foot as a mirror image, on the wrong side."""
+    size = float(rng.uniform(0.97, 1.03)) * (1.0, 1.12, 1.25)[severity - 1]
+    if part == "hand":
+        return _thumb(work, side, size)
+    s = letter(side)
+    joint, frame = work.head(f"foot.{s}"), foot_frame(work, side)
+    shin = unit(joint - work.head(f"lowerleg01.{s}"))
+    limb = work.weight(f"lowerleg02.{s}") > 0.5
+    # cut and mirror in the same plane, so that the two rims meet
+    point = (joint - 0.02 * shin).astype(np.float32)
+    piece = cut(work.mesh, limb, point, shin, 0.2)
+    across = unit(frame[1] - (frame[1] @ shin) * shin)
+    near = np.abs((piece.vertices - point) @ shin) < 0.004
+    centre = piece.vertices[near].mean(axis=0) if near.any() else point
+    work.mesh.append(_mirrored(piece, centre, across, size))
+    return {"size": size, "scope": "foot"}
+
+
+def _thumb(work: Work, side: str, size: float) -> Detail:
+    """Move the thumb beside the little finger. (A whole mirrored hand is right in a close-up: it is the other hand.)"""
+    s = letter(side)
+    frame = hand_frame(work, side)
+    middle = 0.5 * (work.head(f"finger2-1.{s}") + work.head(f"finger5-1.{s}"))
+    joints = work.joints(finger(1, side), None)
+    away = unit(joints[1] - joints[0])
+    piece = _mirrored(grown(work, f"finger1-1.{s}", 0.35, away), middle, frame[1], 1.0)
+    reach = (joints[0] - middle) @ frame[1]
+    root = joints[0] - 2 * reach * frame[1]
+    # the little finger's side has no ball of the thumb to root in: go deeper
+    inward = 0.25 * reach * frame[1] + 0.012 * frame[0]
+    piece.vertices = (root + np.float32(size) * (piece.vertices - root) + inward).astype(np.float32)
+    point = (joints[0] + 0.8 * (joints[1] - joints[0])).astype(np.float32)
+    cut(work.mesh, work.weight(f"finger1-1.{s}") > 0.3, point, away, 0.5)
+    work.mesh.append(piece)
+    return {"size": size, "scope": "thumb"}
+
+
+def _mirrored(piece: Mesh, centre: FloatArray, normal: FloatArray, size: float) -> Mesh:
+    local = piece.vertices - centre
+    turned = local - 2 * (local @ normal)[:, None] * normal
+    piece.vertices = (centre + np.float32(size) * turned).astype(np.float32)
+    piece.faces = piece.faces[:, ::-1].copy()
+    return piece
+
+

@@ -1,0 +1,148 @@
+"""Misshapen parts: the most common fault of hands (0.71) and faces (0.49). Smooth, melted, uneven; never spiky."""
+
+import numpy as np
+
+from asap.core.records import FloatArray
+from asap.degrade.anatomy import (
+    FINGERS,
+    chain,
+    eye_gap,
+    face_anchors,
+    finger,
+    foot_frame,
+    hand_frame,
+    head_frame,
+    letter,
+    part_weight,
+    toe,
+    trunk_frame,
+)
+from asap.degrade.work import Work, ramp, rotate
+
+Detail = dict[str, float | int | str]
+
+_WAVES = 7
+_STRENGTH = (0.5, 0.8, 1.2)
+"""By severity; 1 is the strength at which a displacement field is as strong as its smoothness allows."""
+
+
+def field(points: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:
+    """A smooth random displacement (N, 3) of unit strength for a part of ``size`` metres: a few long sine waves."""
+    directions = rng.normal(size=(_WAVES, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    lengths = size * rng.uniform(0.55, 1.5, size=_WAVES)
+    phases = rng.uniform(0, 2 * np.pi, size=_WAVES)
+    pushes = rng.normal(size=(_WAVES, 3))
+    pushes /= np.linalg.norm(pushes, axis=1, keepdims=True)
+    waves = np.sin(points @ (2 * np.pi * directions / lengths[:, None]).T.astype(np.float32) + phases)
+    # each wave is as high as its length allows without folding the surface over
+    return np.asarray(waves @ (pushes * lengths[:, None] / 22.0), dtype=np.float32)
+
+
+def _wobble(work: Work, share: FloatArray, centre: FloatArray, size: float, amount: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    work.mesh.vertices += share[:, None] * np.float32(amount) * field(work.mesh.vertices - centre, size, rng)
+
+
+def misshapen(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Deform a part smoothly: uneven fingers, a skewed face, a bowed and lumpy limb, a swollen trunk."""
+    amount = _STRENGTH[severity - 1]
+    seed = int(rng.integers(2**62))
+    if part == "neck":
+        amount *= 2.6  # short and thick: the same bow shows less
+    if part == "hand":
+        _hand(work, side, amount, seed, rng)
+    elif part == "foot":
+        _foot(work, side, amount, seed, rng)
+    elif part == "face":
+        _face(work, amount, seed, rng)
+    elif part == "torso":
+        _trunk(work, amount, seed, rng)
+    else:
+        _limb(work, part, side, amount, seed, rng)
+    return {"strength": amount}
+
+
+def _hand(work: Work, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:
+    """Each finger gets its own length, girth and bends, then the whole hand melts a little."""
+    _, _, palm = hand_frame(work, side)
+    draws = rng.normal(size=(5, 6)).clip(-1.6, 1.6)
+    for number, draw in zip(FINGERS, draws, strict=True):
+        bones = finger(number, side)
+        across = np.cross(palm, work.head(bones[1]) - work.head(bones[0]))
+        across /= max(float(np.linalg.norm(across)), 1e-9)
+        for joint, angle in zip(bones, draw[:3] * (0.14, 0.34, 0.34), strict=True):
+            work.swing(joint, palm, float(angle) * amount)
+        work.swing(bones[1], across.astype(np.float32), float(draw[3]) * 0.3 * amount)
+        work.inflate(bones, None, float(np.exp(0.2 * amount * draw[4])))
+        work.stretch(bones, None, float(np.exp(0.25 * amount * draw[5])))
+    wrist, tip = work.head(f"wrist.{letter(side)}"), work.head(f"finger3-1.{letter(side)}")
+    size = 1.2 * float(np.linalg.norm(tip - wrist))
+    _wobble(work, work.weight(f"wrist.{letter(side)}"), wrist, size, 0.9 * amount, seed)
+
+
+def _foot(work: Work, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:
+    s = letter(side)
+    _, _, up = foot_frame(work, side)
+    for number, draw in zip(FINGERS, rng.normal(size=(5, 3)).clip(-1.6, 1.6), strict=True):
+        bones = toe(number, side)
+        work.swing(bones[0], up, 0.4 * amount * float(draw[0]))
+        work.inflate(bones, None, float(np.exp(0.22 * amount * draw[1])))
+        work.stretch(bones, None, float(np.exp(0.25 * amount * draw[2])))
+    ankle = work.head(f"foot.{s}")
+    size = 0.9 * float(np.linalg.norm(work.head(f"toe3-1.{s}") - ankle))
+    _wobble(work, work.weight(f"foot.{s}"), ankle, size, 0.8 * amount, seed)
+
+
+def _face(work: Work, amount: float, seed: int, rng: np.random.Generator) -> None:
+    """Features slide, tilt, grow and shrink each on its own; the skull and jaw warp."""
+    frame, gap = head_frame(work), eye_gap(work)
+    anchors = face_anchors(work)
+    for name in ("eye.L", "eye.R", "nose", "mouth"):
+        draw = rng.normal(size=4).clip(-1.6, 1.6)
+        offset = work.mesh.vertices - anchors[name]
+        local = offset @ frame.T
+        near = 1 - ramp(np.hypot(local[:, 0], 1.15 * local[:, 1]), 0.22 * gap, 0.85 * gap)
+        share = near * ramp(local[:, 2], -1.2 * gap, -0.5 * gap) * work.weight("head")
+        work.mesh.vertices = rotate(work.mesh.vertices, anchors[name], frame[2], share * 0.3 * amount * draw[0])
+        work.scale(share, anchors[name], frame, [float(np.exp(0.28 * amount * draw[1]))] * 3)
+        slide = 0.13 * amount * gap * (draw[2] * frame[0] + draw[3] * frame[1])
+        work.mesh.vertices += share[:, None] * slide.astype(np.float32)
+    _wobble(work, work.weight("head"), anchors["nose"], 2.6 * gap, 0.5 * amount, seed)
+
+
+def _limb(work: Work, part: str, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:
+    """Bow the limb between its ends and make its girth uneven; what hangs from it stays where it was."""
+    bones, end = chain(part, side)
+    joints = work.joints((bones[0], bones[len(bones) // 2]), end)
+    share = part_weight(work, part, side)
+    length = float(np.linalg.norm(np.diff(joints, axis=0), axis=1).sum())
+    lower = work.weight(bones[len(bones) // 2])
+    uneven = rng.normal(size=2).clip(-1.5, 1.5)
+    pushes = rng.normal(size=(2, 3))
+    for number in (0, 1):
+        start, step = joints[number], joints[number + 1] - joints[number]
+        along = np.clip((work.mesh.vertices - start) @ step / float(step @ step), 0.0, 1.0)
+        own = share * (1 - lower if number == 0 else lower)
+        hump = own * np.sin(np.pi * along) ** 2
+        radial = work.mesh.vertices - start - along[:, None] * step
+        push = pushes[number] - (pushes[number] @ step) * step / float(step @ step)
+        push *= 0.16 * amount * float(np.linalg.norm(step)) / max(float(np.linalg.norm(push)), 1e-9)
+        swell = np.exp(0.55 * amount * uneven[number]) - 1
+        work.mesh.vertices += (hump[:, None] * (push + swell * radial)).astype(np.float32)
+    _wobble(work, share, joints[0], 0.35 * length, 0.45 * amount, seed)
+
+
+def _trunk(work: Work, amount: float, seed: int, rng: np.random.Generator) -> None:
+    """Dents and swellings of the trunk; shoulders, hips and neck hold still so that limbs stay attached."""
+    frame = trunk_frame(work)
+    low, high = 0.5 * (work.head("upperleg01.L") + work.head("upperleg01.R")), work.head("neck01")
+    height = float((high - low) @ frame[1])
+    along = ((work.mesh.vertices - low) @ frame[1]) / np.float32(height)
+    share = part_weight(work, "torso", "none") * ramp(along, -0.05, 0.25) * (1 - ramp(along, 0.7, 1.0))
+    lean = (0.13 * amount * height * (rng.choice([-1.0, 1.0]) * frame[0] + 0.4 * rng.normal() * frame[2])).astype(
+        np.float32
+    )
+    work.mesh.vertices += share[:, None] * lean
+    work.scale(share, low + 0.5 * height * frame[1], frame, [1 + 0.3 * amount * float(rng.normal()), 1.0, 1.15])
+    _wobble(work, share, low, 0.7 * height, 0.7 * amount, seed)
