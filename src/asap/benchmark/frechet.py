@@ -111,7 +111,7 @@ class FrechetDistance:
 
     def __init__(self, reference: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Keep the features of the reference batches, each (N, S, S, 3)."""
-        self.reference = np.concatenate([cosine_features(batch) for batch in reference])
+        self.reference = np.concatenate([np.zeros((0, FEATURES)), *map(cosine_features, reference)])
         self.rows: list[Matrix] = []
         self.clusters: list[str] = []
 

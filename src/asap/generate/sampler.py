@@ -1,0 +1,63 @@
+"""Prompts x seeds to pictures, each depending on its prompt and seed alone, so that a run can stop and go on."""
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asap.backbones.protocol import Backbone
+from asap.core.errors import InputError
+from asap.core.seeds import derive
+
+__all__ = ["Picture", "generate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One generated picture."""
+
+    prompt_id: str
+    prompt: str
+    seed: int
+    image: npt.NDArray[np.uint8]
+    """(H, W, 3) sRGB."""
+
+
+def generate(
+    backbone: Backbone,
+    prompts: Sequence[tuple[str, str]],
+    seeds: Sequence[int],
+    *,
+    steps: int | None = None,
+    guidance: float | None = None,
+    batch: int = 16,
+    done: Container[tuple[str, int]] = (),
+) -> Iterator[Picture]:
+    """Yield a picture for every prompt and seed that is not ``done``.
+
+    Args:
+        backbone: the model, with its adapter on if it has one.
+        prompts: id and text of each prompt.
+        seeds: the model is given ``derive(seed, "generate", prompt_id)``, so prompts do not share their noise.
+        steps: sampler steps, the model's own number if None.
+        guidance: scale of classifier-free guidance, the model's own if None.
+        batch: pictures at a time; it changes nothing but speed.
+        done: (prompt id, seed) of pictures that exist already.
+
+    Raises:
+        InputError: no prompts or seeds, ids given twice, or a batch below 1.
+    """
+    ids = [name for name, _ in prompts]
+    if not prompts or not seeds or len(set(ids)) < len(ids) or len(set(seeds)) < len(seeds) or batch < 1:
+        raise InputError(
+            f"generation needs prompts with different ids, different seeds and a batch of at least 1, "
+            f"got {len(prompts)} prompts ({len(set(ids))} ids), seeds {list(seeds)}, batch {batch}"
+        )
+    wanted = [(name, text, seed) for name, text in prompts for seed in seeds if (name, seed) not in done]
+    for start in range(0, len(wanted), batch):
+        part = wanted[start : start + batch]
+        noise = [derive(seed, "generate", name) for name, _, seed in part]
+        images = backbone.sample([text for _, text, _ in part], noise, steps=steps, guidance=guidance)
+        for (name, text, seed), image in zip(part, images, strict=True):
+            yield Picture(prompt_id=name, prompt=text, seed=seed, image=image)

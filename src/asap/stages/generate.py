@@ -1,0 +1,146 @@
+"""Model and suite to a store of generations."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from asap import generate as room
+from asap.backbones import load
+from asap.benchmark.suite import MINI, SuitePrompt, mini_suite, read_suite, write_suite
+from asap.core.errors import InputError
+from asap.core.hashing import digest_json
+from asap.core.manifest import Manifest
+from asap.core.records import SceneTruth
+from asap.stages.lineage import instruments_of, parent_of
+from asap.stores.generations import GenerationWriter
+
+__all__ = ["generate", "suite_from_truths", "suite_named"]
+
+Report = Callable[[str], None]
+
+
+def suite_named(name: str | Path) -> tuple[SuitePrompt, ...]:
+    """``mini`` or the path of a suite's JSON; raises ``StoreError`` when it is missing or broken."""
+    return mini_suite() if str(name) == "mini" else read_suite(Path(name))
+
+
+def suite_from_truths(truths: Iterable[SceneTruth], path: Path = MINI) -> int:
+    """Write a suite from sampled people, one prompt each; captions that occur twice are kept once. Returns how many.
+
+    Raises:
+        InputError: a category has fewer than 20 different captions.
+    """
+    rows: dict[str, SuitePrompt] = {}
+    counts: dict[str, int] = {}
+    for truth in truths:
+        if truth.caption in rows:
+            continue
+        counts[truth.category] = counts.get(truth.category, 0) + 1
+        rows[truth.caption] = SuitePrompt(
+            id=f"{truth.category.replace('_', '-')}-{counts[truth.category]:03d}",
+            prompt=truth.caption,
+            category=truth.category,
+            parts=truth.visible_parts,
+            attributes=truth.attributes,
+        )
+    write_suite(path, rows.values())
+    return len(rows)
+
+
+def _seed_list(seeds: int | Sequence[int]) -> list[int]:
+    return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+
+
+def generate(
+    out: Path,
+    *,
+    model: str = "mini",
+    adapter: Path | None = None,
+    suite: str | Path = "mini",
+    seeds: int | Sequence[int] = 2,
+    steps: int | None = None,
+    guidance: float | None = None,
+    batch: int = 16,
+    limit: int | None = None,
+    report: Report = lambda _: None,
+) -> Path:
+    """Make every picture of a suite, or go on making them; returns the folder.
+
+    Args:
+        out: folder of the generations.
+        model: known name or pipeline folder.
+        adapter: folder that training made, or None for the base model.
+        suite: ``mini`` or a path.
+        seeds: how many (0 to N-1) or which.
+        steps: sampler steps; the model's own if None.
+        guidance: guidance scale; the model's own if None.
+        batch: pictures at a time.
+        limit: take only this many prompts of each category (the demo does).
+        report: is given a line now and then.
+
+    Raises:
+        InputError: a wrong model, adapter, suite or folder.
+        StoreError: the adapter has no manifest.
+    """
+    prompts, wanted = _limited(suite_named(suite), limit), _seed_list(seeds)
+    parents, upstream = [parent_of(adapter)] if adapter else [], list[Manifest]()
+    for _, manifests in parents:
+        upstream += manifests
+    config = {
+        "model": model,
+        "adapter": parents[0][0].content_hash if parents else None,
+        "suite": digest_json([row.prompt for row in prompts]),
+        "seeds": wanted,
+        "steps": steps,
+        "guidance": guidance,
+    }
+    with GenerationWriter(out, config) as writer:
+        _fill(writer, prompts, wanted, model, adapter, (steps, guidance, batch), report)
+        writer.finish(
+            Manifest(
+                kind="generations",
+                config=config,
+                parents=tuple(parent for parent, _ in parents),
+                instruments=instruments_of(upstream),
+            )
+        )
+    return out
+
+
+def _fill(
+    writer: GenerationWriter,
+    prompts: Sequence[SuitePrompt],
+    seeds: Sequence[int],
+    model: str,
+    adapter: Path | None,
+    how: tuple[int | None, float | None, int],
+    report: Report,
+) -> None:
+    """Add the pictures that are missing; the model is loaded only if there are any."""
+    by_id, total, done = {row.id: row for row in prompts}, len(prompts) * len(seeds), writer.done()
+    if len(done) >= total:
+        return
+    backbone = load(model)
+    if adapter:
+        backbone.load_lora(adapter)
+    steps, guidance, batch = how
+    texts = [(row.id, row.prompt) for row in prompts]
+    pictures = room.generate(backbone, texts, seeds, steps=steps, guidance=guidance, batch=batch, done=done)
+    for count, picture in enumerate(pictures, len(done) + 1):
+        row = by_id[picture.prompt_id]
+        extra = {"parts": list(row.parts), "attributes": dict(row.attributes)}
+        writer.add(row.id, picture.seed, picture.image, prompt=row.prompt, category=row.category, extra=extra)
+        if count % batch == 0 or count == total:
+            report(f"generate {count}/{total}")
+
+
+def _limited(prompts: Sequence[SuitePrompt], limit: int | None) -> list[SuitePrompt]:
+    """The first ``limit`` prompts of each category."""
+    if limit is not None and limit < 1:
+        raise InputError(f"at least one prompt a category is needed, got {limit}")
+    counts: dict[str, int] = {}
+    kept = []
+    for row in prompts:
+        counts[row.category] = counts.get(row.category, 0) + 1
+        if limit is None or counts[row.category] <= limit:
+            kept.append(row)
+    return kept

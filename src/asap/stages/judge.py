@@ -1,0 +1,326 @@
+"""Train, calibrate and use the learned judge."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from asap.backbones import Backbone, load
+from asap.benchmark import judge as room
+from asap.benchmark.judge import HELD_OUT, PACKAGED, JudgePairs, JudgeSpec, JudgeTraining, StoredJudge, Verdict
+from asap.benchmark.lineage import refuse_own_examiner
+from asap.core.errors import InputError
+from asap.core.files import make_folder, read_json, write_bytes, write_json
+from asap.core.manifest import Instrument, Manifest
+from asap.core.seeds import generator
+from asap.generate import round_trip
+from asap.stages.lineage import instruments_of, parent_of
+from asap.stores.generations import Generation, GenerationStore
+from asap.stores.pairs import PairRow, PairStore
+from asap.stores.verdicts import VerdictRow, VerdictWriter
+
+__all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "run", "train"]
+
+Report = Callable[[str], None]
+ATTRIBUTES: Final = ("fingers", "skin", "background", "clothes", "clothing")
+STRENGTHS: Final = (0.1, 0.35)
+CHUNK: Final = 64
+BATCH: Final = 64
+
+
+def judge_named(name: str | Path) -> StoredJudge:
+    """``learned`` is the packaged judge, anything else a folder; raises ``StoreError`` if there is none."""
+    return room.load_judge(_folder(name))
+
+
+def _folder(name: str | Path) -> Path:
+    return PACKAGED if str(name) == "learned" else Path(name)
+
+
+def prepare(
+    pairs: Path,
+    out: Path,
+    *,
+    split: str,
+    model: str | Backbone = "mini",
+    limit: int | None = None,
+    held_out: Sequence[str] = (),
+    strengths: tuple[float, float] = STRENGTHS,
+    plain_share: float = 0.0,
+    size: int = 128,
+    steps: int = 3,
+    seed: int = 0,
+    attributes: Sequence[str] = ATTRIBUTES,
+    report: Report = lambda _: None,
+) -> JudgePairs:
+    """Labelled pairs of one split after the generator's round trip; kept in ``out`` in chunks, so it can be resumed.
+
+    Args:
+        pairs: pair store of the namespace ``judge``.
+        out: folder of the chunks.
+        split: train, val or test.
+        model: the generator.
+        limit: take at most so many pairs, spread over the split.
+        held_out: operations to leave out.
+        strengths: range of the round trip's time, drawn per pair.
+        plain_share: share of pairs that are only encoded and decoded.
+        size: side of the judge's pictures.
+        steps: of the round trip.
+        seed: of strengths and noise.
+        attributes: caption attributes to keep.
+        report: is given a line now and then.
+
+    Raises:
+        StoreError: the store is missing or has no such split.
+        InputError: ``out`` was made with other settings.
+    """
+    store = PairStore.open(pairs, split=split)
+    kept = [i for i, name in enumerate(store.column("operation")) if name not in held_out]
+    if limit is not None and limit < len(kept):
+        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, limit).astype(int)]
+    name = model if isinstance(model, str) else model.name
+    asked: dict[str, object] = {"pairs": store.content_hash, "split": split, "rows": len(kept), "model": name}
+    asked |= {"strengths": list(strengths), "plain_share": plain_share, "size": size, "steps": steps, "seed": seed}
+    asked |= {"held_out": sorted(held_out), "attributes": list(attributes)}
+    _claim(out, asked)
+    parts, backbone = [], None if isinstance(model, str) else model
+    for start in range(0, len(kept), CHUNK):
+        path = out / f"chunk-{start // CHUNK:05d}.npz"
+        if not path.exists():
+            backbone = backbone or load(name)
+            rows = store.rows(kept[start : start + CHUNK])
+            _write_chunk(path, _chunk(backbone, rows, strengths, plain_share, size, steps, seed, attributes))
+            report(f"round trip {split} {min(start + CHUNK, len(kept))}/{len(kept)}")
+        parts.append(_read_chunk(path))
+    if not parts:
+        raise InputError(f"the split {split!r} of {pairs} has no pair that is not held out; build more")
+    return room.join(parts)
+
+
+def _claim(folder: Path, asked: dict[str, object]) -> None:
+    """Remember the settings of a folder of chunks; raises ``InputError`` when they were others."""
+    path = make_folder(folder) / "asked.json"
+    if not path.exists():
+        write_json(path, asked)
+    stored = read_json(path)
+    different = [key for key in asked if not isinstance(stored, dict) or stored.get(key) != asked[key]]
+    if different:
+        raise InputError(f"{folder} was prepared with another {', '.join(different)}; use another folder or delete it")
+
+
+def _chunk(
+    backbone: Backbone,
+    rows: Sequence[PairRow],
+    strengths: tuple[float, float],
+    plain_share: float,
+    size: int,
+    steps: int,
+    seed: int,
+    attributes: Sequence[str],
+) -> JudgePairs:
+    """Both sides of each pair with one noise, then labelled."""
+    draws = [generator(seed, "judge-trip", row.uid) for row in rows]
+    times = [0.0 if draw.random() < plain_share else float(draw.uniform(*strengths)) for draw in draws]
+    noise = [int(draw.integers(2**62)) for draw in draws]
+    prompts = [row.prompt for row in rows]
+    sides = [
+        round_trip(backbone, np.stack(images), prompts, times, noise, steps=steps)
+        for images in ([row.chosen for row in rows], [row.rejected for row in rows])
+    ]
+    return room.stack(
+        room.label_pair(
+            chosen=chosen,
+            rejected=rejected,
+            mask=row.mask,
+            regions=row.regions,
+            kind=row.kind,
+            part=row.part,
+            operation=row.operation,
+            severity=row.severity,
+            person=row.person,
+            visible_parts=row.visible_parts,
+            attributes=row.attributes,
+            names=attributes,
+            size=size,
+        )
+        for row, chosen, rejected in zip(rows, *sides, strict=True)
+    )
+
+
+def _write_chunk(path: Path, chunk: JudgePairs) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{field.name: getattr(chunk, field.name) for field in fields(chunk)})
+    write_bytes(path, buffer.getvalue())
+
+
+def _read_chunk(path: Path) -> JudgePairs:
+    with np.load(path) as data:
+        return JudgePairs(**{name: data[name] for name in data.files})
+
+
+def train(
+    out: Path,
+    *,
+    pairs: Path,
+    model: str = "mini",
+    seed: int = 0,
+    held_out: Sequence[str] = HELD_OUT,
+    limit: int | None = None,
+    validation: int = 800,
+    settings: JudgeTraining | None = None,
+    spec: JudgeSpec | None = None,
+    plain_share: float = 0.15,
+    strengths: tuple[float, float] = STRENGTHS,
+    report: Report = lambda _: None,
+) -> dict[str, Any]:
+    """Train a judge into ``out`` (weights, settings, log), or go on.
+
+    Args:
+        out: folder of the judge; working files are below ``out/work``.
+        pairs: pair store of the namespace ``judge``.
+        model: generator of the round trip.
+        seed: decides weights, order and noise.
+        held_out: operations never trained on.
+        limit: at most so many training pairs.
+        validation: at most so many validation pairs.
+        settings: of the loop; ``seed`` wins over theirs.
+        spec: of the network; its attributes are read from the data.
+        plain_share: share of training pairs that are only encoded and decoded.
+        strengths: range of the round trip's time.
+        report: is given a line now and then.
+
+    Raises:
+        InputError: settings differ from those of an earlier run in ``out``.
+        StoreError: the pair store cannot be read.
+        TrainingError: the loss is not a number.
+    """
+    spec, work = spec or JudgeSpec(), out / "work"
+    chunks: dict[str, Any] = {
+        "model": model, "held_out": held_out, "size": spec.size, "seed": seed, "strengths": strengths, "report": report,
+    }  # fmt: skip
+    learn = prepare(pairs, work / "train", split="train", limit=limit, plain_share=plain_share, **chunks)
+    check = prepare(pairs, work / "val", split="val", limit=validation, **chunks)
+    overlap = set(learn.fact("person")) & set(check.fact("person"))
+    if overlap:
+        raise InputError(f"{len(overlap)} people are in both train and val of {pairs}; build the store anew")
+    texts = [dict(zip(ATTRIBUTES, map(str, row[0]), strict=True)) for row in learn.attributes]
+    known = [{name: value for name, value in row.items() if value != "?"} for row in texts]
+    spec = JudgeSpec(size=spec.size, widths=spec.widths, attributes=room.attribute_classes(known, ATTRIBUTES))
+    columns = [ATTRIBUTES.index(name) for name, _ in spec.attributes]
+    learn, check = (_columns(part, columns) for part in (learn, check))
+    loop = JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
+    judge = room.train_judge(learn, check, spec, loop, folder=work / "run", report=report)
+    parent, manifests = parent_of(pairs)
+    notes = {
+        "held_out": list(held_out), "model": model, "pairs": parent.content_hash, "strengths": list(strengths),
+        "plain_share": plain_share, "steps": judge.steps, "training": asdict(loop), "training_pairs": len(learn),
+        "validation_auroc": judge.auroc.to_json(), "training_people_gates": [
+            asdict(item) for item in instruments_of(manifests)
+        ],
+    }  # fmt: skip
+    name = room.save_judge(out, judge.network, judge.threshold, notes)
+    return {
+        "judge": str(out), "fingerprint": name, "threshold": judge.threshold, "val_auroc": judge.auroc.to_json(),
+        "steps": judge.steps, "seconds": judge.seconds, "images_per_second": judge.images_per_second,
+    }  # fmt: skip
+
+
+def _columns(pairs: JudgePairs, columns: list[int]) -> JudgePairs:
+    """The pairs with only these attributes."""
+    return JudgePairs(**{**vars(pairs), "attributes": pairs.attributes[:, :, columns]})
+
+
+def calibrate(
+    judge: str | Path,
+    *,
+    pairs: Path | None = None,
+    work: Path | None = None,
+    model: str = "mini",
+    limit: int | None = None,
+    seed: int = 1,
+    strengths: tuple[float, float] = STRENGTHS,
+    report: Report = lambda _: None,
+) -> dict[str, Any]:
+    """Measure a judge on the test people of a pair store and write the result beside its weights.
+
+    Without ``pairs`` the stored result is given back, after checking that it belongs to these weights.
+
+    Raises:
+        StoreError: no judge, no stored calibration, or no readable store.
+        InputError: no defect of a known operation among the test people.
+    """
+    folder, stored = _folder(judge), judge_named(judge)
+    if pairs is None:
+        return room.read_calibration(folder, stored.fingerprint)
+    held_out = tuple(stored.settings["notes"].get("held_out", ()))
+    size = stored.network.spec.size
+    where = (work or folder / "work") / "test"
+    data = prepare(
+        pairs, where, split="test", model=model, limit=limit, size=size, seed=seed, strengths=strengths, report=report
+    )
+    scores = [room.predict(stored.network, images).score for images in (data.chosen, data.rejected)]
+    facts = {name: data.fact(name) for name in ("kind", "part", "operation", "severity", "person")}
+    found = room.calibrate(
+        room.CalibrationSet(chosen=scores[0], rejected=scores[1], **facts),
+        threshold=stored.threshold,
+        held_out=held_out,
+        fingerprint=stored.fingerprint,
+        notes={"pairs": PairStore.open(pairs).content_hash, "model": model, "strengths": list(strengths), "seed": seed},
+    )
+    write_json(folder / "calibration.json", found)
+    return found
+
+
+def run(generations: Path, out: Path, *, judge: str | Path, report: Report = lambda _: None) -> Path:
+    """Judge every picture of a store of generations, or go on; returns the folder of the verdicts.
+
+    Raises:
+        InputError: the judge picked the pairs that the model was aligned with.
+        StoreError: generations or judge cannot be read.
+    """
+    stored, store = judge_named(judge), GenerationStore.open(generations)
+    parent, manifests = parent_of(generations)
+    refuse_own_examiner(stored.fingerprint, manifests)
+    config = {"judge": str(judge), "fingerprint": stored.fingerprint, "threshold": stored.threshold}
+    config |= {"generations": store.content_hash}
+    with VerdictWriter(out, config) as writer:
+        todo = [row for row in store.rows if row.key not in writer.done()]
+        for start in range(0, len(todo), BATCH):
+            rows = todo[start : start + BATCH]
+            for row in _judge(stored, store, rows):
+                writer.add(row)
+            report(f"judge {min(start + BATCH, len(todo))}/{len(todo)}")
+        instrument = Instrument("judge", "learned", stored.fingerprint)
+        instruments = (*instruments_of(manifests), instrument)
+        writer.finish(Manifest(kind="verdicts", config=config, parents=(parent,), instruments=instruments))
+    return out
+
+
+def _judge(judge: StoredJudge, store: GenerationStore, rows: Sequence[Generation]) -> list[VerdictRow]:
+    """Verdicts on some pictures."""
+    found = room.predict(judge.network, np.stack([store.image(row) for row in rows]))
+    said = room.verdicts(found, judge.threshold, [row.extra.get("parts", ()) for row in rows])
+    return [_row(row, verdict, mask) for row, verdict, mask in zip(rows, said, found.person, strict=True)]
+
+
+def _row(row: Generation, verdict: Verdict, person: np.ndarray[Any, np.dtype[np.float32]]) -> VerdictRow:
+    """What is stored: the verdict, and the person mask as one byte a cell."""
+    cells = np.round(person * 255).astype(np.uint8)
+    return VerdictRow(
+        prompt_id=row.prompt_id,
+        seed=row.seed,
+        category=row.category,
+        fails=verdict.fails,
+        parts=verdict.parts,
+        attributes=verdict.attributes,
+        extra={
+            "probability": verdict.probability,
+            "not_visible": list(verdict.not_visible),
+            "reason": verdict.reason,
+            "person": base64.b64encode(cells.tobytes()).decode(),
+        },
+    )

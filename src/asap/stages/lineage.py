@@ -1,0 +1,46 @@
+"""Everything upstream of an artefact, as far as its manifests can be found."""
+
+from pathlib import Path
+
+from asap.core.errors import StoreError
+from asap.core.manifest import Instrument, Manifest, Parent
+
+__all__ = ["ancestors", "instruments_of", "parent_of"]
+
+MANIFEST = "manifest.json"
+
+
+def ancestors(manifest: Manifest) -> list[Manifest]:
+    """The manifest and those of its parents, their parents and so on; a parent that has been moved away is left out.
+
+    Instruments are copied downstream by every stage, so a lost parent does not hide what its pairs were picked with.
+    """
+    found, seen, queue = [manifest], set[str](), list(manifest.parents)
+    while queue:
+        parent = queue.pop()
+        path = Path(parent.path) / MANIFEST
+        if str(path) in seen or not path.is_file():
+            continue
+        seen.add(str(path))
+        found.append(Manifest.read(path))
+        queue.extend(found[-1].parents)
+    return found
+
+
+def instruments_of(manifests: list[Manifest]) -> tuple[Instrument, ...]:
+    """All instruments that the manifests name, once each, in order."""
+    return tuple(dict.fromkeys(instrument for manifest in manifests for instrument in manifest.instruments))
+
+
+def parent_of(folder: Path) -> tuple[Parent, list[Manifest]]:
+    """A parent entry for the artefact in ``folder``, and the manifests of it and of all upstream.
+
+    Raises:
+        StoreError: it has no manifest, so nobody knows what made it.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StoreError(f"{folder} has no {MANIFEST}, so it is not known what it was made from; make it with `asap`")
+    manifest = Manifest.read(path)
+    content = str(manifest.notes.get("content_hash") or manifest.fingerprint())
+    return Parent(manifest.kind, str(folder.resolve()), content), ancestors(manifest)
