@@ -157,3 +157,24 @@ def cover(mesh: Mesh, chosen: BoolArray, outward: FloatArray) -> None:
     large = [loop for loop, extent in zip(rims, extents, strict=True) if extent > 0.6 * max(extents)]
     front = max(large, key=lambda loop: float((mesh.vertices[loop] @ outward).mean()))
     cap(mesh, front, outward, 0.12)
+
+
+def relax(mesh: Mesh, chosen: BoolArray, rounds: int = 30) -> None:
+    """Draw the skin at ``chosen`` (V,) taut between its neighbours, colours too; the rest does not move.
+
+    Jacobi sweeps on the graph Laplacian: fast for some hundreds of vertices, and a patch need not be exact.
+    """
+    near = mesh.faces[chosen[mesh.faces].any(axis=1)]
+    ids, flat = np.unique(near, return_inverse=True)
+    faces = flat.reshape(near.shape)
+    inside = chosen[ids]
+    sources = np.concatenate([faces.ravel(), faces[:, [1, 2, 0]].ravel()])
+    targets = np.concatenate([faces[:, [1, 2, 0]].ravel(), faces.ravel()])
+    values = np.concatenate([mesh.vertices[ids], mesh.colours[ids]], axis=1)
+    counts = np.bincount(targets, minlength=len(ids))
+    # sorted targets allow one reduceat a sweep in place of a slow scatter; every id is in a face, so none is empty
+    gathered, starts = sources[np.argsort(targets, kind="stable")], np.cumsum(counts) - counts
+    for _ in range(rounds):
+        values[inside] = (np.add.reduceat(values[gathered], starts, axis=0) / counts[:, None])[inside]
+    mesh.vertices[ids[inside]] = values[inside, :3].astype(np.float32)
+    mesh.colours[ids[inside]] = values[inside, 3:].astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 
 from asap.core.records import FloatArray
 from asap.degrade.anatomy import chain, eye_gap, face_anchors, finger, foot_frame, hand_frame, head_frame, letter
-from asap.degrade.mesh import cover, cut
+from asap.degrade.mesh import cover, cut, relax
 from asap.degrade.work import Work, rotate, unit
 
 Detail = dict[str, float | int | str]
@@ -78,12 +78,14 @@ def _foot_gone(work: Work, side: str, severity: int) -> Detail:
 
 def _features_gone(work: Work, severity: int, rng: np.random.Generator) -> Detail:
     names = [str(n) for n in rng.permutation(["eye.L", "eye.R", "nose", "mouth"])][: (1, 2, 4)[severity - 1]]
+    count = len(work.mesh.vertices)
     for name in names:
-        erase(work, name)
+        _erase(work, name)
+    relax(work.mesh, np.arange(len(work.mesh.vertices)) >= count)
     return {"features": " ".join(names)}
 
 
-def erase(work: Work, name: str) -> None:
+def _erase(work: Work, name: str) -> None:
     """Grow smooth skin over one feature of the face; an eyeball under it goes."""
     gap, anchor, frame = eye_gap(work), face_anchors(work)[name], head_frame(work)
     reach = {"nose": (0.42, 0.62), "mouth": (0.6, 0.42)}.get(name, (0.45, 0.34))

@@ -1,0 +1,82 @@
+"""What is measured on a pair. SSIM after Wang et al. 2004, with a uniform 7x7 window over the colour channels."""
+
+import numpy as np
+from scipy import ndimage
+
+from asap.core.records import BoolArray, ByteArray, FloatArray
+from asap.gates.masks import check_images, grow
+
+_WINDOW = 7
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_BAND = 3
+"""Pixels at 128 across on either side of the mask's rim."""
+
+
+def _smooth(values: FloatArray) -> FloatArray:
+    return np.asarray(ndimage.uniform_filter(values, size=(_WINDOW, _WINDOW, 1), mode="reflect"), dtype=np.float32)
+
+
+def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
+    """(H, W) structural similarity in [-1, 1], mean over the three channels; 1 where the pictures are equal.
+
+    The same numbers as scikit-image's ``structural_similarity`` (uniform window of 7, sample covariance).
+    """
+    # centred values keep float32 exact enough: the variance is not the difference of two large numbers
+    a, b = first.astype(np.float32) - 128, second.astype(np.float32) - 128
+    mean_a, mean_b = _smooth(a), _smooth(b)
+    sample = _WINDOW**2 / (_WINDOW**2 - 1)
+    var_a = sample * (_smooth(a * a) - mean_a * mean_a)
+    var_b = sample * (_smooth(b * b) - mean_b * mean_b)
+    cov = sample * (_smooth(a * b) - mean_a * mean_b)
+    mean_a, mean_b = mean_a + 128, mean_b + 128
+    light = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    structure = (2 * cov + _C2) / (var_a + var_b + _C2)
+    return np.asarray((light * structure).mean(axis=2), dtype=np.float32)
+
+
+def measure(
+    chosen: ByteArray, rejected: ByteArray, mask: ByteArray, *, touched_visible: BoolArray | None = None
+) -> dict[str, float]:
+    """All gate values of a composed pair.
+
+    Args:
+        chosen: (H, W, 3) uint8.
+        rejected: (H, W, 3) uint8, composed: equal to ``chosen`` outside the mask.
+        mask: (H, W) 255 inside.
+        touched_visible: (H, W) True where a pixel of either picture shows skin that the edit touched; None if unknown.
+
+    Returns:
+        ``region_ssim``: mean SSIM of the windows centred inside the mask (1 for an empty mask).
+        ``background_ssim``: the same outside; next to the rim a window still sees a little of the region.
+        ``edge_ssim``: SSIM of the band around the mask's rim; a seam shows here.
+        ``max_abs_diff_outside``: largest absolute difference of a channel outside, 0 to 255.
+        ``area_share``: share of the picture that is masked, 0 to 1.
+        ``contrast``: mean over the masked pixels of the largest channel difference, over 255.
+        ``changed_share``: share of the masked pixels that changed clearly (more than 12 of 255).
+        ``visible_share``: share of the picture that shows touched skin; the changed area where that is unknown.
+
+    Raises:
+        InputError: shapes or types do not fit.
+    """
+    check_images(chosen, rejected)
+    inside = mask > 0
+    difference = np.abs(chosen.astype(np.int16) - rejected.astype(np.int16)).max(axis=2)
+    similar = similarity_map(chosen, rejected)
+    outside = similar[~inside]
+    band = _band(inside)
+    return {
+        "region_ssim": float(similar[inside].mean()) if inside.any() else 1.0,
+        "background_ssim": float(outside.mean()) if outside.size else 1.0,
+        "edge_ssim": float(similar[band].mean()) if band.any() else 1.0,
+        "max_abs_diff_outside": float(difference[~inside].max()) if not inside.all() else 0.0,
+        "area_share": float(inside.mean()),
+        "contrast": float(difference[inside].mean()) / 255 if inside.any() else 0.0,
+        "changed_share": float((difference[inside] > 12).mean()) if inside.any() else 0.0,
+        "visible_share": float((difference > 12).mean() if touched_visible is None else touched_visible.mean()),
+    }
+
+
+def _band(inside: BoolArray) -> BoolArray:
+    """Just outside the rim of the mask, as wide as ``_BAND`` at 128 pixels."""
+    width = max(1, round(_BAND * min(inside.shape) / 128))
+    return grow(inside, width) & ~inside
