@@ -27,6 +27,7 @@ class Judged:
 
     prompt_id: str
     seed: int
+    prompt: str
     category: str
     image: npt.NDArray[np.uint8] = field(repr=False)
     """(S, S, 3)."""

@@ -1,19 +1,19 @@
 """Model and suite to a store of generations."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asap import generate as room
 from asap.backbones import load
-from asap.benchmark.suite import MINI, SuitePrompt, mini_suite, read_suite, write_suite
+from asap.benchmark.suite import SuitePrompt, mini_suite, read_suite
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Manifest
-from asap.core.records import SceneTruth
-from asap.stages.lineage import instruments_of, parent_of
+from asap.stages.lineage import instruments_of, trained_parent
+from asap.stages.trained import apply_trained
 from asap.stores.generations import GenerationWriter
 
-__all__ = ["generate", "suite_from_truths", "suite_named"]
+__all__ = ["generate", "suite_named"]
 
 Report = Callable[[str], None]
 
@@ -21,29 +21,6 @@ Report = Callable[[str], None]
 def suite_named(name: str | Path) -> tuple[SuitePrompt, ...]:
     """``mini`` or the path of a suite's JSON; raises ``StoreError`` when it is missing or broken."""
     return mini_suite() if str(name) == "mini" else read_suite(Path(name))
-
-
-def suite_from_truths(truths: Iterable[SceneTruth], path: Path = MINI) -> int:
-    """Write a suite from sampled people, one prompt each; captions that occur twice are kept once. Returns how many.
-
-    Raises:
-        InputError: a category has fewer than 20 different captions.
-    """
-    rows: dict[str, SuitePrompt] = {}
-    counts: dict[str, int] = {}
-    for truth in truths:
-        if truth.caption in rows:
-            continue
-        counts[truth.category] = counts.get(truth.category, 0) + 1
-        rows[truth.caption] = SuitePrompt(
-            id=f"{truth.category.replace('_', '-')}-{counts[truth.category]:03d}",
-            prompt=truth.caption,
-            category=truth.category,
-            parts=truth.visible_parts,
-            attributes=truth.attributes,
-        )
-    write_suite(path, rows.values())
-    return len(rows)
 
 
 def _seed_list(seeds: int | Sequence[int]) -> list[int]:
@@ -68,7 +45,7 @@ def generate(
     Args:
         out: folder of the generations.
         model: known name or pipeline folder.
-        adapter: folder that training made, or None for the base model.
+        adapter: a run, one of its snapshots, or the adapter itself; None for the base model.
         suite: ``mini`` or a path.
         seeds: how many (0 to N-1) or which.
         steps: sampler steps; the model's own if None.
@@ -82,7 +59,7 @@ def generate(
         StoreError: the adapter has no manifest.
     """
     prompts, wanted = _limited(suite_named(suite), limit), _seed_list(seeds)
-    parents, upstream = [parent_of(adapter)] if adapter else [], list[Manifest]()
+    parents, upstream = [trained_parent(adapter)] if adapter else [], list[Manifest]()
     for _, manifests in parents:
         upstream += manifests
     config = {
@@ -121,7 +98,7 @@ def _fill(
         return
     backbone = load(model)
     if adapter:
-        backbone.load_lora(adapter)
+        apply_trained(backbone, adapter)
     steps, guidance, batch = how
     texts = [(row.id, row.prompt) for row in prompts]
     pictures = room.generate(backbone, texts, seeds, steps=steps, guidance=guidance, batch=batch, done=done)

@@ -26,7 +26,7 @@ from asap.stores.verdicts import VerdictRow, VerdictWriter
 __all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "run", "train"]
 
 Report = Callable[[str], None]
-ATTRIBUTES: Final = ("fingers", "skin", "background", "clothes", "clothing")
+ATTRIBUTES: Final = ("fingers", "skin", "background", "shirt", "trousers", "hair", "gesture")
 STRENGTHS: Final = (0.1, 0.35)
 CHUNK: Final = 64
 BATCH: Final = 64

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from asap.core.errors import StoreError
 from asap.core.manifest import Instrument, Manifest, Parent
+from asap.stages.trained import ADAPTER, DENOISER, trained_hash
 
-__all__ = ["ancestors", "instruments_of", "parent_of"]
+__all__ = ["ancestors", "instruments_of", "parent_of", "trained_parent"]
 
 MANIFEST = "manifest.json"
 
@@ -44,3 +45,18 @@ def parent_of(folder: Path) -> tuple[Parent, list[Manifest]]:
     manifest = Manifest.read(path)
     content = str(manifest.notes.get("content_hash") or manifest.fingerprint())
     return Parent(manifest.kind, str(folder.resolve()), content), ancestors(manifest)
+
+
+def trained_parent(folder: Path) -> tuple[Parent, list[Manifest]]:
+    """The same for what training left: a run, a snapshot of it, or the adapter or denoiser folder itself.
+
+    Raises:
+        StoreError: there are no weights, or no manifest beside them or above.
+    """
+    inner = [folder / name for name in (ADAPTER, DENOISER) if (folder / name).is_dir()]
+    weights = inner[0] if inner else folder
+    for place in (weights, folder, folder.parent, folder.parent.parent):
+        if (place / MANIFEST).is_file():
+            manifest = Manifest.read(place / MANIFEST)
+            return Parent(manifest.kind, str(place.resolve()), trained_hash(weights)), ancestors(manifest)
+    raise StoreError(f"no {MANIFEST} in {folder} or above it, so it is not known what it was made from; train again")

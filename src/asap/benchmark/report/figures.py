@@ -25,13 +25,13 @@ def colour_of(names: Sequence[str], name: str) -> str:
     return PALETTE[list(names).index(name) % len(PALETTE)]
 
 
-def _figure(width: float, height: float, **axes: object) -> tuple[Any, Axes]:
+def _figure(width: float, height: float, projection: str | None = None) -> tuple[Any, Axes]:
     """A figure without background whose lines and text are INK."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure: Any = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
-    return figure, figure.subplots(**axes)
+    return figure, figure.add_subplot(projection=projection)
 
 
 def _svg(figure: Any, label: str) -> str:  # noqa: ANN401 - matplotlib ships no types for us
@@ -98,7 +98,7 @@ def radar(models: Mapping[str, Mapping[str, Any]]) -> str:
     if len(names) < 3:
         return ""
     angles = [2 * math.pi * place / len(names) for place in range(len(names))]
-    figure, axes = _figure(5.2, 4.6, subplot_kw={"projection": "polar"})
+    figure, axes = _figure(5.2, 4.6, "polar")
     axes.patch.set_alpha(0)
     for model, row in models.items():
         values = [100 * float(_value(row, name) or 0) for name in names]
