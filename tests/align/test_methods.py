@@ -48,7 +48,8 @@ def run(name: str, found: PairErrors, **overrides: object) -> tuple[float, float
     method, settings = resolve(name, overrides)
     loss, _ = pair_losses(method.shape, found, settings)
     slopes = torch.autograd.grad(loss.sum(), [found.policy_winner, found.policy_loser], allow_unused=True)
-    return loss.item(), *(0.0 if slope is None else slope.item() for slope in slopes)
+    winner, loser = (0.0 if slope is None else slope.item() for slope in slopes)
+    return loss.item(), winner, loser
 
 
 def test_the_registry_is_what_this_file_covers() -> None:

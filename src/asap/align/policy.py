@@ -27,11 +27,11 @@ class Trainable(Protocol):
 
     @property
     def denoiser(self) -> nn.Module:
-        """What is trained."""
+        """What is trained; a diffusers model with ``add_adapter``."""
 
     @property
     def lora_targets(self) -> tuple[str, ...]:
-        """Names of the linear layers that LoRA adapts."""
+        """Names of the linear maps that LoRA adapts."""
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         """Run ``denoiser``."""
@@ -95,8 +95,13 @@ def make_full(backbone: Trainable) -> Policy:
 
 
 def _settled(policy: Policy) -> Policy:
-    """Evaluation mode: policy and reference must not differ by a dropout mask. Gradients flow all the same."""
+    """Evaluation mode: policy and reference must not differ by a dropout mask. Gradients flow all the same.
+
+    Channels last is the faster layout of convolutions, and a frozen copy must be taken in the layout that is trained,
+    or the two sides run different kernels.
+    """
     policy.denoiser.eval()
+    policy.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for parameter in policy.trainable().values():
         parameter.data = parameter.data.float()
     return policy

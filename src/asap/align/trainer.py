@@ -24,7 +24,7 @@ from asap.core.errors import ConfigError, TrainingError
 
 __all__ = ["Path", "Precision", "ReferenceCache", "TrainSettings", "Trainer", "fast_bf16"]
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "auto"]
 
 
 class Path(NoisePath, TimeSampler, Protocol):
@@ -50,9 +50,12 @@ class TrainSettings:
     """(noise, time) draws a pair, averaged inside delta."""
     time_range: tuple[float, float] = (0.0, 1.0)
     seed: int = 0
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
+    """Of the forwards; weights, errors and losses stay float32. ``auto`` is bf16 where the device is faster in it."""
     ema: float = 0.0
     """Decay of an average of the trained weights, which is then what is saved; 0 means none."""
+    stop_on_rise: float | None = None
+    """End early once the winner's error, smoothed over 20 steps, is this share above the reference's; None: never."""
 
     def faults(self) -> list[str]:
         """What is out of range, in words."""
@@ -67,7 +70,8 @@ class TrainSettings:
             f"max_grad_norm must be >= 0, got {self.max_grad_norm}": self.max_grad_norm >= 0,
             f"draws must be >= 1, got {self.draws}": self.draws >= 1,
             f"time_range must be 0 <= low < high <= 1, got {self.time_range}": 0 <= low < high <= 1,
-            f"precision must be fp32 or bf16, got {self.precision!r}": self.precision in ("fp32", "bf16"),
+            f"precision must be fp32, bf16 or auto, got {self.precision!r}": self.precision in ("fp32", "bf16", "auto"),
+            f"stop_on_rise must be > 0, got {self.stop_on_rise}": self.stop_on_rise is None or self.stop_on_rise > 0,
             f"ema must be in [0, 1), got {self.ema}": 0 <= self.ema < 1,
         }
         return [text for text, good in checks.items() if not good]
@@ -86,8 +90,9 @@ class ReferenceCache(Protocol):
 def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 there: a CUDA device that has it, or a CPU with its instructions."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return bool(torch.cuda.is_bf16_supported())
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return device.type == "cpu" and bool(supported)
 
 
 class Trainer:
@@ -132,7 +137,9 @@ class Trainer:
         self.settings, self.method, self.loss = settings, method, loss
         self.path, self.source, self.reference, self.cache = path, source, reference, reference_cache
         self.policy = policy
-        policy.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.bf16 = settings.precision == "bf16" or (
+            settings.precision == "auto" and fast_bf16(self.accelerator.device)
+        )
         self.weights = policy.trainable()
         on_cpu = self.accelerator.device.type == "cpu"
         optimizer = torch.optim.AdamW(
@@ -220,9 +227,7 @@ class Trainer:
         return found
 
     def _cast(self) -> AbstractContextManager[None]:
-        return torch.autocast(
-            self.accelerator.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"
-        )
+        return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def _set_learning_rate(self) -> None:
         """A pure function of the step, so that nothing of it need be saved."""

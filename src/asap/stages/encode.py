@@ -1,0 +1,140 @@
+"""[pairs] -> [latents]: everything that training needs of a pair, in a model's own space, encoded once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import nn
+
+from asap.align.batch import PairBatch
+from asap.backbones import Backbone, TextCondition
+from asap.core.errors import InputError
+from asap.core.hashing import digest_json
+from asap.stores.latents import LatentStore
+from asap.stores.lock import WriterLock
+from asap.stores.pairs import PairRow, PairStore
+from asap.tensors import resize_area, to_latent_mask, to_signed
+
+__all__ = ["LatentPairs", "encode_pairs", "model_fingerprint"]
+
+CHUNK: Final = 32
+"""Pairs encoded at a time."""
+TEXT: Final = "text_"
+"""Prefix of the columns that hold the caption's tensors."""
+
+
+class LatentPairs:
+    """Encoded pairs as the trainer eats them; index k is the k-th of ``positions``."""
+
+    def __init__(self, store: LatentStore, positions: Sequence[int]) -> None:
+        """Read from ``store`` the rows at ``positions``."""
+        self.store, self.positions = store, list(positions)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def batch(self, indices: Sequence[int]) -> PairBatch:
+        """The pairs at ``indices``; raises ``StoreError`` for one that was not encoded."""
+        rows = self.store.read([self.positions[index] for index in indices])
+        return PairBatch(
+            winner=rows["winner"],
+            loser=rows["loser"],
+            mask=rows["mask"],
+            condition=TextCondition(
+                {name.removeprefix(TEXT): value for name, value in rows.items() if name.startswith(TEXT)}
+            ),
+        )
+
+
+def encode_pairs(
+    pairs: PairStore, backbone: Backbone, fingerprint: str, cache: Path, positions: Sequence[int]
+) -> LatentStore:
+    """Encode those of ``positions`` that the cache lacks; safe to kill, safe beside another run of the same pairs.
+
+    Args:
+        pairs: the opened store (of one split).
+        backbone: encodes pictures and captions.
+        fingerprint: of the backbone, see ``model_fingerprint``.
+        cache: parent folder of the latents; their own folder is named after all that they depend on.
+        positions: rows of ``pairs``.
+
+    Raises:
+        InputError: pictures or masks of a wrong size, or a folder that cannot be written.
+    """
+    key = {
+        "pairs": pairs.content_hash,
+        "split": pairs.split or "all",
+        "model": fingerprint,
+        "resolution": backbone.resolution,
+        "latent_shape": list(backbone.latent_shape),
+        "bf16": bool(getattr(backbone, "bf16", False)),
+    }
+    store = LatentStore(cache, key, len(pairs))
+    if not store.missing(positions):
+        return store
+    with WriterLock(store.root), Progress(console=Console(stderr=True)) as progress:
+        store = LatentStore(cache, key, len(pairs))
+        missing = store.missing(positions)
+        task = progress.add_task("encoding pairs", total=len(missing))
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            store.write(chunk, _encode(pairs.rows(chunk), backbone))
+            progress.advance(task, len(chunk))
+    return store
+
+
+def _encode(rows: Sequence[PairRow], backbone: Backbone) -> dict[str, torch.Tensor]:
+    """Columns of some pairs: winner, loser, mask, and the caption's tensors."""
+    for row in rows:
+        _check_size(row, backbone)
+    chosen, rejected = (
+        backbone.encode(resize_area(to_signed(np.stack(side)), backbone.resolution))
+        for side in ([row.chosen for row in rows], [row.rejected for row in rows])
+    )
+    mask = to_latent_mask(torch.from_numpy(np.stack([row.mask for row in rows])), backbone.latent_shape[1:])
+    texts = backbone.embed([row.prompt for row in rows]).tensors
+    return {
+        "winner": chosen.float(),
+        "loser": rejected.float(),
+        "mask": mask,
+        **{TEXT + name: value for name, value in texts.items()},
+    }
+
+
+def _check_size(row: PairRow, backbone: Backbone) -> None:
+    height, width = row.chosen.shape[:2]
+    if row.mask.shape != (height, width) or row.rejected.shape != row.chosen.shape:
+        raise InputError(
+            f"pair {row.uid}: chosen {row.chosen.shape[:2]}, rejected {row.rejected.shape[:2]} and mask "
+            f"{row.mask.shape} must be of one size; build the pairs anew"
+        )
+    if height != width or height < backbone.resolution:
+        raise InputError(
+            f"pair {row.uid} is {height}x{width}; {backbone.name} needs square pictures of at least "
+            f"{backbone.resolution}; build the pairs with a larger --size"
+        )
+
+
+def model_fingerprint(backbone: Backbone) -> str:
+    """SHA-256 over the name, shape and bytes of every weight of every part of the model.
+
+    Taken before an adapter is added, it names the model that was aligned.
+    """
+    pipeline: Any = getattr(backbone, "pipeline", None)
+    parts = dict(pipeline.components) if pipeline is not None else {"denoiser": backbone.denoiser}
+    digests = {name: _weights_digest(part) for name, part in sorted(parts.items()) if isinstance(part, nn.Module)}
+    return digest_json(digests)
+
+
+def _weights_digest(module: nn.Module) -> str:
+    import hashlib
+
+    hasher = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        hasher.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        hasher.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return hasher.hexdigest()

@@ -1,0 +1,186 @@
+"""[pairs] -> [latents] -> align -> adapter or denoiser weights: one training run in one folder.
+
+OUT/
+  config.json       the settings it was begun with; a rerun must ask for the same (only ``steps`` may differ)
+  log.jsonl         one line a step, and one for each warning
+  checkpoints/      the newest state, for resuming
+  snapshots/        step-000050/ with adapter (or denoiser) and manifest, for the steps asked for
+  adapter/          LoRA in diffusers format; or denoiser/, the full weights
+  manifest.json     written last: resolved settings, parents, instruments
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from asap.align.batch import needed_pairs
+from asap.align.methods import LossSettings, Method, resolve
+from asap.align.trainer import TrainSettings, fast_bf16
+from asap.backbones import Backbone, load
+from asap.core.errors import AsapError, ConfigError, InputError
+from asap.core.vocabulary import KINDS
+from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
+from asap.stages.training import CHECKPOINTS, Plan, TrainResult, execute, forget
+from asap.stores.config import claim
+from asap.stores.lock import WriterLock
+from asap.stores.pairs import PairStore
+
+__all__ = ["TrainResult", "train"]
+
+LR: Final = {"lora": 1e-4, "full": 8e-6}
+"""Learning rates that hold in practice: the usual one of adapters, and the one at which full training stayed whole."""
+RANK: Final = 16
+
+
+def train(
+    model: str,
+    pairs: Path,
+    out: Path,
+    *,
+    method: str = "asap",
+    steps: int = 150,
+    batch_size: int = 12,
+    grad_accum: int = 1,
+    lr: float | None = None,
+    alpha: float | None = None,
+    tau: float | None = None,
+    beta: float | None = None,
+    seed: int = 0,
+    lora_rank: int | None = None,
+    full: bool = False,
+    resume: bool = True,
+    snapshots: Sequence[int] = (),
+    kinds: Sequence[str] = ("defect",),
+    options: Mapping[str, object] | None = None,
+    cache: Path | None = None,
+) -> TrainResult:
+    """Align a model with the training split of a pair store.
+
+    Args:
+        model: a known name or a pipeline folder.
+        pairs: a finished pair store.
+        out: folder of the run.
+        method: one of ``align.METHODS``.
+        steps: optimizer steps, and so on: see ``TrainSettings``.
+        batch_size: pairs a micro-batch.
+        grad_accum: micro-batches a step.
+        lr: learning rate; None: 1e-4 for an adapter, 8e-6 for all weights.
+        alpha: overrides the method's own, see ``LossSettings``.
+        tau: likewise.
+        beta: likewise.
+        seed: decides order, noise, times and the adapter's start.
+        lora_rank: rank and scaling numerator of the adapter; None: 16.
+        full: train all weights of the denoiser instead.
+        resume: go on with a stopped run in ``out``; False starts it over.
+        snapshots: numbers of steps after which the weights are saved as well.
+        kinds: kinds of pairs to learn from, of ``vocabulary.KINDS``.
+        options: any further field of ``LossSettings`` or ``TrainSettings`` by name (draws, ema, precision...).
+        cache: folder of encoded pairs; None: beside the pair store, ``NAME.latents``.
+
+    Raises:
+        InputError: any of these is wrong, or the folder holds another run; nothing of a new run remains.
+        TrainingError: the loss is not a number; the newest checkpoint stays.
+    """
+    lr = lr if lr is not None else LR["full" if full else "lora"]
+    stepping = {"steps": steps, "batch_size": batch_size, "grad_accum": grad_accum, "lr": lr, "seed": seed}
+    settled = _settings(method, {"alpha": alpha, "tau": tau, "beta": beta, **(options or {})}, stepping)
+    plan = _plan(model, pairs, out, *settled, rank=_rank(lora_rank, full), kinds=kinds, snapshots=snapshots)
+    with _claimed(plan, resume=resume):
+        return execute(plan, _source(plan, cache or pairs.parent / f"{pairs.name}.latents"))
+
+
+@contextmanager
+def _claimed(plan: Plan, *, resume: bool) -> Iterator[None]:
+    """Hold the run's folder; a run that fails before its first checkpoint leaves nothing in it."""
+    fresh = not plan.out.exists()
+    try:
+        with WriterLock(plan.out):
+            claim(plan.out, "training run", plan.claimed())
+            if not resume:
+                forget(plan.out)
+            yield
+    except AsapError:
+        if fresh and not (plan.out / CHECKPOINTS).exists():
+            shutil.rmtree(plan.out, ignore_errors=True)
+        raise
+
+
+def _rank(lora_rank: int | None, full: bool) -> int | None:
+    """The adapter's rank, None for full training; raises ``ConfigError`` if both are asked for."""
+    if full and lora_rank is not None:
+        raise ConfigError("full trains every weight, lora_rank an adapter; ask for one of them")
+    if lora_rank is not None and lora_rank < 1:
+        raise ConfigError(f"lora_rank must be at least 1, got {lora_rank}")
+    return None if full else (RANK if lora_rank is None else lora_rank)
+
+
+def _settings(
+    method: str, options: Mapping[str, object], stepping: Mapping[str, object]
+) -> tuple[Method, LossSettings, TrainSettings]:
+    """Split ``options`` over the two kinds of settings and check all of them."""
+    own = {item.name for item in fields(TrainSettings)}
+    chosen, loss = resolve(method, {key: value for key, value in options.items() if key not in own})
+    given: dict[str, Any] = {**stepping, **{key: value for key, value in options.items() if key in own}}
+    if "time_range" in given:
+        given["time_range"] = tuple(given["time_range"])
+    settings = TrainSettings(**given)
+    if faults := settings.faults():
+        raise ConfigError.collect(faults)
+    return chosen, loss, settings
+
+
+def _plan(
+    model: str,
+    pairs: Path,
+    out: Path,
+    method: Method,
+    loss: LossSettings,
+    settings: TrainSettings,
+    *,
+    rank: int | None,
+    kinds: Sequence[str],
+    snapshots: Sequence[int],
+) -> Plan:
+    """Open what the run reads; nothing is written yet."""
+    if not kinds or set(kinds) - set(KINDS):
+        raise ConfigError(f"kinds must be some of {', '.join(KINDS)}, got {', '.join(kinds) or 'none'}")
+    store, backbone = PairStore.open(pairs, split="train"), load(model)
+    positions = [position for position, kind in enumerate(store.column("kind")) if kind in kinds]
+    if not positions:
+        raise InputError(f"{pairs} has no training pair of kind {' or '.join(kinds)}; build more, or take other kinds")
+    settings = _precise(backbone, settings)
+    return Plan(
+        out=out,
+        model=model,
+        fingerprint=model_fingerprint(backbone),
+        backbone=backbone,
+        pairs=store,
+        positions=tuple(positions),
+        method=method,
+        loss=loss,
+        settings=settings,
+        rank=rank,
+        kinds=tuple(sorted(kinds)),
+        snapshots=frozenset(snapshots),
+    )
+
+
+def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
+    """Settle ``auto``, and tell a backbone that computes in bfloat16 by a switch of its own."""
+    if settings.precision == "auto":
+        device = next(backbone.denoiser.parameters()).device
+        settings = replace(settings, precision="bf16" if fast_bf16(device) else "fp32")
+    if hasattr(backbone, "bf16"):
+        backbone.bf16 = settings.precision == "bf16"
+    return settings
+
+
+def _source(plan: Plan, cache: Path) -> LatentPairs:
+    """The run's pairs, those that it will touch encoded."""
+    batch = plan.settings.batch_size * plan.settings.grad_accum
+    touched = needed_pairs(plan.settings.seed, plan.settings.steps, batch, len(plan.positions))
+    wanted = [plan.positions[index] for index in touched]
+    return LatentPairs(encode_pairs(plan.pairs, plan.backbone, plan.fingerprint, cache, wanted), plan.positions)

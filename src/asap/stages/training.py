@@ -1,0 +1,254 @@
+"""A settled training run: its plan, its loop with log, checkpoints and snapshots, and what it leaves behind."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, TypedDict
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from asap.align.methods import LossSettings, Method
+from asap.align.metrics import FleeWatch
+from asap.align.policy import Policy, adapter_reference, add_lora, frozen_reference, make_full
+from asap.align.trainer import Trainer, TrainSettings
+from asap.backbones import Backbone
+from asap.core.errors import InputError
+from asap.core.manifest import Manifest, Parent
+from asap.stages.encode import LatentPairs
+from asap.stages.trained import save_trained, trained_hash
+from asap.stores.checkpoints import CheckpointStore
+from asap.stores.pairs import PairStore
+from asap.stores.trainlog import TrainLog
+
+__all__ = ["Plan", "TrainResult", "execute", "forget"]
+
+CHECKPOINT_EVERY: Final = 50
+REDUCTION: Final = "mean over latent elements and draws inside delta, mean over pairs outside the loss"
+CHECKPOINTS, LOG, MANIFEST = "checkpoints", "log.jsonl", "manifest.json"
+TAIL: Final = 20
+"""Last steps that a result averages over."""
+
+
+class TrainResult(TypedDict):
+    """What a run came to; the means are over its last 20 steps."""
+
+    method: str
+    steps: int
+    weights: str
+    """Folder of the adapter or of the full weights."""
+    loss: float | None
+    delta: float | None
+    accuracy: float | None
+    winner_rise: float | None
+    """E_theta^w - E_ref^w; below 0 when the winner gained."""
+    seconds: float
+    """Time in the loop over all sittings, without loading and encoding."""
+    stopped: str
+    """Empty, or why the run ended before its last step."""
+    warnings: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that is settled before anything is written."""
+
+    out: Path
+    model: str
+    fingerprint: str
+    backbone: Backbone
+    pairs: PairStore
+    positions: tuple[int, ...]
+    """Rows of ``pairs`` to learn from."""
+    method: Method
+    loss: LossSettings
+    settings: TrainSettings
+    rank: int | None
+    """Of the adapter; None trains all weights."""
+    kinds: tuple[str, ...]
+    snapshots: frozenset[int]
+
+    def config(self) -> dict[str, object]:
+        """Every number that decides the result, as plain values."""
+        lora = {"rank": self.rank, "alpha": self.rank, "targets": list(self.backbone.lora_targets)}
+        return {
+            "model": self.fingerprint,
+            "pairs": self.pairs.content_hash,
+            "kinds": list(self.kinds),
+            "method": self.method.name,
+            "shape": self.method.shape,
+            "reduction": REDUCTION,
+            "loss": asdict(self.loss),
+            "training": {**asdict(self.settings), "time_range": list(self.settings.time_range)},
+            "weights": "full" if self.rank is None else "lora",
+            "lora": None if self.rank is None else lora,
+        }
+
+    def claimed(self) -> dict[str, object]:
+        """The settings that a rerun must share, flat, so that a difference is named well: all but ``steps``."""
+        flat: dict[str, object] = {}
+        for key, value in self.config().items():
+            flat |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
+        del flat["training.steps"]
+        return flat
+
+    def manifest(self, folder: Path, notes: Mapping[str, object]) -> Manifest:
+        """Lineage of the weights in ``folder``; whatever judged the pairs is an instrument of theirs."""
+        return Manifest(
+            kind="trained",
+            config=self.config(),
+            parents=(
+                Parent("pairs", str(self.pairs.root), self.pairs.content_hash),
+                Parent("model", self.model, self.fingerprint),
+            ),
+            instruments=self.pairs.manifest.instruments,
+            notes={"weights": folder.name, "content_hash": trained_hash(folder), **notes},
+        )
+
+
+@dataclass
+class _Sitting:
+    """What goes along with the trainer through the loop."""
+
+    plan: Plan
+    trainer: Trainer
+    checkpoints: CheckpointStore
+    log: TrainLog
+    watch: FleeWatch
+    seconds: float = 0.0
+    stopped: str = ""
+
+
+def forget(out: Path) -> None:
+    """Remove what an earlier run left in ``out``, to start it over."""
+    (out / MANIFEST).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, "snapshots", "adapter", "denoiser"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / LOG).unlink(missing_ok=True)
+
+
+def execute(plan: Plan, source: LatentPairs) -> TrainResult:
+    """Train from the newest checkpoint (or from scratch) to the end and write the result.
+
+    Raises:
+        InputError: the run has gone further than asked already, or its folder cannot be written.
+        StoreError: the checkpoint is damaged.
+        TrainingError: the loss is not a number.
+    """
+    sitting = _begin(plan, source)
+    with _progress() as progress:
+        task = progress.add_task(plan.method.name, total=plan.settings.steps, completed=sitting.trainer.done, terms="")
+        last = time.perf_counter()
+        for row in sitting.trainer.steps():
+            sitting.log.add(row)
+            if sitting.watch.update(row):
+                progress.console.print(f"warning: {_warn(sitting)}")
+            sitting.stopped = _why_stop(plan, sitting.watch)
+            _keep(sitting)
+            now = time.perf_counter()
+            sitting.seconds, last = sitting.seconds + now - last, now
+            progress.update(task, advance=1, terms=_terms(row))
+            if sitting.stopped:
+                break
+    return _finish(sitting)
+
+
+def _begin(plan: Plan, source: LatentPairs) -> _Sitting:
+    policy = _policy(plan)
+    trainer = Trainer(
+        policy,
+        frozen_reference(policy) if plan.rank is None else adapter_reference(policy),
+        plan.backbone.path,
+        source,
+        method=plan.method,
+        loss=plan.loss,
+        settings=plan.settings,
+        device=next(policy.parameters()).device.type,
+    )
+    checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), FleeWatch(), 0.0
+    if (saved := checkpoints.latest()) is not None:
+        trainer.restore(saved["trainer"])
+        watch, seconds = FleeWatch(**saved["watch"]), float(saved["seconds"])
+    if trainer.done > plan.settings.steps:
+        raise InputError(
+            f"{plan.out} has gone {trainer.done} steps already, more than the {plan.settings.steps} asked; "
+            "ask for more, or start over with resume off"
+        )
+    log = TrainLog(plan.out / LOG, keep_below=trainer.done)
+    return _Sitting(plan=plan, trainer=trainer, checkpoints=checkpoints, log=log, watch=watch, seconds=seconds)
+
+
+def _policy(plan: Plan) -> Policy:
+    if plan.rank is None:
+        return make_full(plan.backbone)
+    return add_lora(plan.backbone, rank=plan.rank, alpha=None, seed=plan.settings.seed)
+
+
+def _keep(sitting: _Sitting) -> None:
+    """Write what is due after this step."""
+    plan, done = sitting.plan, sitting.trainer.done
+    if done in plan.snapshots:
+        folder = plan.out / "snapshots" / f"step-{done:06d}"
+        with sitting.trainer.averaged():
+            weights = save_trained(plan.backbone, folder, full=plan.rank is None)
+        plan.manifest(weights, {"steps": done}).write(folder / MANIFEST)
+    if done % CHECKPOINT_EVERY == 0 or done == plan.settings.steps or sitting.stopped:
+        state = {"trainer": sitting.trainer.state(), "watch": asdict(sitting.watch), "seconds": sitting.seconds}
+        sitting.checkpoints.save(done, state)
+
+
+def _finish(sitting: _Sitting) -> TrainResult:
+    plan, done = sitting.plan, sitting.trainer.done
+    with sitting.trainer.averaged():
+        weights = save_trained(plan.backbone, plan.out, full=plan.rank is None)
+    result = TrainResult(
+        method=plan.method.name,
+        steps=done,
+        weights=str(weights),
+        loss=sitting.log.tail("loss", TAIL),
+        delta=sitting.log.tail("delta", TAIL),
+        accuracy=sitting.log.tail("accuracy", TAIL),
+        winner_rise=sitting.log.tail("winner_rise", TAIL),
+        seconds=sitting.seconds,
+        stopped=sitting.stopped,
+        warnings=sitting.log.warnings,
+    )
+    notes = {key: value for key, value in result.items() if key not in ("method", "weights")}
+    plan.manifest(weights, notes).write(plan.out / MANIFEST)
+    return result
+
+
+def _why_stop(plan: Plan, watch: FleeWatch) -> str:
+    bound = plan.settings.stop_on_rise
+    if bound is None or watch.steps < watch.window or watch.rise <= bound:
+        return ""
+    return f"the winner's error is {watch.rise:.1%} above the reference's, more than the {bound:.1%} allowed"
+
+
+def _warn(sitting: _Sitting) -> str:
+    """Log and word a flight from the loser."""
+    watch, step = sitting.watch, sitting.trainer.done
+    text = (
+        f"step {step}: fleeing the loser: the margin grows ({watch.delta:.4f}) while the winner's error is "
+        f"{watch.rise:.1%} above the reference's; fewer steps, a lower lr or a method that guards the winner may help"
+    )
+    sitting.log.warn(step - 1, text)
+    return text
+
+
+def _progress() -> Progress:
+    """A bar on standard error, so that standard output stays the command's answer."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[terms]}"),
+        console=Console(stderr=True),
+    )
+
+
+def _terms(row: Mapping[str, float | None]) -> str:
+    return f"loss {row['loss']:.4f} delta {row['delta']:+.4f} winner {row['winner_rise']:+.4f}"

@@ -1,0 +1,114 @@
+"""A backbone small enough for tests: a real diffusers UNet of some ten thousand weights, and pairs in memory."""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from asap.align.batch import PairBatch
+from asap.align.methods import resolve
+from asap.align.policy import Policy, adapter_reference, add_lora, frozen_reference, make_full
+from asap.align.trainer import ReferenceCache, Trainer, TrainSettings
+from asap.backbones.protocol import TextCondition
+
+SHAPE = (4, 8, 8)
+
+
+class StraightPath:
+    """x_t = (1 - t) x + t noise, target noise - x, t uniform."""
+
+    def sample_time(self, batch: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(batch, generator=generator)
+
+    def mix(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        share = t.reshape(-1, 1, 1, 1)
+        return (1 - share) * x + share * noise
+
+    def target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return noise - x
+
+
+class TinyBackbone:
+    """Denoises 4x8x8 latents under a caption of three tokens of eight numbers."""
+
+    lora_targets = ("to_q", "to_k", "to_v", "to_out.0")
+
+    def __init__(self, seed: int = 0) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.unet = UNet2DConditionModel(
+                sample_size=8,
+                in_channels=4,
+                out_channels=4,
+                block_out_channels=(8, 16),
+                layers_per_block=1,
+                down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+                cross_attention_dim=8,
+                attention_head_dim=4,
+                norm_num_groups=4,
+            )
+
+    @property
+    def denoiser(self) -> nn.Module:
+        module: nn.Module = self.unet
+        return module
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        prediction: Tensor = self.unet(x_t, t * 1000, encoder_hidden_states=condition.tensors["text"]).sample
+        return prediction
+
+
+class MemoryPairs:
+    """Random pairs that differ inside a square."""
+
+    def __init__(self, count: int = 20, seed: int = 1) -> None:
+        source = torch.Generator().manual_seed(seed)
+        self.winner = torch.randn(count, *SHAPE, generator=source)
+        self.mask = torch.zeros(count, 1, *SHAPE[1:])
+        self.mask[:, :, 2:5, 3:6] = 1
+        self.loser = self.winner + self.mask * torch.randn(count, *SHAPE, generator=source)
+        self.text = torch.randn(count, 3, 8, generator=source)
+
+    def __len__(self) -> int:
+        return len(self.winner)
+
+    def batch(self, indices: Sequence[int]) -> PairBatch:
+        rows = list(indices)
+        return PairBatch(
+            winner=self.winner[rows],
+            loser=self.loser[rows],
+            mask=self.mask[rows],
+            condition=TextCondition({"text": self.text[rows]}),
+        )
+
+
+def policies(lora: bool) -> Policy:
+    backbone = TinyBackbone()
+    return add_lora(backbone, rank=2, alpha=None, seed=3) if lora else make_full(backbone)
+
+
+def trainer(
+    method: str = "asap",
+    *,
+    lora: bool = False,
+    pairs: MemoryPairs | None = None,
+    cache: ReferenceCache | None = None,
+    loss: dict[str, object] | None = None,
+    **settings: object,
+) -> Trainer:
+    policy = policies(lora)
+    found, resolved = resolve(method, loss or {})
+    values = {"steps": 6, "batch_size": 4, "lr": 1e-3, "seed": 7, "precision": "fp32", **settings}
+    return Trainer(
+        policy,
+        adapter_reference(policy) if lora else frozen_reference(policy),
+        StraightPath(),
+        MemoryPairs() if pairs is None else pairs,
+        method=found,
+        loss=resolved,
+        settings=TrainSettings(**values),  # type: ignore[arg-type]
+        reference_cache=cache,
+        device="cpu",
+    )

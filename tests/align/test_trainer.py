@@ -1,0 +1,174 @@
+"""Invariants of a trajectory: where it starts, how it splits, how it resumes, when it stops."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from asap.align.trainer import Trainer
+from asap.core.errors import ConfigError, TrainingError
+from asap.stores.checkpoints import CheckpointStore
+from tests.align.fakes import MemoryPairs, trainer
+
+BOTH = pytest.mark.parametrize("lora", [True, False], ids=["lora", "full"])
+
+
+def weights(run: Trainer) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in run.weights.items()}
+
+
+def assert_same(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        assert torch.equal(value, right[name]), name
+
+
+@BOTH
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_delta_is_exactly_zero_at_step_0_and_not_later(lora: bool, precision: str) -> None:
+    run = trainer("asap", lora=lora, precision=precision, lr=1e-2)
+    rows = list(run.steps(until=3))
+    assert rows[0]["delta"] == 0.0
+    assert rows[0]["winner_rise"] == 0.0
+    assert rows[0]["loss"] == 1.0
+    assert rows[0]["norm_ratio"] == 1.0
+    assert rows[2]["delta"] != 0.0
+
+
+@BOTH
+def test_plain_dpo_starts_at_ln_2(lora: bool) -> None:
+    assert trainer("dpo", lora=lora).step()["loss"] == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_only_the_adapter_moves() -> None:
+    run = trainer(lora=True)
+    before = {name: value.clone() for name, value in run.policy.state_dict().items()}
+    list(run.steps(until=2))
+    moved = {name for name, value in run.policy.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all("lora_" in name for name in moved)
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["asap", "asap_guard"])
+def test_batch_8x1_equals_4x2(lora: bool, method: str) -> None:
+    # Adam divides by the gradient's size, so rounding in a weight without gradient moves it by a share of lr.
+    whole = trainer(method, lora=lora, batch_size=8, grad_accum=1, lr=1e-4)
+    split = trainer(method, lora=lora, batch_size=4, grad_accum=2, lr=1e-4)
+    for one, two in zip(whole.steps(until=3), split.steps(until=3), strict=True):
+        for key in ("loss", "delta", "grad_norm", "winner_rise_inside"):
+            assert one[key] == pytest.approx(two[key], rel=1e-4, abs=1e-5), key
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(value, weights(split)[name], atol=1e-5, rtol=0)
+
+
+@BOTH
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resumed_equals_uninterrupted(lora: bool, ema: float, tmp_path: object) -> None:
+    whole = trainer(lora=lora, ema=ema, draws=2, warmup=4)
+    expected = [{**row, "seconds": 0} for row in whole.steps()]
+    first = trainer(lora=lora, ema=ema, draws=2, warmup=4)
+    rows = [{**row, "seconds": 0} for row in first.steps(until=3)]
+    store = CheckpointStore(tmp_path / "state")  # type: ignore[operator]
+    store.save(first.done, first.state())
+    list(first.steps(until=5))
+    second = trainer(lora=lora, ema=ema, draws=2, warmup=4)
+    kept = store.latest()
+    assert kept is not None
+    second.restore(kept)
+    rows += [{**row, "seconds": 0} for row in second.steps()]
+    assert rows == expected
+    assert_same(weights(whole), weights(second))
+    with whole.averaged(), second.averaged():
+        assert_same(weights(whole), weights(second))
+
+
+def test_seed_changes_the_run() -> None:
+    assert trainer(seed=1).step()["loss"] == 1.0
+    one, two = trainer(seed=1), trainer(seed=2)
+    list(one.steps(until=2))
+    list(two.steps(until=2))
+    assert any(not torch.equal(value, weights(two)[name]) for name, value in weights(one).items())
+
+
+def test_average_lags_behind_and_is_put_back() -> None:
+    run = trainer(ema=0.5, steps=1, lr=1e-2)
+    start = weights(run)
+    run.step()
+    now = weights(run)
+    with run.averaged():
+        for name, value in weights(run).items():
+            torch.testing.assert_close(value, (start[name] + now[name]) / 2)
+    assert_same(now, weights(run))
+
+
+def test_sft_lowers_the_winners_error_and_asap_raises_the_margin() -> None:
+    pairs = MemoryPairs(4)
+    sft = list(trainer("sft", pairs=pairs, steps=25, lr=3e-3).steps())
+    assert (sft[-1]["winner_rise"] or 0) < -0.05
+    asap = list(trainer("asap", pairs=pairs, steps=25, lr=1e-3, loss={"tau": 0.5}).steps())
+    assert mean(asap, "delta") > 0.2
+
+
+def test_anchor_and_guard_hold_the_winner() -> None:
+    """On a random model every margin comes from flight; both methods must lose less of the winner than plain asap."""
+    rise = {}
+    for method in ("asap", "asap_anchor", "asap_guard"):
+        run = trainer(method, pairs=MemoryPairs(4), steps=25, lr=1e-3, loss={"tau": 0.5})
+        rise[method] = mean(list(run.steps()), "winner_rise")
+    assert rise["asap"] > 0.05
+    assert rise["asap_anchor"] < 0.7 * rise["asap"]
+    assert rise["asap_guard"] < 0.7 * rise["asap"]
+
+
+def mean(rows: list[dict[str, float | None]], name: str) -> float:
+    return sum(row[name] or 0.0 for row in rows[-8:]) / 8
+
+
+@BOTH
+def test_nan_stops_before_the_weights_move(lora: bool) -> None:
+    pairs = MemoryPairs()
+    run = trainer(lora=lora, pairs=pairs)
+    list(run.steps(until=2))
+    good = weights(run)
+    pairs.winner[:] = torch.nan
+    with pytest.raises(TrainingError, match="step 2: loss nan"):
+        run.step()
+    assert run.done == 2
+    assert_same(good, weights(run))
+
+
+class Remembered:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+        self.hits = 0
+
+    def get(self, step: int, slots: tuple[int, ...]) -> Tensor | None:
+        found = self.kept.get((step, slots))
+        self.hits += found is not None
+        return found
+
+    def put(self, step: int, slots: tuple[int, ...], values: Tensor) -> None:
+        self.kept[step, slots] = values
+
+
+def test_cached_reference_gives_the_same_run() -> None:
+    cache = Remembered()
+    first = trainer(cache=cache)
+    fresh = [{**row, "seconds": 0} for row in first.steps()]
+    second = trainer(cache=cache)
+    again = [{**row, "seconds": 0} for row in second.steps()]
+    assert cache.hits == 6
+    assert again == fresh
+    assert_same(weights(first), weights(second))
+
+
+def test_faults_are_reported_together() -> None:
+    with pytest.raises(ConfigError, match=r"steps must be >= 1.*lr must be > 0.*at least one pair"):
+        trainer(steps=0, lr=0.0, pairs=MemoryPairs(0))
+
+
+def test_state_of_another_model_is_refused() -> None:
+    with pytest.raises(TrainingError, match="other weights"):
+        trainer(lora=True).restore(trainer(lora=False).state())
