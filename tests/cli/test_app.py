@@ -116,3 +116,9 @@ def test_a_missing_store_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest
     error = capsys.readouterr().err
     assert "is no pair store" in error
     assert error.count("\n") == 1
+
+
+def test_a_report_wants_one_run_for_each_model(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["report", "--base", "b", "--aligned", "x/a", "y/c", "--runs", "r", "--out", "o"]
+    assert main(words) == 2
+    assert "one folder for each" in capsys.readouterr().err

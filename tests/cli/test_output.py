@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from asap.cli.output import print_json, print_lines
+from asap.cli.output import print_json, print_lines, tell
 
 
 def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,3 +20,8 @@ def test_lines_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
         "none      unknown",
         "reasons   none",
     ]
+
+
+def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("judge 3/4")
+    assert capsys.readouterr() == ("", "judge 3/4\n")

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from asap.cli.output import print_json, print_lines
-from asap.cli.values import natural
+from asap.cli.output import print_json, print_lines, tell
+from asap.cli.values import natural, positive
 
 __all__ = ["configure"]
 
@@ -14,10 +14,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="train|calibrate|run", required=True)
     train = verbs.add_parser("train", help="train the learned judge on rendered truth")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the judge")
+    train.add_argument("--pairs", type=Path, required=True, metavar="DIR", help="pair store of the namespace judge")
+    train.add_argument("--model", default="mini", metavar="NAME", help="generator of the round trip (mini)")
+    train.add_argument("--limit", type=positive, metavar="N", help="at most so many training pairs")
     train.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people and weights (0)")
     train.set_defaults(run=_train)
     calibrate = verbs.add_parser("calibrate", help="measure a judge on pictures whose truth is known")
     calibrate.add_argument("--judge", required=True, metavar="NAME", help="learned, or a judge's folder")
+    calibrate.add_argument("--pairs", type=Path, metavar="DIR", help="measure anew on this pair store's test people")
+    calibrate.add_argument("--model", default="mini", metavar="NAME", help="generator of the round trip (mini)")
+    calibrate.add_argument("--limit", type=positive, metavar="N", help="at most so many pairs")
     calibrate.add_argument("--json", action="store_true", help="print JSON")
     calibrate.set_defaults(run=_calibrate)
     judge = verbs.add_parser("run", help="judge every picture of a store of generations")
@@ -30,17 +36,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     from asap.stages.judge import train
 
-    print_lines(train(arguments.out, seed=arguments.seed))
+    print_lines(
+        train(
+            arguments.out,
+            pairs=arguments.pairs,
+            model=arguments.model,
+            seed=arguments.seed,
+            limit=arguments.limit,
+            report=tell,
+        )
+    )
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
     from asap.stages.judge import calibrate
 
-    found = calibrate(arguments.judge)
+    found = calibrate(arguments.judge, pairs=arguments.pairs, model=arguments.model, limit=arguments.limit, report=tell)
     (print_json if arguments.json else print_lines)(found)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from asap.stages.judge import run
 
-    print(run(arguments.generations, arguments.out, judge=arguments.judge))
+    print(run(arguments.generations, arguments.out, judge=arguments.judge, report=tell))

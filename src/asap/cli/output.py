@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 
-__all__ = ["print_json", "print_lines"]
+__all__ = ["print_json", "print_lines", "tell"]
 
 
 def print_json(value: object) -> None:
@@ -19,6 +19,11 @@ def print_lines(values: Mapping[str, object]) -> None:
     width = max(map(len, values), default=0)
     for name, value in values.items():
         sys.stdout.write(f"{name:<{width}}  {_text(value)}\n")
+
+
+def tell(line: str) -> None:
+    """Print a line of progress on stderr, so that stdout holds results alone."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _text(value: object) -> str:

@@ -33,6 +33,9 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=positive, default=128, metavar="PIXELS", help="side of the pictures (128)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="decides every pair (0)")
+    parser.add_argument(
+        "--namespace", choices=("pairs", "judge"), default="pairs", help="whose people; a judge needs its own (pairs)"
+    )
     parser.add_argument("--workers", type=positive, metavar="N", help="processes (one a core)")
     parser.add_argument("--nulls", type=fraction, default=0.1, metavar="SHARE", help="share of null edits (0.1)")
     parser.add_argument(
@@ -49,6 +52,7 @@ def _build(arguments: argparse.Namespace) -> None:
         count=arguments.count,
         size=arguments.size,
         seed=arguments.seed,
+        namespace=arguments.namespace,
         null_share=arguments.nulls,
         operations=arguments.operation,
         workers=arguments.workers or os.cpu_count() or 1,
@@ -64,7 +68,7 @@ def _stats(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import show_pairs
+    from asap.stages.contact import show_pairs
 
     show_pairs(arguments.pairs, arguments.out, count=arguments.count, seed=arguments.seed)
     print(arguments.out)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from asap.core.errors import InputError
+
 __all__ = ["configure"]
 
 
@@ -18,6 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="verdicts on each aligned model",
     )
     parser.add_argument("--pairs", type=Path, metavar="DIR", help="pair store to show pairs of")
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", default=[], metavar="DIR", help="training runs, in the order of --aligned"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the report")
     parser.set_defaults(run=_report)
 
@@ -25,4 +30,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     from asap.stages.report import report
 
-    print(report(base=arguments.base, aligned=arguments.aligned, pairs=arguments.pairs, out=arguments.out))
+    names = [folder.name for folder in arguments.aligned]
+    if len(set(names)) != len(names) or len(arguments.runs) not in (0, len(names)):
+        raise InputError("the --aligned folders need different names, and --runs one folder for each of them")
+    print(
+        report(
+            arguments.out,
+            base=arguments.base,
+            aligned=dict(zip(names, arguments.aligned, strict=True)),
+            pairs=arguments.pairs,
+            runs=dict(zip(names, arguments.runs, strict=False)),
+        )
+    )

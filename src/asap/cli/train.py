@@ -29,10 +29,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     steps.add_argument("--steps", type=positive, default=150, metavar="N", help="optimizer steps (150)")
     steps.add_argument("--batch-size", type=positive, default=12, metavar="N", help="pairs a micro-batch (12)")
     steps.add_argument("--grad-accum", type=positive, default=1, metavar="N", help="micro-batches a step (1)")
-    steps.add_argument("--lr", type=positive_real, metavar="RATE", help="learning rate")
+    steps.add_argument("--lr", type=positive_real, metavar="RATE", help="learning rate (1e-4, with --full 8e-6)")
+    steps.add_argument(
+        "--snapshot",
+        type=positive,
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="keep the weights of this step too",
+    )
     steps.add_argument("--seed", type=natural, default=0, metavar="N", help="decides order, noise and times (0)")
     trained = parser.add_argument_group("what is trained").add_mutually_exclusive_group()
-    trained.add_argument("--lora-rank", type=positive, metavar="N", help="rank of the adapter")
+    trained.add_argument("--lora-rank", type=positive, metavar="N", help="rank of the adapter (16)")
     trained.add_argument("--full", action="store_true", help="train all weights of the denoiser, not an adapter")
     parser.set_defaults(run=_train)
 
@@ -40,22 +48,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     from asap.stages.train import train
 
-    named = {name: getattr(arguments, name) for name in ("alpha", "tau", "beta")}
-    options = dict(arguments.set) | {name: value for name, value in named.items() if value is not None}
     print_lines(
         train(
-            model=arguments.model,
-            pairs=arguments.pairs,
+            arguments.model,
+            arguments.pairs,
+            arguments.out,
             method=arguments.method,
-            out=arguments.out,
-            options=options,
             steps=arguments.steps,
             batch_size=arguments.batch_size,
             grad_accum=arguments.grad_accum,
             lr=arguments.lr,
+            alpha=arguments.alpha,
+            tau=arguments.tau,
+            beta=arguments.beta,
             seed=arguments.seed,
             lora_rank=arguments.lora_rank,
             full=arguments.full,
             resume=arguments.resume,
+            snapshots=arguments.snapshot,
+            options=dict(arguments.set),
         )
     )

@@ -17,6 +17,7 @@ GATES: Final = (
     "max_abs_diff_outside",
     "area_share",
     "contrast",
+    "changed_share",
     "visible_share",
 )
 """Gate values that are stored, each as the column ``gate_<name>``; null where a gate did not measure."""
