@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from asap.benchmark.intervals import Estimate, ratio
+from asap.benchmark.intervals import Estimate, ratio, wilson
 from asap.core.errors import InputError
 
 __all__ = ["attribute_hits", "attribute_rate", "outside_change", "outside_change_of"]
@@ -36,9 +36,16 @@ def attribute_hits(
     return np.array(rows, dtype=np.float64)
 
 
-def attribute_rate(hits: npt.NDArray[np.float64], prompts: Sequence[str], rng: np.random.Generator) -> Estimate:
-    """Share of pictures with the attribute right, clustered by prompt; also for differences of hits."""
+def attribute_rate(
+    hits: npt.NDArray[np.float64], prompts: Sequence[str], rng: np.random.Generator, *, shares: bool = True
+) -> Estimate:
+    """Share of pictures with the attribute right, clustered by prompt; for differences of hits say ``shares=False``.
+
+    Where all are right or all wrong, resampling shows no doubt, so Wilson's interval stands in.
+    """
     known = ~np.isnan(hits)
+    if known.any() and len(set(hits[known])) == 1 and hits[known][0] in (0.0, 1.0) and shares:
+        return wilson(int(hits[known].sum()), int(known.sum()))
     return ratio(
         hits[known], np.ones(int(known.sum())), [p for p, keep in zip(prompts, known, strict=True) if keep], rng
     )

@@ -97,7 +97,9 @@ def _attributes(pairs: Sequence[tuple[Judged, Judged]], seed: int) -> Json:
         ]
         rate = drift.attribute_rate(hits[0], prompts, generator(seed, "attribute", name))
         if rate.n:
-            change = drift.attribute_rate(hits[0] - hits[1], prompts, generator(seed, "attribute-change", name))
+            change = drift.attribute_rate(
+                hits[0] - hits[1], prompts, generator(seed, "attribute-change", name), shares=False
+            )
             found[name] = {**rate.to_json(), "change": change.to_json()}
     return found
 

@@ -27,7 +27,16 @@ from asap.stores.verdicts import VerdictStore
 
 __all__ = ["report"]
 
-QUANTITIES: Final = ("loss", "delta", "accuracy", "winner_error_ratio", "winner_rise", "share_above_tau", "grad_norm")
+QUANTITIES: Final = (
+    "loss",
+    "delta",
+    "accuracy",
+    "above_tau",
+    "winner_rise_inside",
+    "loser_rise_inside",
+    "winner_rise_outside",
+    "norm_ratio",
+)
 SMOOTH: Final = 20
 
 

@@ -45,7 +45,12 @@ def _svg(figure: Any, label: str) -> str:  # noqa: ANN401 - matplotlib ships no 
     }
     buffer = io.StringIO()
     with mpl.rc_context(settings):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            buffer,
+            format="svg",
+            bbox_inches="tight",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     prefix = re.sub(r"\W+", "-", label)[:24]
@@ -153,6 +158,7 @@ def frontier(data: ReportData) -> str:
     if not sweep:
         return ""
     figure, axes = _figure(6.4, 4.0)
+    names = list(dict.fromkeys([*data.models, *sweep]))
     for place, (name, points) in enumerate(sweep.items()):
         ordered = sorted(points, key=lambda point: point.drift)
         x, y = [100 * point.drift for point in ordered], [100 * point.aer for point in ordered]
@@ -161,7 +167,7 @@ def frontier(data: ReportData) -> str:
             [100 * (point.high - point.aer) for point in ordered],
         ]
         axes.errorbar(
-            x, y, yerr=errors, color=colour_of(list(sweep), name), marker=MARKERS[place % len(MARKERS)],
+            x, y, yerr=errors, color=colour_of(names, name), marker=MARKERS[place % len(MARKERS)],
             linewidth=1.5, elinewidth=0.8, capsize=2, label=name,
         )  # fmt: skip
     _dress(axes, "drift: mean same-seed change outside people, % of full scale", "AER, %")

@@ -107,10 +107,10 @@ def headline(data: ReportData) -> str:
         return "No model could be compared with the base."
     best = min(others, key=lambda name: float(scored[name]["aer"]["value"]))
     row = scored[best]
-    change, verb = row["paired"]["difference"], "errs in"
+    change = row["paired"]["difference"]
     clear = change["ci"] is not None and (change["ci"][1] < 0 or change["ci"][0] > 0)
     return (
-        f"{best} {verb} {tables.share(row['aer'])} of pictures, the base in {tables.share(scored[data.base]['aer'])}: "
+        f"{best} errs in {tables.share(row['aer'])} of pictures, the base in {tables.share(scored[data.base]['aer'])}: "
         f"{tables.share(change, sign=True)} at equal prompts and seeds, n = {change['n']}; "
         f"the interval {'excludes' if clear else 'does not exclude'} zero."
     )

@@ -16,11 +16,11 @@ HEADINGS: Final = (
 
 
 def share(value: Json | None, digits: int = 1, *, sign: bool = False) -> str:
-    """An estimate of a share as ``41.2 % [36.0, 46.5]``; n/a where there is no number."""
+    """An estimate of a share as ``41.2 % [36.0, 46.5]``; a difference (``sign``) in points; n/a without a number."""
     if not value or value.get("value") is None:
         return NONE
-    plus = "+" if sign else ""
-    text = f"{100 * value['value']:{plus}.{digits}f} %"
+    plus, unit = ("+", "points") if sign else ("", "%")
+    text = f"{100 * value['value']:{plus}.{digits}f} {unit}"
     return text if not value.get("ci") else f"{text} [{_range(value['ci'], 100, digits, plus)}]"
 
 
