@@ -1,0 +1,255 @@
+"""people -> degrade -> gates -> [pairs]: build, count and show preference pairs of rendered people."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from asap import bodies, degrade, gates
+from asap.bodies import Drawn, Rig
+from asap.core.errors import InputError, UnknownNameError
+from asap.core.manifest import Manifest
+from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene
+from asap.core.seeds import derive, generator
+from asap.core.vocabulary import OPERATIONS, REGION_PART, region_id
+from asap.stores.pairs import EncodedChunk, PairStore, PairWriter, encode_rows
+
+CHUNK = 128
+TRIES = 4
+"""Edits tried on one picture before it is given up."""
+_DILATE = {64: 1, 128: 2, 256: 4}
+_SIDE = {"L": "left", "R": "right", "": "none"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What decides the content of a store; the number of workers does not."""
+
+    size: int
+    seed: int
+    namespace: str
+    null_share: float
+    """Share of pictures whose rejected side is correct: three in four another pose, one in four the same picture."""
+    operations: tuple[str, ...]
+    """Operations to draw from; empty for all."""
+
+    def config(self) -> dict[str, object]:
+        """Plain values for the store's configuration."""
+        limits = {k: v for k, v in vars(gates.GateLimits()).items()}
+        return {"source": "bodies", **vars(self), "operations": list(self.operations), "tries": TRIES, "gates": limits}
+
+
+def build_pairs(
+    out: Path,
+    *,
+    count: int,
+    size: int = 128,
+    seed: int = 0,
+    namespace: str = "pairs",
+    null_share: float = 0.1,
+    operations: Sequence[str] = (),
+    workers: int = 2,
+) -> str:
+    """Build ``count`` accepted pairs at ``out`` and return the store's content hash.
+
+    The hash depends on the arguments other than ``workers`` alone: a killed build that is run again ends the same.
+
+    Raises:
+        InputError: a number out of range, an unwritable folder, or a folder built with other settings.
+        UnknownNameError: an operation or namespace that does not exist.
+    """
+    _check(count, size, null_share, operations, namespace)
+    plan = Plan(size=size, seed=seed, namespace=namespace, null_share=null_share, operations=tuple(operations))
+    with PairWriter(out, plan.config(), CHUNK) as writer, Progress() as progress:
+        task = progress.add_task("building pairs", total=count, completed=min(writer.accepted(), count))
+        last = time.monotonic()
+        for chunk, encoded, rejected in _chunks(plan, writer, count, workers):
+            keep = encoded.rows[: max(0, count - writer.accepted())]
+            now = time.monotonic()
+            writer.write_chunk(chunk, EncodedChunk(keep), rejected, now - last)
+            last = now
+            progress.update(task, completed=writer.accepted())
+        versions = {name: version(name) for name in ("anny", "warp-lang", "numpy")}
+        return writer.finish(Manifest(kind="pairs", config=plan.config() | {"count": count}, versions=versions))
+
+
+def _check(count: int, size: int, null_share: float, operations: Sequence[str], namespace: str) -> None:
+    if count <= 0:
+        raise InputError(f"count must be positive, got {count}")
+    if size not in _DILATE:
+        raise InputError(f"size must be one of {', '.join(map(str, _DILATE))}, got {size}")
+    if not 0.0 <= null_share <= 1.0:
+        raise InputError(f"the share of null edits must be between 0 and 1, got {null_share}")
+    for name in operations:
+        if name not in OPERATIONS:
+            raise UnknownNameError("operation", name, OPERATIONS)
+    if namespace not in ("pairs", "judge"):
+        raise UnknownNameError("namespace", namespace, ("pairs", "judge"))
+
+
+def _chunks(
+    plan: Plan, writer: PairWriter, count: int, workers: int
+) -> Iterator[tuple[int, EncodedChunk, Counter[str]]]:
+    """Chunks in order, made by ``workers`` processes, until ``count`` pairs are on disk."""
+    done = writer.done_chunks()
+    if writer.accepted() >= count:
+        return
+    bodies.load_rig()
+    todo = (chunk for chunk in range(10**9) if chunk not in done)
+    with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=get_context("spawn")) as pool:
+        waiting: deque[tuple[int, Future[tuple[EncodedChunk, Counter[str]]]]] = deque()
+        try:
+            while writer.accepted() < count:
+                while len(waiting) < workers + 1:
+                    chunk = next(todo)
+                    waiting.append((chunk, pool.submit(_make_chunk, plan, chunk)))
+                chunk, future = waiting.popleft()
+                encoded, rejected = future.result()
+                yield chunk, encoded, rejected
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _make_chunk(plan: Plan, chunk: int) -> tuple[EncodedChunk, Counter[str]]:
+    rig = bodies.load_rig()
+    rejected: Counter[str] = Counter()
+    seen = gates.NearDuplicates()
+    records = []
+    for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+        record, reasons = make_pair(rig, plan, index)
+        if record is not None and not seen.add(record.chosen):
+            record, reasons = None, Counter({"near_duplicate": 1})
+        rejected.update(reasons)
+        if record is not None:
+            records.append(record)
+    return encode_rows(records), rejected
+
+
+def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Counter[str]]:
+    """The pair of picture ``index``, or None, and why each refused try was refused."""
+    drawn = bodies.draw(rig, plan.seed, plan.namespace, index)
+    chosen = bodies.render(drawn.scene, plan.size)
+    reasons: Counter[str] = Counter()
+    visible = _candidates(drawn, chosen)
+    if not visible:
+        return None, Counter({"no_part_visible": 1})
+    kind = _kind(plan, index)
+    for attempt in range(TRIES):
+        rng = generator(plan.seed, plan.namespace, "edit", index, attempt)
+        scene, edit, touched = _edit(rig, drawn, plan, kind, visible, rng)
+        if scene is None:
+            reasons["no_other_pose"] += 1
+            continue
+        rejected = bodies.render(scene, plan.size) if edit.kind != "null_equal" else chosen
+        mask = gates.difference_mask(chosen.image, rejected.image, _DILATE[plan.size])
+        lost = gates.compose(chosen.image, rejected.image, mask)
+        seen = _touched_pixels(drawn.scene, scene, chosen, rejected, touched)
+        values = gates.measure(chosen.image, lost, mask, touched_visible=seen)
+        result = gates.evaluate(values, gates.GateLimits(), edit.kind)
+        if not result.reasons:
+            pair = replace(chosen), lost, mask
+            return _record(plan, index, attempt, drawn, pair, edit, result), reasons
+        reasons.update(result.reasons[:1])
+    return None, reasons
+
+
+def _candidates(drawn: Drawn, picture: Rendering) -> list[tuple[str, str]]:
+    """(part, side) of every part the caption asks for and the camera shows on that side."""
+    visible = bodies.visible_parts(drawn.truth, picture.regions)
+    counts = np.bincount(picture.regions.ravel(), minlength=16) / picture.regions.size
+    out = []
+    for region, part in REGION_PART.items():
+        if part in visible and counts[region_id(region)] >= _LEAST.get(part, 0.004):
+            out.append((part, _SIDE[region.partition(".")[2]]))
+    return out
+
+
+_LEAST = {"hand": 0.004, "foot": 0.004, "face": 0.006, "neck": 0.004}
+
+
+def _kind(plan: Plan, index: int) -> str:
+    """Which kind of rejected side picture ``index`` gets, whatever its tries come to."""
+    first, second = generator(plan.seed, plan.namespace, "kind", index).random(2)
+    if first >= plan.null_share:
+        return "defect"
+    return "null_equal" if second < 0.25 else "null_pose"
+
+
+def _edit(
+    rig: Rig, drawn: Drawn, plan: Plan, kind: str, visible: list[tuple[str, str]], rng: np.random.Generator
+) -> tuple[Scene | None, Edit, BoolArray | None]:
+    """The scene of the rejected side, what was done, and which vertices it touched."""
+    if kind != "defect":
+        part, side = visible[int(rng.integers(len(visible)))]
+        edit = Edit(kind=kind, part=part, side=side, operation="none", severity=0)
+        if kind == "null_equal":
+            return drawn.scene, edit, None
+        return bodies.redraw(rig, drawn, part, side, int(rng.integers(2**31))), edit, None
+    operations = plan.operations or None
+    part, side, operation, severity = degrade.sample_edit(drawn.scene.body, visible, rng, operations=operations)
+    edited = degrade.apply(drawn.scene.body, part, side, operation, severity, rng)
+    return replace(drawn.scene, body=edited.body), edited.edit, edited.touched
+
+
+def _touched_pixels(
+    before: Scene, after: Scene, chosen: Rendering, rejected: Rendering, touched: BoolArray | None
+) -> BoolArray | None:
+    """Pixels where a touched vertex is seen on either side; None for null edits."""
+    if touched is None:
+        return None
+    out = np.zeros(chosen.regions.shape, dtype=bool)
+    for scene, picture in ((before, chosen), (after, rejected)):
+        flags = np.zeros(len(scene.body.vertices) + sum(len(p.vertices) for p in scene.props) + 1, dtype=bool)
+        own = min(len(scene.body.vertices), len(touched))
+        flags[:own] = touched[:own]
+        out |= flags[picture.vertices_hit]
+    return out
+
+
+def _record(
+    plan: Plan, index: int, attempt: int, drawn: Drawn, pair: tuple[Rendering, Any, Any], edit: Edit, result: GateResult
+) -> PairRecord:
+    chosen, lost, mask = pair
+    truth = replace(drawn.truth, visible_parts=bodies.visible_parts(drawn.truth, chosen.regions))
+    return PairRecord(
+        uid=f"{plan.namespace}-{derive(plan.seed, plan.namespace, 'uid', index):016x}",
+        index=index,
+        prompt=truth.caption,
+        chosen=chosen.image,
+        rejected=lost,
+        mask=mask,
+        regions=chosen.regions,
+        edit=edit,
+        truth=truth,
+        box=_box(mask),
+        gates=result,
+        keypoints=bodies.keypoints(drawn.scene.body, drawn.scene.camera, chosen),
+        split=_split(plan, truth.person),
+        recipe={"seed": plan.seed, "namespace": plan.namespace, "index": index, "attempt": attempt, "size": plan.size},
+    )
+
+
+def _box(mask: Any) -> tuple[int, int, int, int]:  # noqa: ANN401  (numpy's own typing would say no more)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        return (0, 0, 0, 0)
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def _split(plan: Plan, person: str) -> str:
+    share = derive(plan.seed, "split", person) % 1000
+    return "val" if share < 60 else "test" if share < 160 else "train"
+
+
+def pair_stats(folder: Path, *, split: str | None = None) -> dict[str, Any]:
+    """Counts, means and the content hash of the store at ``folder``; see ``PairStore.stats``."""
+    return PairStore.open(folder, split=split).stats()
