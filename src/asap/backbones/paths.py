@@ -1,0 +1,173 @@
+"""The one home of time and sign: t = 0 is data, t = 1 is noise, and x_t = a(t) * x + s(t) * noise.
+
+Every other file says ``t`` in [0, 1] and asks a path for the mixture, the target and the network's own clock, so no
+sign or scale is decided twice. Predictions are named for what the network gives:
+
+    flow    noise - x               dx_t/dt of the straight path a = 1 - t, s = t
+    eps     noise
+    v       a * noise - s * x       a**2 + s**2 = 1 (variance preserving)
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from asap.core.errors import InputError
+
+__all__ = ["FlowPath", "NoisePath", "VariancePreservingPath", "scaled_linear_alphas"]
+
+
+class NoisePath(Protocol):
+    """How data turns into noise, and what the network says about it. Shapes: x, noise (B, ...); t (B,) in [0, 1]."""
+
+    @property
+    def name(self) -> str:
+        """Word for manifests."""
+        ...
+
+    def sample_time(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw training times (B,), float32 in [0, 1]."""
+        ...
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Signal a(t) and noise s(t), each (B,)."""
+        ...
+
+    def model_time(self, t: Tensor) -> Tensor:
+        """The network's own clock at t, (B,)."""
+        ...
+
+    def mix(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """x_t = a(t) * x + s(t) * noise."""
+        ...
+
+    def target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """What a perfect network predicts at x_t."""
+        ...
+
+    def to_data(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+        """The x that a prediction at x_t stands for."""
+        ...
+
+    def to_noise(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+        """The noise that a prediction at x_t stands for."""
+        ...
+
+
+def _spread(values: Tensor, like: Tensor) -> Tensor:
+    """(B,) as (B, 1, 1, ...) in the type of ``like``."""
+    return values.to(like.dtype).reshape(-1, *([1] * (like.ndim - 1)))
+
+
+@dataclass(frozen=True)
+class FlowPath:
+    """The straight path of rectified flow (arXiv:2209.03003), times logit-normal as in arXiv:2403.03206, section 3.1.
+
+    ``location`` and ``scale`` are those of the normal under the logistic; ``clock`` is the network's time at t = 1.
+    """
+
+    location: float = 0.0
+    scale: float = 1.0
+    clock: float = 1000.0
+    name: str = "flow"
+
+    def sample_time(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """Logit-normal times (B,), float32 strictly inside (0, 1)."""
+        normal = torch.randn(batch, generator=generator, dtype=torch.float32)
+        return torch.sigmoid(self.location + self.scale * normal)
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(1 - t, t)."""
+        return 1.0 - t, t
+
+    def model_time(self, t: Tensor) -> Tensor:
+        """``clock`` * t; real, not rounded."""
+        return t * self.clock
+
+    def mix(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """(1 - t) * x + t * noise."""
+        a, s = self.coefficients(t)
+        return _spread(a, x) * x + _spread(s, x) * noise
+
+    def target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Noise - x, at every t."""
+        del t
+        return noise - x
+
+    def to_data(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+        """X = x_t - t * prediction."""
+        return x_t - _spread(t, x_t) * prediction
+
+    def to_noise(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+        """Noise = x_t + (1 - t) * prediction."""
+        return x_t + _spread(1.0 - t, x_t) * prediction
+
+
+def scaled_linear_alphas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> tuple[float, ...]:
+    """Cumulative alphas of the "scaled linear" schedule, whose square roots of beta are evenly spaced."""
+    betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
+    return tuple(torch.cumprod(1.0 - betas, dim=0).tolist())
+
+
+@dataclass(frozen=True)
+class VariancePreservingPath:
+    """A discrete schedule with a**2 + s**2 = 1; step i of T sits at t = (i + 1) / T, so t = 1 is its noisiest step.
+
+    ``alphas`` are the T cumulative alphas (a = sqrt(alpha)); ``prediction`` is "eps" or "v".
+    """
+
+    alphas: tuple[float, ...]
+    prediction: str = "eps"
+    name: str = "variance_preserving"
+
+    def __post_init__(self) -> None:
+        """Refuse what no schedule is; raises ``InputError``."""
+        if self.prediction not in ("eps", "v"):
+            raise InputError(f"prediction must be eps or v, got {self.prediction!r}")
+        if not self.alphas or min(self.alphas) < 0 or max(self.alphas) > 1:
+            raise InputError("a schedule needs cumulative alphas in [0, 1]")
+
+    def sample_time(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """Times (B,) uniform over the steps, float32 in (0, 1]."""
+        steps = len(self.alphas)
+        index = torch.randint(steps, (batch,), generator=generator)
+        return (index + 1).to(torch.float32) / steps
+
+    def model_time(self, t: Tensor) -> Tensor:
+        """Index of the nearest step, int64 in [0, T)."""
+        steps = len(self.alphas)
+        return ((t.to(torch.float64) * steps).round() - 1).clamp(0, steps - 1).to(torch.int64)
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(sqrt(alpha), sqrt(1 - alpha)) of the nearest step, float64."""
+        table = torch.tensor(self.alphas, dtype=torch.float64, device=t.device)
+        alpha = table[self.model_time(t)]
+        return alpha.sqrt(), (1.0 - alpha).sqrt()
+
+    def mix(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """A * x + s * noise."""
+        a, s = self.coefficients(t)
+        return _spread(a, x) * x + _spread(s, x) * noise
+
+    def target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Noise, or a * noise - s * x for v."""
+        if self.prediction == "eps":
+            return noise
+        a, s = self.coefficients(t)
+        return _spread(a, x) * noise - _spread(s, x) * x
+
+    def to_data(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+        """X from eps: (x_t - s * eps) / a; from v: a * x_t - s * v. For eps a must not be 0."""
+        a, s = (_spread(c, x_t) for c in self.coefficients(t))
+        if self.prediction == "eps":
+            return (x_t - s * prediction) / a
+        return a * x_t - s * prediction
+
+    def to_noise(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+        """Noise from eps: itself; from v: s * x_t + a * v."""
+        if self.prediction == "eps":
+            return prediction
+        a, s = (_spread(c, x_t) for c in self.coefficients(t))
+        return s * x_t + a * prediction

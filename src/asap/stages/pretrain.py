@@ -1,0 +1,319 @@
+"""Stage: a folder of captioned pictures becomes the embedded model's pipeline folder (``asap mini pretrain``).
+
+Phase 1 fits the autoencoder (a linear encoder, a trained decoder), phase 2 encodes every picture and its mirror image
+once (captions never say left or right), phase 3 trains denoiser and text encoder together on these latents. Every draw
+is named by (seed, phase, step).
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from asap.backbones.mini import fit
+from asap.backbones.mini.backbone import MiniBackbone
+from asap.backbones.mini.build import build_pipeline
+from asap.backbones.mini.card import export
+from asap.backbones.protocol import TextCondition
+from asap.core.errors import InputError
+from asap.core.files import make_folder, read_json, write_json
+from asap.core.seeds import derive, generator
+from asap.stages.people import read_people
+from asap.stages.phase import Phase, run_phase
+from asap.tensors import to_signed
+
+__all__ = ["PretrainConfig", "pretrain"]
+
+HELD_OUT: Final = 512
+"""Pictures never trained on, at most a tenth of all."""
+EVALUATE_BATCH: Final = 64
+ENCODER_PICTURES: Final = 1000
+"""Pictures whose patches give the encoder its principal components."""
+GRID: Final = (4, 6)
+"""Rows and columns of the sheets of samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Settings of a run; a folder belongs to one of them."""
+
+    steps: int
+    """Denoiser steps: the learning rate falls to zero over exactly these."""
+    size: str = "mini"
+    seed: int = 0
+    batch: int = 32
+    lr: float = 6e-4
+    vae_steps: int = 4000
+    vae_batch: int = 16
+    """Windows a step."""
+    vae_window: int = 64
+    """Side of a window in pixels."""
+    vae_lr: float = 3e-3
+    drop: float = 0.1
+    """Share of captions replaced by the empty one, for classifier-free guidance."""
+    decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Everything read: pictures (N, H, W, 3) uint8, N captions, and which rows are trained on and held out."""
+
+    images: npt.NDArray[np.uint8]
+    captions: list[str]
+    categories: list[str]
+    train: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
+
+
+def pretrain(
+    data: Path,
+    out: Path,
+    config: PretrainConfig,
+    *,
+    save_seconds: float = 180.0,
+    evaluate_every: int = 400,
+) -> Path:
+    """Train the embedded model on ``data`` and return the pipeline folder, ``out``/pipeline.
+
+    ``data`` holds shards as ``asap.stages.people`` writes them. ``out`` gets config.json, log.jsonl, checkpoints,
+    sheets of samples and the pipeline with its model card. Started again, the run goes on where it was.
+
+    Raises:
+        InputError: no data, pictures of the wrong size, or ``out`` belongs to another configuration.
+        TrainingError: the loss is no number.
+    """
+    began = time.monotonic()
+    make_folder(out)
+    _claim(out, config)
+    content = _read(data, config.seed)
+    pipeline = build_pipeline(config.size, content.captions, config.seed)
+    backbone = MiniBackbone(pipeline, config.size, bf16=None if config.size == "mini" else False)
+    if content.images.shape[1] != backbone.resolution:
+        raise InputError(
+            f"{config.size} is trained at {backbone.resolution} pixels, {data} has {content.images.shape[1]}"
+        )
+    log = out / "log.jsonl"
+    run_phase(_autoencoder_phase(backbone, content, config, evaluate_every), out, log, save_seconds=save_seconds)
+    latents = _latents(backbone, content, out)
+    run_phase(
+        _denoiser_phase(backbone, content, latents, config, evaluate_every, out), out, log, save_seconds=save_seconds
+    )
+    return export(
+        backbone, out / "pipeline", log, {**asdict(config), "pictures": len(content.train)}, time.monotonic() - began
+    )
+
+
+def _claim(out: Path, config: PretrainConfig) -> None:
+    """Write the configuration, or check that it is the one of this folder."""
+    path = out / "config.json"
+    asked = asdict(config)
+    if not path.exists():
+        write_json(path, asked)
+        return
+    known = read_json(path)
+    assert isinstance(known, dict)
+    unlike = sorted(key for key in {*known, *asked} if known.get(key) != asked.get(key))
+    if unlike:
+        was = ", ".join(f"{key} was {known.get(key)!r} and is {asked.get(key)!r}" for key in unlike)
+        raise InputError(f"{out} belongs to another run: {was}; use its settings or another folder")
+
+
+def _read(folder: Path, seed: int) -> _Data:
+    images, records = read_people(folder)
+    order = generator(seed, "pretrain", "held out").permutation(len(images))
+    held = min(HELD_OUT, len(images) // 10)
+    captions = [str(record["caption"]) for record in records]
+    categories = [str(record.get("category", "")) for record in records]
+    return _Data(images, captions, categories, np.sort(order[held:]), np.sort(order[:held]))
+
+
+def _rows(config: PretrainConfig, phase: str, step: int, count: int, batch: int) -> npt.NDArray[np.int64]:
+    """Positions of batch ``step`` in an endless row of permutations of ``count``."""
+    first, parts = step * batch, []
+    while batch > 0:
+        epoch, offset = divmod(first, count)
+        order = generator(config.seed, phase, "epoch", epoch).permutation(count)[offset : offset + batch]
+        parts.append(order)
+        first, batch = first + len(order), batch - len(order)
+    return np.concatenate(parts)
+
+
+def _torch_generator(config: PretrainConfig, phase: str, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(derive(config.seed, phase, step))
+
+
+def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConfig, evaluate_every: int) -> Phase:
+    vae: nn.Module = backbone.pipeline.vae
+    vae.requires_grad_(True)
+    fit.calm_decoder(vae)
+    few = np.linspace(0, len(data.train) - 1, min(ENCODER_PICTURES, len(data.train))).astype(np.int64)
+    fit.principal_encoder(vae, data.images[data.train[few]])
+    window = min(config.vae_window, backbone.resolution)
+    channels, cells = backbone.latent_shape[0], window // 4
+    held = to_signed(data.images[data.held_out[:EVALUATE_BATCH]])
+
+    def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        draw = _torch_generator(config, "vae", step)
+        rows = data.train[_rows(config, "vae", step, len(data.train), config.vae_batch)]
+        images = fit.crops(to_signed(data.images[rows]), window, 1, draw)
+        noise = torch.randn(len(images), channels, cells, cells, generator=draw)
+        with backbone.precision():
+            return fit.decoder_loss(vae, images.contiguous(memory_format=torch.channels_last), noise)
+
+    def evaluate(done: int) -> dict[str, float]:
+        del done
+        decoded = backbone.decode(backbone.encode(held))
+        return {"psnr": round(fit.psnr(decoded, held).mean().item(), 3)}
+
+    return Phase(
+        name="vae",
+        modules=vae,
+        loss=loss,
+        evaluate=evaluate,
+        steps=config.vae_steps,
+        batch=config.vae_batch,
+        lr=config.vae_lr,
+        warmup=50,
+        decay=0.995,
+        evaluate_every=evaluate_every,
+    )
+
+
+def _latents(backbone: MiniBackbone, data: _Data, out: Path) -> npt.NDArray[np.float16]:
+    """Latents of all pictures, then of all mirror images: (2N, C, h, w); kept in ``out`` and read from there again."""
+    vae = backbone.pipeline.vae
+    vae.requires_grad_(False)
+    vae.register_to_config(scaling_factor=1.0)
+    sample = backbone.encode(to_signed(data.images[data.train[: 4 * EVALUATE_BATCH]]))
+    vae.register_to_config(scaling_factor=round(1.0 / sample.std().item(), 6))
+    key = {"vae": _digest(vae), "captions": hashlib.sha256(json.dumps(data.captions).encode()).hexdigest()}
+    path, note = out / "latents.npy", out / "latents.json"
+    if path.exists() and note.exists() and read_json(note) == key:
+        return np.asarray(np.load(path))
+    count = len(data.images)
+    latents = np.empty((2 * count, *backbone.latent_shape), dtype=np.float16)
+    for k in range(0, count, EVALUATE_BATCH):
+        images = to_signed(data.images[k : k + EVALUATE_BATCH])
+        latents[k : k + len(images)] = backbone.encode(images).numpy()
+        latents[count + k : count + k + len(images)] = backbone.encode(images.flip(-1)).numpy()
+    note.unlink(missing_ok=True)
+    np.save(path, latents)
+    write_json(note, key)
+    return latents
+
+
+def _digest(module: nn.Module) -> str:
+    hasher = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        hasher.update(name.encode() + value.contiguous().numpy().tobytes())
+    return hasher.hexdigest()
+
+
+class _Denoising:
+    """Loss and figures of phase 3."""
+
+    def __init__(
+        self, backbone: MiniBackbone, data: _Data, latents: npt.NDArray[np.float16], config: PretrainConfig
+    ) -> None:
+        self.backbone, self.data, self.latents, self.config = backbone, data, latents, config
+        self.ids = backbone.tokenize(data.captions)
+        self.empty = backbone.tokenize([""])[0]
+        self.text: nn.Module = backbone.pipeline.text_encoder
+
+    def error(self, rows: npt.NDArray[np.int64], ids: Tensor, t: Tensor, draw: torch.Generator) -> Tensor:
+        """Mean squared error of the prediction, (B,)."""
+        path = self.backbone.path
+        x = torch.from_numpy(self.latents[rows]).float()
+        noise = torch.randn(x.shape, generator=draw)
+        with self.backbone.precision():
+            states = self.text(ids)[0]
+        prediction = self.backbone.denoise(path.mix(x, noise, t), t, TextCondition({"text": states}))
+        return F.mse_loss(prediction, path.target(x, noise, t), reduction="none").mean((1, 2, 3))
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of training step ``step``."""
+        config, count = self.config, len(self.data.images)
+        draw = _torch_generator(config, "denoiser", step)
+        rows = self.data.train[_rows(config, "denoiser", step, len(self.data.train), config.batch)]
+        ids = self.ids[rows].clone()
+        ids[torch.rand(len(rows), generator=draw) < config.drop] = self.empty
+        mirrored = torch.randint(2, (len(rows),), generator=draw).numpy()
+        t = self.backbone.path.sample_time(len(rows), draw)
+        return self.error(rows + count * mirrored, ids, t, draw).mean(), {}
+
+    @torch.no_grad()
+    def held_out(self) -> float:
+        """Loss on the held-out pictures at fixed noise and evenly spread times of the training distribution."""
+        rows = self.data.held_out
+        draw = _torch_generator(self.config, "held out", 0)
+        times = self.backbone.path.sample_time(len(rows), draw)
+        parts = [
+            self.error(
+                rows[k : k + EVALUATE_BATCH],
+                self.ids[rows[k : k + EVALUATE_BATCH]],
+                times[k : k + EVALUATE_BATCH],
+                draw,
+            )
+            for k in range(0, len(rows), EVALUATE_BATCH)
+        ]
+        return torch.cat(parts).mean().item()
+
+
+def _denoiser_phase(
+    backbone: MiniBackbone,
+    data: _Data,
+    latents: npt.NDArray[np.float16],
+    config: PretrainConfig,
+    evaluate_every: int,
+    out: Path,
+) -> Phase:
+    modules = nn.ModuleDict({"unet": backbone.denoiser, "text": backbone.pipeline.text_encoder})
+    modules.requires_grad_(True)
+    fit.calm_denoiser(backbone.denoiser)
+    task = _Denoising(backbone, data, latents, config)
+    prompts = _prompts(data, GRID[0] * GRID[1])
+
+    def evaluate(done: int) -> dict[str, float]:
+        if done % (2 * evaluate_every) == 0 or done == config.steps:
+            pictures = backbone.sample(prompts, list(range(len(prompts))))
+            write_sheet(out / "samples" / f"step-{done:06d}.png", pictures, GRID[1])
+        return {"held_out": round(task.held_out(), 6)}
+
+    return Phase(
+        name="denoiser",
+        modules=modules,
+        loss=task.loss,
+        evaluate=evaluate,
+        steps=config.steps,
+        batch=config.batch,
+        lr=config.lr,
+        warmup=min(200, config.steps // 10),
+        decay=config.decay,
+        evaluate_every=evaluate_every,
+    )
+
+
+def _prompts(data: _Data, count: int) -> list[str]:
+    """Held-out captions, the categories in turn."""
+    by_category: dict[str, list[str]] = {}
+    for row in data.held_out:
+        by_category.setdefault(data.categories[row], []).append(data.captions[row])
+    queues = [by_category[name] for name in sorted(by_category)]
+    turns = [queue[k] for k in range(max(len(queue) for queue in queues)) for queue in queues if k < len(queue)]
+    return (turns * count)[:count]
+
+
+def write_sheet(path: Path, pictures: npt.NDArray[np.uint8], columns: int) -> None:
+    """Pictures (B, H, W, 3) in rows of ``columns`` as one PNG."""
+    make_folder(path.parent)
+    rows = [np.concatenate(list(pictures[k : k + columns]), axis=1) for k in range(0, len(pictures), columns)]
+    Image.fromarray(np.concatenate(rows)).save(path)

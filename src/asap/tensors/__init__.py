@@ -1,0 +1,6 @@
+"""Torch only: pictures and masks as tensors. Legend: B batch, C channels, H and W pixels, h and w latent cells."""
+
+from asap.tensors.images import resize_area, to_bytes, to_signed
+from asap.tensors.masks import to_latent_mask
+
+__all__ = ["resize_area", "to_bytes", "to_latent_mask", "to_signed"]

@@ -1,0 +1,120 @@
+"""Pretraining end to end on coloured blocks with the tiny variant: resume, refusal, learning, and what is exported."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asap.backbones.mini import fit, load_folder
+from asap.core.errors import InputError, TrainingError
+from asap.stages import phase
+from asap.stages.pretrain import PretrainConfig, pretrain
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 210)}
+CONFIG = PretrainConfig(steps=12, size="tiny", batch=8, vae_steps=10, vae_batch=8, vae_window=32)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    images = np.zeros((48, 32, 32, 3), dtype=np.uint8)
+    records = []
+    for image in images:
+        name = str(draw.choice(list(COLOURS)))
+        row, column = draw.integers(0, 20, 2)
+        image[:] = draw.integers(90, 160)
+        image[row : row + 12, column : column + 12] = COLOURS[name]
+        records.append({"caption": f"a {name} block", "category": name})
+    np.save(folder / "images-000000.npy", images)
+    (folder / "people-000000.json").write_text(json.dumps(records))
+    return folder
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    pipeline = load_folder(folder, bf16=False).pipeline
+    parts = {"unet": pipeline.unet, "vae": pipeline.vae, "text": pipeline.text_encoder}
+    return {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
+
+
+def killed_at(call: int) -> Callable[[int, int, int], float]:
+    """The learning-rate schedule, but the given call of it ends the process."""
+    calls = iter(range(10**6))
+
+    def schedule(step: int, total: int, warmup: int) -> float:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return fit.schedule(step, total, warmup)
+
+    return schedule
+
+
+@pytest.mark.parametrize("call", [4, 17])
+def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    monkeypatch.setattr(phase, "LOG_EVERY", 3)
+    whole = pretrain(data, tmp_path / "whole", CONFIG, save_seconds=0, evaluate_every=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(phase, "schedule", killed_at(call))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(data, tmp_path / "cut", CONFIG, save_seconds=0, evaluate_every=5)
+    cut = pretrain(data, tmp_path / "cut", CONFIG, save_seconds=0, evaluate_every=5)
+    wanted, came = weights(whole), weights(cut)
+    assert wanted.keys() == came.keys()
+    assert all(torch.equal(wanted[name], came[name]) for name in wanted)
+    steps = [json.loads(line)["step"] for line in (cut / "training.jsonl").read_text().splitlines()]
+    assert steps == [3, 5, 6, 9, 10, 10, 3, 5, 6, 9, 10, 12, 12]
+
+
+def test_the_export_is_a_pipeline_with_card_log_and_settings(data: Path, tmp_path: Path) -> None:
+    folder = pretrain(data, tmp_path / "out", CONFIG)
+    assert json.loads((folder / "settings.json").read_text())["pictures"] == 44
+    assert "tiny" in (folder / "README.md").read_text()
+    assert load_folder(folder, bf16=False).sample(["a red block"], [0], steps=2).shape == (1, 32, 32, 3)
+    assert (tmp_path / "out" / "samples" / "step-000012.png").exists()
+    again = pretrain(data, tmp_path / "out", CONFIG)
+    assert again == folder
+
+
+def test_a_folder_belongs_to_one_configuration(data: Path, tmp_path: Path) -> None:
+    pretrain(data, tmp_path / "out", CONFIG)
+    other = PretrainConfig(steps=13, size="tiny", batch=8, vae_steps=10, vae_batch=8, vae_window=32)
+    with pytest.raises(InputError, match="steps was 12 and is 13"):
+        pretrain(data, tmp_path / "out", other)
+
+
+def test_wrong_pictures_and_a_loss_that_is_no_number_are_reported(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="128 pixels"):
+        pretrain(data, tmp_path / "mini", PretrainConfig(steps=2))
+    monkeypatch.setattr(fit, "LATENT_NOISE", float("nan"))
+    with pytest.raises(TrainingError, match="step 0"):
+        pretrain(data, tmp_path / "nan", CONFIG)
+
+
+def test_the_encoder_keeps_what_principal_components_keep() -> None:
+    """Four components of patches that have four degrees of freedom lose nothing."""
+    from asap.backbones.mini import load_tiny
+    from asap.tensors import to_signed
+
+    draw = np.random.default_rng(1)
+    values = draw.integers(40, 215, (16, 8, 8, 4))
+    basis = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
+    colours = np.einsum("nhwk,ck->nhwc", values, basis).repeat(4, 1).repeat(4, 2)
+    colours[:, ::2, ::2] += (values[..., 3:] // 6).repeat(2, 1).repeat(2, 2)
+    images = colours.astype(np.uint8)
+    tiny = load_tiny()
+    fit.principal_encoder(tiny.pipeline.vae, images)
+    latents = tiny.encode(to_signed(images)).permute(0, 2, 3, 1).reshape(-1, 4).double().numpy()
+    patches = images.reshape(16, 8, 4, 8, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 48) / 255.0
+    columns = np.column_stack([latents, np.ones(len(latents))])
+    found = columns @ np.linalg.lstsq(columns, patches, rcond=None)[0]
+    assert np.abs(found - patches).max() < 1e-3
+    assert latents.std(0) == pytest.approx([1, 1, 1, fit.DETAIL], rel=0.02)
+    assert np.abs(latents.mean(0)).max() < 0.01
