@@ -174,7 +174,7 @@ def test_outline_stays_inside_the_mask() -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[4:10, 4:10] = 255
     drawn = outlined(np.zeros((16, 16, 3), np.uint8), mask)
-    changed = drawn.any(axis=-1)
+    changed = np.asarray(drawn.any(axis=-1))
     assert changed.sum() == 20
     assert not changed[mask == 0].any()
 

@@ -19,6 +19,7 @@ from asap.benchmark.report import (
     markdown_page,
 )
 from asap.benchmark.summary import Judged
+from asap.core.errors import InputError
 from asap.core.files import write_json, write_text
 from asap.core.manifest import environment
 from asap.stages.measure import calibration_of, load_judged, measure
@@ -59,7 +60,8 @@ def report(
     Args:
         out: folder.
         base: verdicts on the base model.
-        aligned: verdicts on each aligned model, by name; of a list the folders' names are taken.
+        aligned: verdicts on each aligned model, by name; of a list the names are those of the folders
+            (of the folder above where it is called ``verdicts``).
         pairs: pair store to show pairs of, and of clean renders if ``reference`` is not given.
         runs: training runs by name, for their curves.
         sweep: points of AER against drift by method; the models' own if None.
@@ -73,7 +75,7 @@ def report(
         InputError: different judges or suites, or a folder that cannot be written.
         StoreError: a store cannot be read.
     """
-    folders = dict(aligned) if isinstance(aligned, Mapping) else {path.name: path for path in aligned}
+    folders = dict(aligned) if isinstance(aligned, Mapping) else _named(aligned)
     more, clean = extra or {}, reference or pairs
     models = {"base": measure(base, None, reference=clean, extra=more.get("base"))}
     models |= {name: measure(path, base, reference=clean, extra=more.get(name)) for name, path in folders.items()}
@@ -93,6 +95,14 @@ def report(
     write_text(out / "report.md", markdown_page(data))
     write_text(out / "report.html", html_page(data))
     return out / "report.html"
+
+
+def _named(folders: Sequence[Path]) -> dict[str, Path]:
+    """Folders by name; raises ``InputError`` when two would share one or one would be called ``base``."""
+    names = [path.resolve().parent.name if path.name == "verdicts" else path.name for path in folders]
+    if len(set(names)) < len(names) or "base" in names:
+        raise InputError(f"models are named after their folders and need different names, not base; got {names}")
+    return dict(zip(names, folders, strict=True))
 
 
 def _pair_views(pairs: Path | None, count: int) -> list[PairView]:

@@ -1,0 +1,17 @@
+import pytest
+
+from asap.benchmark.lineage import refuse_own_examiner
+from asap.core.errors import InputError
+from asap.core.manifest import Instrument, Manifest
+
+
+def test_a_judge_that_picked_the_pairs_is_refused() -> None:
+    pairs = Manifest(kind="pairs", instruments=(Instrument("pair_gate", "learned", "abc"),))
+    with pytest.raises(InputError, match="worthless"):
+        refuse_own_examiner("abc", [Manifest(kind="generations"), pairs])
+
+
+def test_other_gates_and_earlier_verdicts_do_no_harm() -> None:
+    seen = Manifest(kind="verdicts", instruments=(Instrument("judge", "learned", "abc"),))
+    other = Manifest(kind="pairs", instruments=(Instrument("pair_gate", "ssim", "def"),))
+    refuse_own_examiner("abc", [seen, other])

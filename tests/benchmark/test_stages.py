@@ -1,0 +1,194 @@
+"""The whole way on drawn hands and a make-believe generator: train, calibrate, generate, judge, report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from asap.backbones.paths import FlowPath, NoisePath
+from asap.backbones.protocol import TextCondition
+from asap.benchmark.judge import JudgeSpec, JudgeTraining
+from asap.benchmark.suite import SuitePrompt, write_suite
+from asap.core.errors import InputError, StoreError
+from asap.core.manifest import Instrument, Manifest
+from asap.core.records import Edit, GateResult, PairRecord, SceneTruth
+from asap.core.vocabulary import CATEGORIES
+from asap.stages import generate as generate_stage
+from asap.stages import judge as judge_stage
+from asap.stages.measure import measure
+from asap.stages.report import report
+from asap.stores.pairs import PairWriter
+from asap.stores.verdicts import VerdictStore
+from tests.benchmark.conftest import draw_pair
+
+SPEC = JudgeSpec(size=64, widths=(8, 16, 24, 32))
+
+
+class Fake:
+    """Pictures are its latents; what it draws are hands, broken where the seed is odd and it is not aligned."""
+
+    name, resolution, latent_shape = "fake", 64, (3, 64, 64)
+    path: NoisePath = FlowPath()
+    denoiser: nn.Module = nn.Identity()
+    lora_targets: tuple[str, ...] = ()
+    aligned = False
+
+    def encode(self, images: Tensor) -> Tensor:
+        return images
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents
+
+    def embed(self, prompts: Sequence[str]) -> TextCondition:
+        return TextCondition({"words": torch.zeros(len(prompts), 1)})
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        smooth = nn.functional.avg_pool2d(x_t, 3, 1, 1)
+        return (x_t - smooth) / t[:, None, None, None]
+
+    def sample(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None, guidance: float | None = None
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        rows: list[dict[str, Any]] = [draw_pair(seed % 10000, "defect", "x") for seed in seeds]
+        broken = [seed % 2 == 1 and not self.aligned for seed in seeds]
+        return np.stack([row["rejected" if bad else "chosen"] for row, bad in zip(rows, broken, strict=True)])
+
+    def save_lora(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def load_lora(self, folder: Path) -> None:
+        self.aligned = True
+
+    save_pipeline = save_lora
+
+
+def record(index: int) -> PairRecord:
+    row: dict[str, Any] = draw_pair(index, "null_pose" if index % 6 == 0 else "defect", f"p{index // 4}")
+    edit = Edit(kind=row["kind"], part="hand", side="left", operation=row["operation"], severity=row["severity"])
+    truth = SceneTruth(
+        person=row["person"], category="basic_anatomy", caption="a hand", attributes=row["attributes"],
+        visible_parts=("hand",), seed=index,
+    )  # fmt: skip
+    return PairRecord(
+        uid=f"{index:08x}", index=index, prompt="a hand", chosen=row["chosen"], rejected=row["rejected"],
+        mask=row["mask"], regions=row["regions"], edit=edit, truth=truth, box=(0, 0, 1, 1),
+        gates=GateResult(values={}, reasons=()), keypoints=np.zeros((0, 3), np.float32),
+        split=("train", "train", "train", "val", "test")[index // 4 % 5], recipe={},
+    )  # fmt: skip
+
+
+def make_pairs(folder: Path, instruments: tuple[Instrument, ...] = ()) -> Path:
+    with PairWriter(folder, {"seed": 0}, 240) as writer:
+        writer.write_chunk(0, [record(index) for index in range(240)], {}, 1.0)
+        writer.finish(Manifest(kind="pairs", instruments=instruments))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A trained and calibrated judge, a suite, and an adapter with its lineage."""
+    root = tmp_path_factory.mktemp("world")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(judge_stage, "load", lambda name: Fake())
+    pairs = make_pairs(root / "pairs")
+    settings = JudgeTraining(epochs=12, batch=16)
+    judge_stage.train(root / "judge", pairs=pairs, model="fake", settings=settings, spec=SPEC)
+    judge_stage.calibrate(root / "judge", pairs=pairs, model="fake")
+    patch.undo()
+    prompts = [
+        SuitePrompt(id=f"{name}-{i}", prompt=f"{name} {i}", category=name, parts=("hand",), attributes={"skin": "dark"})
+        for name in CATEGORIES
+        for i in range(4)
+    ]
+    write_suite(root / "suite.json", prompts, least=4)
+    adapter = root / "run" / "adapter"
+    adapter.mkdir(parents=True)
+    (adapter / "lora.safetensors").write_bytes(b"weights")
+    Manifest(kind="training").write(root / "run" / "manifest.json")
+    return {"root": root, "judge": root / "judge", "suite": root / "suite.json", "run": root / "run", "pairs": pairs}
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_stage, "load", lambda name: Fake())
+    monkeypatch.setattr(generate_stage, "load", lambda name: Fake())
+
+
+def judged(world: dict[str, Path], out: Path, adapter: Path | None = None) -> Path:
+    pictures = generate_stage.generate(
+        out / "pictures", model="fake", adapter=adapter, suite=world["suite"], seeds=2, batch=7
+    )
+    return judge_stage.run(pictures, out / "verdicts", judge=world["judge"])
+
+
+def test_calibration_is_kept_with_the_judge_and_counts_the_held_out(world: dict[str, Path]) -> None:
+    found = judge_stage.calibrate(world["judge"])
+    assert found["held_out_operations"] == ["split", "twisted"]
+    assert set(found["by_operation"]) == {"extra", "split"}
+    assert found["by_operation"]["split"]["held_out"]
+    assert found["auroc"]["value"] > 0.8
+    learned = json.loads((world["judge"] / "judge.json").read_text())
+    assert learned["notes"]["training_pairs"] < 240 * 3 / 5
+
+
+def test_training_again_goes_on_from_what_is_there(world: dict[str, Path]) -> None:
+    settings = JudgeTraining(epochs=12, batch=16)
+    found = judge_stage.train(world["judge"], pairs=world["pairs"], model="fake", settings=settings, spec=SPEC)
+    assert found["fingerprint"] == judge_stage.calibrate(world["judge"])["fingerprint"]
+    with pytest.raises(InputError, match="another"):
+        judge_stage.train(world["judge"], pairs=world["pairs"], model="other", settings=settings, spec=SPEC)
+
+
+def test_from_pictures_to_page(world: dict[str, Path], tmp_path: Path) -> None:
+    base, aligned = judged(world, tmp_path / "base"), judged(world, tmp_path / "aligned", world["run"])
+    numbers = measure(aligned, base, reference=world["pairs"])
+    assert numbers["aer"]["value"] < measure(base)["aer"]["value"] - 0.2
+    assert numbers["paired"]["difference"]["ci"][1] < 0
+    page = report(tmp_path / "out", base=base, aligned={"asap": aligned}, pairs=world["pairs"])
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert written["models"]["asap"]["aer"] == numbers["aer"]
+    assert "| asap |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_models_are_named_after_their_folders(world: dict[str, Path], tmp_path: Path) -> None:
+    base, first = judged(world, tmp_path / "base"), judged(world, tmp_path / "first", world["run"])
+    report(tmp_path / "out", base=base, aligned=[first])
+    assert set(json.loads((tmp_path / "out" / "report.json").read_text())["models"]) == {"base", "first"}
+
+
+def test_stopped_runs_go_on(world: dict[str, Path], tmp_path: Path) -> None:
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt
+
+    how: dict[str, Any] = {"model": "fake", "suite": world["suite"], "seeds": 2, "batch": 7}
+    with pytest.raises(KeyboardInterrupt):
+        generate_stage.generate(tmp_path / "cut" / "pictures", report=stop, **how)
+    cut, whole = judged(world, tmp_path / "cut"), judged(world, tmp_path / "whole")
+    assert VerdictStore.open(cut).content_hash == VerdictStore.open(whole).content_hash
+    with pytest.raises(InputError):
+        generate_stage.generate(tmp_path / "cut" / "pictures", **{**how, "seeds": 3})
+
+
+def test_a_model_whose_pairs_the_judge_picked_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
+    fingerprint = judge_stage.calibrate(world["judge"])["fingerprint"]
+    run = tmp_path / "run"
+    (run / "adapter").mkdir(parents=True)
+    (run / "adapter" / "lora.safetensors").write_bytes(b"weights")
+    gate = Instrument("pair_gate", "learned", fingerprint)
+    Manifest(kind="training", instruments=(gate,)).write(run / "manifest.json")
+    with pytest.raises(InputError, match="worthless"):
+        judged(world, tmp_path / "out", run)
+    assert not (tmp_path / "out" / "verdicts").exists()
+
+
+def test_a_run_without_manifest_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "a" / "b" / "adapter").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "adapter" / "lora.safetensors").write_bytes(b"weights")
+    with pytest.raises(StoreError, match=r"no manifest\.json"):
+        judged(world, tmp_path / "out", tmp_path / "a" / "b" / "adapter")
