@@ -68,7 +68,7 @@ def build_pairs(
     """
     _check(count, size, null_share, operations, namespace)
     plan = Plan(size=size, seed=seed, namespace=namespace, null_share=null_share, operations=tuple(operations))
-    with PairWriter(out, plan.config(), CHUNK) as writer, Progress() as progress:
+    with PairWriter(out, plan.config() | {"count": count}, CHUNK) as writer, Progress() as progress:
         task = progress.add_task("building pairs", total=count, completed=min(writer.accepted(), count))
         last = time.monotonic()
         for chunk, encoded, rejected in _chunks(plan, writer, count, workers):
