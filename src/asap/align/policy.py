@@ -72,6 +72,7 @@ def add_lora(backbone: Trainable, *, rank: int, alpha: float | None, seed: int) 
     if rank < 1:
         raise InputError(f"a LoRA rank must be at least 1, got {rank}")
     backbone.denoiser.requires_grad_(False)
+    _lay_out(backbone.denoiser)  # before the adapter is added: safetensors refuses weights in this layout
     config = LoraConfig(
         r=rank,
         lora_alpha=rank if alpha is None else alpha,
@@ -91,17 +92,21 @@ def add_lora(backbone: Trainable, *, rank: int, alpha: float | None, seed: int) 
 def make_full(backbone: Trainable) -> Policy:
     """A policy that trains every weight of the denoiser."""
     backbone.denoiser.requires_grad_(True)
+    _lay_out(backbone.denoiser)
     return _settled(Policy(backbone))
 
 
-def _settled(policy: Policy) -> Policy:
-    """Evaluation mode: policy and reference must not differ by a dropout mask. Gradients flow all the same.
+def _lay_out(denoiser: nn.Module) -> None:
+    """Channels last, the faster layout of convolutions.
 
-    Channels last is the faster layout of convolutions, and a frozen copy must be taken in the layout that is trained,
-    or the two sides run different kernels.
+    A frozen copy must be taken in the layout that is trained, or policy and reference run different kernels.
     """
+    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _settled(policy: Policy) -> Policy:
+    """Evaluation mode: policy and reference must not differ by a dropout mask. Gradients flow all the same."""
     policy.denoiser.eval()
-    policy.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for parameter in policy.trainable().values():
         parameter.data = parameter.data.float()
     return policy

@@ -14,6 +14,7 @@ from asap.align.batch import PairBatch
 from asap.backbones import Backbone, TextCondition
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
+from asap.stages.trained import tensor_digest
 from asap.stores.latents import LatentStore
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairRow, PairStore
@@ -131,10 +132,4 @@ def model_fingerprint(backbone: Backbone) -> str:
 
 
 def _weights_digest(module: nn.Module) -> str:
-    import hashlib
-
-    hasher = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        hasher.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        hasher.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return hasher.hexdigest()
+    return digest_json({name: tensor_digest(value) for name, value in module.state_dict().items()})

@@ -5,12 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
 from asap.backbones import Backbone
 from asap.core.errors import InputError, StoreError
 from asap.core.files import TEMPORARY, make_folder
-from asap.core.hashing import digest_file, digest_json
+from asap.core.hashing import digest, digest_json
 
-__all__ = ["ADAPTER", "DENOISER", "apply_trained", "save_trained", "trained_hash"]
+__all__ = ["ADAPTER", "DENOISER", "apply_trained", "save_trained", "tensor_digest", "trained_hash"]
 
 ADAPTER: Final = "adapter"
 DENOISER: Final = "denoiser"
@@ -68,8 +73,28 @@ def apply_trained(backbone: Backbone, run: Path) -> None:
 
 
 def trained_hash(folder: Path) -> str:
-    """Hash of the weight files of an adapter or denoiser folder; raises ``StoreError`` if there is none."""
+    """Hash of the tensors of an adapter or denoiser folder: of names, shapes, types and bytes.
+
+    Not of the files, whose metadata safetensors writes in another order each time.
+
+    Raises:
+        StoreError: the folder has no readable weight file.
+    """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise StoreError(f"{folder} holds no .safetensors file; train again")
-    return digest_json({file.name: digest_file(file) for file in files})
+    digests: dict[str, str] = {}
+    for file in files:
+        try:
+            tensors = load_file(str(file))
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"{file} cannot be read ({error}); train again") from error
+        digests |= {name: tensor_digest(value) for name, value in tensors.items()}
+    return digest_json(digests)
+
+
+def tensor_digest(value: Tensor) -> str:
+    """SHA-256 of a tensor's shape, type and bytes."""
+    head = f"{tuple(value.shape)}{value.dtype}".encode()
+    data = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return digest(head + data.tobytes())
