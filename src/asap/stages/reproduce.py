@@ -1,0 +1,190 @@
+"""Make the published results anew: base, every method, several steps and training seeds, one table and one curve.
+
+Training seed r draws the suite with generation seed r, so that pictures of different runs pool without being copies,
+and each is paired with the base model's picture of the same prompt and seed. WORK keeps everything: a stopped
+reproduction goes on where it was.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from asap.benchmark.summary import Judged, summarize
+from asap.core.files import write_json, write_text
+from asap.stages.generate import generate
+from asap.stages.judge import run as judge
+from asap.stages.judgepage import judge_page
+from asap.stages.measure import calibration_of, load_judged, measured_rates, reference_images
+from asap.stages.pairs import build_pairs
+from asap.stages.results import results_page, results_table
+from asap.stages.train import train
+
+__all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "mini"]
+
+METHODS = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo", "asap_hinge", "asap_guard", "localized_sdpo")
+LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_guard", "localized_sdpo")
+
+MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceSettings:
+    """Sizes of the reproduction."""
+
+    pairs: int = 3000
+    methods: tuple[str, ...] = METHODS
+    snapshots: tuple[int, ...] = (40, 100)
+    """Steps at which each run is measured; the last is its length and the one of "equal steps"."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    batch_size: int = 8
+    lr: float | None = None
+    full: bool = True
+    workers: int = 2
+
+
+def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None) -> dict[str, Any]:
+    """Write ``results.md``, ``results.json`` and ``judge.md`` to ``out`` and return what the JSON holds.
+
+    Raises:
+        InputError: a folder cannot be written or holds something else.
+    """
+    how = settings or ReproduceSettings()
+    console, began = Console(), time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:6.0f} s[/dim]  {text}")
+
+    say(f"building {how.pairs} pairs")
+    build_pairs(work / "pairs", count=how.pairs, workers=how.workers)
+    say(f"base model at {len(how.seeds)} seeds")
+    generate(work / "base", seeds=list(how.seeds), report=say)
+    judge(work / "base", work / "base-verdicts", judge="learned")
+    _run_all(work, how, say)
+    found = _results(work, how)
+    write_json(out / "results.json", found)
+    write_text(out / "results.md", results_page(found, how.methods, how.snapshots))
+    write_text(out / "judge.md", judge_page(found["judge"]))
+    _refresh(out.resolve().parent / "README.md", results_table(found["mini"], how.methods))
+    say(f"wrote {out / 'results.md'}")
+    return found
+
+
+def _refresh(readme: Path, lines: Sequence[str]) -> None:
+    """Put the table between the marks of the project's README, if there is one with marks."""
+    begin, end = MARKS
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    if begin not in text or end not in text:
+        return
+    head, tail = text.split(begin)[0], text.split(end)[-1]
+    write_text(readme, "\n".join([head + begin, "", *lines, "", end + tail]))
+
+
+def _run_all(work: Path, how: ReproduceSettings, say: Any) -> None:  # noqa: ANN401  (a printer)
+    """Every method and training seed, ``workers`` at a time on one core each."""
+    jobs = [(method, seed) for seed in how.seeds for method in how.methods]
+    first, rest = jobs[0], jobs[1:]
+    say(_run_one(work, how, *first))  # alone, because it encodes the pairs for all
+    with ProcessPoolExecutor(max_workers=how.workers, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_run_one, work, how, *job) for job in rest]):
+            say(future.result())
+
+
+def _run_one(work: Path, how: ReproduceSettings, method: str, seed: int) -> str:
+    """Train one method with one seed, then draw and judge the suite with each of its snapshots."""
+    torch.set_num_threads(max(1, 2 // how.workers))
+    run = work / "runs" / f"{method}-{seed}"
+    done = train(
+        "mini",
+        work / "pairs",
+        run,
+        method=method,
+        steps=how.snapshots[-1],
+        batch_size=how.batch_size,
+        lr=how.lr,
+        seed=seed,
+        full=how.full,
+        snapshots=how.snapshots,
+    )
+    for steps in how.snapshots:
+        snapshot = run / "snapshots" / f"step-{steps:06d}"
+        generate(_pictures(work, method, seed, steps), adapter=snapshot, seeds=[seed])
+        judge(_pictures(work, method, seed, steps), _verdicts(work, method, seed, steps), judge="learned")
+    write_json(run / "seconds.json", {"seconds": done["seconds"], "stopped": done["stopped"]})
+    return f"{method}, training seed {seed}: {done['seconds']:.0f} s"
+
+
+def _pictures(work: Path, method: str, seed: int, steps: int) -> Path:
+    return work / "pictures" / f"{method}-{seed}-{steps}"
+
+
+def _verdicts(work: Path, method: str, seed: int, steps: int) -> Path:
+    return work / "verdicts" / f"{method}-{seed}-{steps}"
+
+
+def _results(work: Path, how: ReproduceSettings) -> dict[str, Any]:
+    calibration = calibration_of(work / "base-verdicts")
+    rates = measured_rates(calibration)
+    base = load_judged(work / "base-verdicts")
+    clean = reference_images(work / "pairs", base[0].image.shape[0])
+    table: dict[str, Any] = {"base": _row(summarize(base, base, rates, reference=clean), steps=0, seconds=0.0)}
+    sweep: dict[str, list[dict[str, Any]]] = {}
+    for method in how.methods:
+        points = []
+        for steps in how.snapshots:
+            rows = _pooled(work, how, method, steps)
+            summary = summarize(rows, base, rates, reference=clean)
+            points.append(_row(summary, steps=steps, seconds=_seconds(work, how, method) * steps / how.snapshots[-1]))
+        sweep[method] = points
+        table[method] = points[-1]
+    table["best"] = _best(table, how.methods)
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(how).items()}
+    return {"mini": table, "sweep": sweep, "judge": calibration, "settings": settings}
+
+
+def _pooled(work: Path, how: ReproduceSettings, method: str, steps: int) -> list[Judged]:
+    return [row for seed in how.seeds for row in load_judged(_verdicts(work, method, seed, steps))]
+
+
+def _seconds(work: Path, how: ReproduceSettings, method: str) -> float:
+    from asap.core.files import read_json
+
+    found = [read_json(work / "runs" / f"{method}-{seed}" / "seconds.json") for seed in how.seeds]
+    return sorted(float(one["seconds"]) for one in found if isinstance(one, dict))[len(found) // 2]
+
+
+def _row(summary: Mapping[str, Any], *, steps: int, seconds: float) -> dict[str, Any]:
+    """One row under the names that others rely on, and everything measured below ``all``."""
+    return {
+        "aer": summary["aer"]["value"],
+        "ci": summary["aer"]["ci"],
+        "aer_corrected": summary["aer_corrected"],
+        "n": summary["n"],
+        "rsi": summary["rsi"]["value"],
+        "win": summary["win"],
+        "tie": summary["tie"],
+        "lose": summary["lose"],
+        "drift": summary["drift"],
+        "relative_reduction": summary["paired"]["relative_reduction"],
+        "paired_ci": summary["paired"]["difference"],
+        "not_visible": summary["not_visible"],
+        "by_category": summary["by_category"],
+        "seconds": seconds,
+        "steps": steps,
+    }
+
+
+def _best(table: Mapping[str, Any], methods: Sequence[str]) -> str:
+    """The localized method with the lowest AER at equal steps; a rule fixed before looking."""
+    return min((name for name in methods if name in LOCALIZED), key=lambda name: float(table[name]["aer"]))
+
+
+def quick(settings: ReproduceSettings) -> ReproduceSettings:
+    """The same with sizes for a test."""
+    return replace(settings, pairs=64, methods=("asap",), snapshots=(2,), seeds=(0,), batch_size=2)
