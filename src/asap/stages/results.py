@@ -51,7 +51,7 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], snapshots: Se
 def results_table(table: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
     """Markdown lines of the main table, base first."""
     lines = [
-        "| method | AER | corrected | change to base | relative reduction | RSI | win / tie / lose | drift outside | n |",
+        "| method | AER | corrected | change to base | relative reduction | RSI | win / tie / lose | drift | n |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in ("base", *methods):
