@@ -1,5 +1,7 @@
 """Near-duplicates by perceptual hash: the signs of the lowest frequencies of a small grey picture."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import fft
 
@@ -53,8 +55,15 @@ class NearDuplicates:
 
     def add(self, image: ByteArray) -> bool:
         """Remember ``image`` and return True, or return False if one like it is here already."""
-        code = perceptual_hash(image)
+        return self.add_code(perceptual_hash(image))
+
+    def add_code(self, code: int) -> bool:
+        """The same for a picture of which only the hash is at hand."""
         if any((code ^ other).bit_count() <= self.radius for other in self._seen):
             return False
         self._seen.append(code)
         return True
+
+    def extend(self, codes: Iterable[int]) -> None:
+        """Remember hashes of pictures that were accepted before, without comparing them."""
+        self._seen.extend(codes)

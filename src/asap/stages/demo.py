@@ -39,7 +39,7 @@ def demo(out: Path, settings: DemoSettings | None = None) -> Path:
         InputError: ``out`` cannot be written, or holds a demo with other settings.
     """
     how = settings or DemoSettings()
-    console, began = Console(), time.monotonic()
+    console, began = Console(stderr=True), time.monotonic()
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s[/dim]  {text}")
@@ -62,8 +62,8 @@ def demo(out: Path, settings: DemoSettings | None = None) -> Path:
         pairs=out / "pairs",
         runs={how.method: out / "run"},
     )
-    _print_table(console, out / "report" / "report.json")
-    say(f"report: {page.resolve()}")
+    _print_table(Console(), out / "report" / "report.json")
+    print(page.resolve())
     return page
 
 

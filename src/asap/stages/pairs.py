@@ -1,5 +1,6 @@
 """people -> degrade -> gates -> [pairs]: build, count and show preference pairs of rendered people."""
 
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -11,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
+from rich.console import Console
 from rich.progress import Progress
 
 from asap import bodies, degrade, gates
 from asap.bodies import Drawn, Rig
 from asap.core.errors import InputError, UnknownNameError
-from asap.core.manifest import Manifest
+from asap.core.hashing import digest_json
+from asap.core.manifest import Instrument, Manifest
 from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import OPERATIONS, REGION_PART, region_id
-from asap.stores.pairs import EncodedChunk, PairStore, PairWriter, encode_rows
+from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter, encode_rows
 
 CHUNK = 128
 TRIES = 4
@@ -68,17 +72,54 @@ def build_pairs(
     """
     _check(count, size, null_share, operations, namespace)
     plan = Plan(size=size, seed=seed, namespace=namespace, null_share=null_share, operations=tuple(operations))
-    with PairWriter(out, plan.config() | {"count": count}, CHUNK) as writer, Progress() as progress:
+    bar = Progress(console=Console(stderr=True))
+    with PairWriter(out, plan.config() | {"count": count}, CHUNK) as writer, bar as progress:
         task = progress.add_task("building pairs", total=count, completed=min(writer.accepted(), count))
+        seen = _Seen(out, writer.done_chunks())
         last = time.monotonic()
         for chunk, encoded, rejected in _chunks(plan, writer, count, workers):
-            keep = encoded.rows[: max(0, count - writer.accepted())]
+            fresh = seen.fresh(chunk, encoded.rows)
+            rejected["near_duplicate"] += len(encoded.rows) - len(fresh)
+            keep = fresh[: max(0, count - writer.accepted())]
+            seen.learn(chunk, keep)
             now = time.monotonic()
             writer.write_chunk(chunk, EncodedChunk(keep), rejected, now - last)
             last = now
             progress.update(task, completed=writer.accepted())
         versions = {name: version(name) for name in ("anny", "warp-lang", "numpy")}
-        return writer.finish(Manifest(kind="pairs", config=plan.config() | {"count": count}, versions=versions))
+        gate = Instrument(role="pair_gate", name="ssim gates", fingerprint=digest_json(plan.config()["gates"]))
+        config = plan.config() | {"count": count}
+        return writer.finish(Manifest(kind="pairs", config=config, versions=versions, instruments=(gate,)))
+
+
+class _Seen:
+    """Perceptual hashes of the pairs on disk by chunk, to refuse near-duplicates in the order of indices.
+
+    A chunk is compared with itself and those before it only, so that a repaired store equals one never broken.
+    """
+
+    def __init__(self, root: Path, done: set[int]) -> None:
+        self.codes: dict[int, list[int]] = {}
+        for path in sorted((root / "data").glob("*.parquet")):
+            chunk = int(path.stem.rpartition("-")[2])
+            if chunk in done:
+                recipes = pq.read_table(path, columns=["recipe"], partitioning=None).column("recipe").to_pylist()
+                self.codes.setdefault(chunk, []).extend(_code(recipe) for recipe in recipes)
+
+    def fresh(self, chunk: int, rows: Sequence[EncodedRow]) -> tuple[EncodedRow, ...]:
+        """The rows that look like none before them."""
+        before = [code for number, codes in self.codes.items() if number < chunk for code in codes]
+        known = gates.NearDuplicates()
+        known.extend(before)
+        return tuple(row for row in rows if known.add_code(_code(str(row.columns["recipe"]))))
+
+    def learn(self, chunk: int, rows: Sequence[EncodedRow]) -> None:
+        """Remember what is written."""
+        self.codes[chunk] = [_code(str(row.columns["recipe"])) for row in rows]
+
+
+def _code(recipe: str) -> int:
+    return int(json.loads(recipe)["perceptual_hash"], 16)
 
 
 def _check(count: int, size: int, null_share: float, operations: Sequence[str], namespace: str) -> None:
@@ -122,12 +163,9 @@ def _chunks(
 def _make_chunk(plan: Plan, chunk: int) -> tuple[EncodedChunk, Counter[str]]:
     rig = bodies.load_rig()
     rejected: Counter[str] = Counter()
-    seen = gates.NearDuplicates()
     records = []
     for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
         record, reasons = make_pair(rig, plan, index)
-        if record is not None and not seen.add(record.chosen):
-            record, reasons = None, Counter({"near_duplicate": 1})
         rejected.update(reasons)
         if record is not None:
             records.append(record)
@@ -234,7 +272,8 @@ def _record(
         gates=result,
         keypoints=bodies.keypoints(drawn.scene.body, drawn.scene.camera, chosen),
         split=_split(plan, truth.person),
-        recipe={"seed": plan.seed, "namespace": plan.namespace, "index": index, "attempt": attempt, "size": plan.size},
+        recipe={"seed": plan.seed, "namespace": plan.namespace, "index": index, "attempt": attempt, "size": plan.size}
+        | {"perceptual_hash": f"{gates.perceptual_hash(chosen.image):048x}"},
     )
 
 

@@ -19,7 +19,14 @@ SHARD = 250
 
 
 def render_people(
-    out: Path, *, count: int, size: int = 128, seed: int = 0, namespace: str = "mini", held_out: bool = False, workers: int = 2
+    out: Path,
+    *,
+    count: int,
+    size: int = 128,
+    seed: int = 0,
+    namespace: str = "mini",
+    held_out: bool = False,
+    workers: int = 2,
 ) -> int:
     """Write ``count`` pictures of people to ``out``; returns how many shards were made now.
 

@@ -13,20 +13,26 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
+from asap.backbones import load
+from asap.benchmark.report import Point
 from asap.benchmark.summary import Judged, summarize
-from asap.core.files import write_json, write_text
+from asap.core.files import read_json, write_json, write_text
+from asap.stages.encode import encode_pairs, model_fingerprint
 from asap.stages.generate import generate
 from asap.stages.judge import run as judge
 from asap.stages.judgepage import judge_page
 from asap.stages.measure import calibration_of, load_judged, measured_rates, reference_images
 from asap.stages.pairs import build_pairs
+from asap.stages.report import report
 from asap.stages.results import results_page, results_table
-from asap.stages.train import train
+from asap.stages.train import latents_of, train
+from asap.stores.pairs import PairStore
 
-__all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "mini"]
+__all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "aer_at", "mini"]
 
 METHODS = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo", "asap_hinge", "asap_guard", "localized_sdpo")
 LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_guard", "localized_sdpo")
@@ -56,7 +62,7 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None) ->
         InputError: a folder cannot be written or holds something else.
     """
     how = settings or ReproduceSettings()
-    console, began = Console(), time.monotonic()
+    console, began = Console(stderr=True), time.monotonic()
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:6.0f} s[/dim]  {text}")
@@ -70,6 +76,7 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None) ->
     found = _results(work, how)
     write_json(out / "results.json", found)
     write_text(out / "results.md", results_page(found, how.methods, how.snapshots))
+    _curve(work, found, how, work / "report")
     write_text(out / "judge.md", judge_page(found["judge"]))
     _refresh(out.resolve().parent / "README.md", results_table(found["mini"], how.methods))
     say(f"wrote {out / 'results.md'}")
@@ -88,12 +95,17 @@ def _refresh(readme: Path, lines: Sequence[str]) -> None:
 
 def _run_all(work: Path, how: ReproduceSettings, say: Any) -> None:  # noqa: ANN401  (a printer)
     """Every method and training seed, ``workers`` at a time on one core each."""
+    _encode_all(work / "pairs")
     jobs = [(method, seed) for seed in how.seeds for method in how.methods]
-    first, rest = jobs[0], jobs[1:]
-    say(_run_one(work, how, *first))  # alone, because it encodes the pairs for all
     with ProcessPoolExecutor(max_workers=how.workers, mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_run_one, work, how, *job) for job in rest]):
-            say(future.result())
+        for count, future in enumerate(as_completed([pool.submit(_run_one, work, how, *job) for job in jobs]), 1):
+            say(f"{count}/{len(jobs)} {future.result()}")
+
+
+def _encode_all(pairs: Path) -> None:
+    """Fill the latents cache once, because two runs that both found it short would stop each other."""
+    store, backbone = PairStore.open(pairs, split="train"), load("mini")
+    encode_pairs(store, backbone, model_fingerprint(backbone), latents_of(pairs), range(len(store)))
 
 
 def _run_one(work: Path, how: ReproduceSettings, method: str, seed: int) -> str:
@@ -140,10 +152,11 @@ def _results(work: Path, how: ReproduceSettings) -> dict[str, Any]:
         for steps in how.snapshots:
             rows = _pooled(work, how, method, steps)
             summary = summarize(rows, base, rates, reference=clean)
-            points.append(_row(summary, steps=steps, seconds=_seconds(work, how, method) * steps / how.snapshots[-1]))
+            seconds = _seconds(work, how, method) * steps / how.snapshots[-1]
+            points.append({"base_aer": table["base"]["aer"]} | _row(summary, steps=steps, seconds=seconds))
         sweep[method] = points
         table[method] = points[-1]
-    table["best"] = _best(table, how.methods)
+    table["best"] = _best(sweep)
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(how).items()}
     return {"mini": table, "sweep": sweep, "judge": calibration, "settings": settings}
 
@@ -153,14 +166,12 @@ def _pooled(work: Path, how: ReproduceSettings, method: str, steps: int) -> list
 
 
 def _seconds(work: Path, how: ReproduceSettings, method: str) -> float:
-    from asap.core.files import read_json
-
     found = [read_json(work / "runs" / f"{method}-{seed}" / "seconds.json") for seed in how.seeds]
     return sorted(float(one["seconds"]) for one in found if isinstance(one, dict))[len(found) // 2]
 
 
 def _row(summary: Mapping[str, Any], *, steps: int, seconds: float) -> dict[str, Any]:
-    """One row under the names that others rely on, and everything measured below ``all``."""
+    """One row under the names that others rely on."""
     return {
         "aer": summary["aer"]["value"],
         "ci": summary["aer"]["ci"],
@@ -180,9 +191,51 @@ def _row(summary: Mapping[str, Any], *, steps: int, seconds: float) -> dict[str,
     }
 
 
-def _best(table: Mapping[str, Any], methods: Sequence[str]) -> str:
-    """The localized method with the lowest AER at equal steps; a rule fixed before looking."""
-    return min((name for name in methods if name in LOCALIZED), key=lambda name: float(table[name]["aer"]))
+def _best(sweep: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The localized method whose curve of AER over drift lies lowest at equal drift; a rule fixed before looking.
+
+    The common drift is the smallest of the methods' largest, so that every curve reaches it.
+    """
+    common = min(points[-1]["drift"]["outside_change"]["value"] for points in sweep.values())
+    return min((name for name in sweep if name in LOCALIZED), key=lambda name: aer_at(sweep[name], common))
+
+
+def aer_at(points: Sequence[Mapping[str, Any]], drift: float) -> float:
+    """AER that a method's curve has at ``drift``, linear between the base (no drift) and its snapshots.
+
+    ``points`` are rows of the sweep in order of steps; beyond the last snapshot its own value is given.
+    """
+    start = {"drift": 0.0, "aer": float(points[0]["base_aer"])}
+    known = [start] + [{"drift": float(p["drift"]["outside_change"]["value"]), "aer": float(p["aer"])} for p in points]
+    known.sort(key=lambda point: point["drift"])
+    return float(np.interp(drift, [point["drift"] for point in known], [point["aer"] for point in known]))
+
+
+def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Path) -> None:
+    """The HTML report of the whole reproduction, with the curve of AER against drift."""
+    points = {
+        name: [
+            Point(
+                label=f"{row['steps']} steps",
+                drift=row["drift"]["outside_change"]["value"],
+                aer=row["aer"],
+                low=row["ci"][0],
+                high=row["ci"][1],
+            )
+            for row in rows
+        ]
+        for name, rows in found["sweep"].items()
+    }
+    last, seed = how.snapshots[-1], how.seeds[0]
+    report(
+        out,
+        base=work / "base-verdicts",
+        aligned={name: _verdicts(work, name, seed, last) for name in how.methods},
+        pairs=work / "pairs",
+        runs={name: work / "runs" / f"{name}-{seed}" for name in how.methods},
+        sweep=points,
+        title="asap reproduce mini",
+    )
 
 
 def quick(settings: ReproduceSettings) -> ReproduceSettings:

@@ -28,7 +28,7 @@ from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["TrainResult", "latents_of", "train"]
 
 LR: Final = {"lora": 1e-4, "full": 8e-6}
 """Learning rates that hold in practice: the usual one of adapters, and the one at which full training stayed whole."""
@@ -89,7 +89,12 @@ def train(
     settled = _settings(method, {"alpha": alpha, "tau": tau, "beta": beta, **(options or {})}, stepping)
     plan = _plan(model, pairs, out, *settled, rank=_rank(lora_rank, full), kinds=kinds, snapshots=snapshots)
     with _claimed(plan, resume=resume):
-        return execute(plan, _source(plan, cache or pairs.parent / f"{pairs.name}.latents"))
+        return execute(plan, _source(plan, cache or latents_of(pairs)))
+
+
+def latents_of(pairs: Path) -> Path:
+    """Where the encoded pairs of a store lie unless told otherwise: beside it, ``NAME.latents``."""
+    return pairs.parent / f"{pairs.name}.latents"
 
 
 @contextmanager

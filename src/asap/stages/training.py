@@ -21,6 +21,7 @@ from asap.stages.encode import LatentPairs
 from asap.stages.trained import save_trained, trained_hash
 from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairStore
+from asap.stores.references import ReferenceStore
 from asap.stores.trainlog import TrainLog
 
 __all__ = ["Plan", "TrainResult", "execute", "forget"]
@@ -117,6 +118,7 @@ class _Sitting:
     checkpoints: CheckpointStore
     log: TrainLog
     watch: FleeWatch
+    references: ReferenceStore | None
     seconds: float = 0.0
     stopped: str = ""
 
@@ -157,6 +159,7 @@ def execute(plan: Plan, source: LatentPairs) -> TrainResult:
 
 def _begin(plan: Plan, source: LatentPairs) -> _Sitting:
     policy = _policy(plan)
+    references = _references(plan, source)
     trainer = Trainer(
         policy,
         frozen_reference(policy) if plan.rank is None else adapter_reference(policy),
@@ -165,6 +168,7 @@ def _begin(plan: Plan, source: LatentPairs) -> _Sitting:
         method=plan.method,
         loss=plan.loss,
         settings=plan.settings,
+        reference_cache=references,
         device=next(policy.parameters()).device.type,
     )
     checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), FleeWatch(), 0.0
@@ -177,7 +181,17 @@ def _begin(plan: Plan, source: LatentPairs) -> _Sitting:
             "ask for more, or start over with resume off"
         )
     log = TrainLog(plan.out / LOG, keep_below=trainer.done)
-    return _Sitting(plan=plan, trainer=trainer, checkpoints=checkpoints, log=log, watch=watch, seconds=seconds)
+    return _Sitting(plan, trainer, checkpoints, log, watch, references, seconds)
+
+
+def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
+    """The reference's errors known from earlier runs, if the plan wants them kept."""
+    if not plan.settings.reuse_reference:
+        return None
+    training = asdict(plan.settings)
+    names = ("seed", "batch_size", "grad_accum", "draws", "time_range", "precision")
+    key = {"weights": plan.rank is None, "positions": plan.positions, **{name: training[name] for name in names}}
+    return ReferenceStore(source.store.root, key)
 
 
 def _policy(plan: Plan) -> Policy:
@@ -197,6 +211,8 @@ def _keep(sitting: _Sitting) -> None:
     if done % CHECKPOINT_EVERY == 0 or done == plan.settings.steps or sitting.stopped:
         state = {"trainer": sitting.trainer.state(), "watch": asdict(sitting.watch), "seconds": sitting.seconds}
         sitting.checkpoints.save(done, state)
+        if sitting.references:
+            sitting.references.save()
 
 
 def _finish(sitting: _Sitting) -> TrainResult:
