@@ -10,6 +10,7 @@ import numpy as np
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.records import Edit, EditedBody, PosedBody
 from asap.core.vocabulary import OPERATIONS, PARTS, SEVERITIES, SIDES
+from asap.degrade.anatomy import part_weight
 from asap.degrade.cells import CELLS, FUNCTIONS, SEVERITY_SHARES, SOURCES
 from asap.degrade.work import Work
 
@@ -46,7 +47,8 @@ def sample_edit(
     cells = [cell for cell in CELLS if cell[0] in sides and cell[1] in allowed]
     if not cells:
         raise InputError(
-            f"no operation fits the candidates {list(candidates)} and operations {sorted(allowed)}; offer more of either"
+            f"no operation fits the candidates {list(candidates)} and operations {sorted(allowed)}; "
+            "offer more of either"
         )
     weights = np.array([CELLS[cell] for cell in cells])
     part, operation = cells[int(rng.choice(len(cells), p=weights / weights.sum()))]
@@ -55,10 +57,8 @@ def sample_edit(
     return part, side, operation, severity
 
 
-def apply(
-    body: PosedBody, part: str, side: str, operation: str, severity: int, rng: np.random.Generator
-) -> EditedBody:
-    """Break ``part`` on ``side`` ("none" for face, torso and neck) of ``body`` by ``operation``; ``body`` is not changed.
+def apply(body: PosedBody, part: str, side: str, operation: str, severity: int, rng: np.random.Generator) -> EditedBody:
+    """Break ``part`` on ``side`` ("none" for face, torso and neck) by ``operation``; ``body`` itself is not changed.
 
     Severity 1 to 3 grows the change. New vertices come after the old ones, which keep their numbers; a cut-off piece
     leaves unused vertices behind. Bone poses in the result are those of the unedited person.
@@ -95,6 +95,4 @@ def _check_place(part: str, side: str) -> None:
 
 def _present(body: PosedBody, part: str, side: str) -> bool:
     """Whether any skin of the part is in the mesh (a close-up may carry an arm only)."""
-    from asap.degrade.anatomy import part_weight
-
     return bool((part_weight(Work(body), part, side) > 0.5).sum() > 20)

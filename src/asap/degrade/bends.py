@@ -5,13 +5,13 @@ import numpy as np
 from asap.core.records import FloatArray
 from asap.degrade.anatomy import (
     chain,
+    eye_gap,
     face_anchors,
     finger,
     foot_frame,
     hand_frame,
     head_frame,
     letter,
-    eye_gap,
 )
 from asap.degrade.work import Work, ramp, rotate, unit
 
@@ -26,7 +26,7 @@ _TURN = {
     "foot": (60.0, 100.0, 150.0),
     "neck": (110.0, 140.0, 175.0),
     "torso": (75.0, 105.0, 140.0),
-    "face": (25.0, 40.0, 60.0),
+    "face": (32.0, 48.0, 66.0),
 }
 """Degrees, by severity; our choice: the first is beyond what the joint can do."""
 
@@ -48,7 +48,7 @@ def reversed_joint(work: Work, part: str, side: str, severity: int, rng: np.rand
 
 def _flexion(work: Work, part: str, side: str) -> FloatArray:
     """The way in which the far half of a straight limb would bend."""
-    return hand_frame(work, side)[2] if part == "arm" else -foot_frame(work, side)[0]
+    return np.asarray(hand_frame(work, side)[2] if part == "arm" else -foot_frame(work, side)[0], dtype=np.float32)
 
 
 def _fingers_back(work: Work, side: str, severity: int, over: float, rng: np.random.Generator) -> Detail:
@@ -124,5 +124,3 @@ def _swirl(work: Work, angle: float) -> None:
     share = work.weight("head") * (1 - ramp(np.linalg.norm(flat, axis=1), 0.3 * gap, 1.7 * gap))
     share *= ramp(offset @ front, -1.6 * gap, -0.7 * gap)
     work.mesh.vertices = rotate(work.mesh.vertices, centre, front, share * np.float32(angle))
-
-

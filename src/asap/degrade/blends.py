@@ -1,5 +1,7 @@
 """Parts that run into each other or sit on the wrong side: fused digits and legs, thumbs and feet of the wrong side."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from asap.core.records import FloatArray
@@ -45,17 +47,17 @@ def _align(work: Work, group: list[tuple[str, ...]], spare: FloatArray) -> None:
 def _web(work: Work, group: list[tuple[str, ...]]) -> None:
     """Fill the gaps between the digits with copies of them, so close that they read as one."""
     pieces = []
-    for near, far in zip(group[:-1], group[1:], strict=True):
+    for near, far in pairwise(group):
         start, gap = work.head(near[0]), work.head(far[0]) - work.head(near[0])
         direction = unit(work.head(near[1]) - start)
-        # one copy, made as wide as the gap and half a finger more, has no groove of its own
+        # one copy, as wide as from the middle of one digit to the middle of the next, has no groove of its own
         across = unit(gap - (gap @ direction) * direction)
         piece = grown(work, near[0], 0.25, direction)
-        width = 1 + 0.5 * float(np.linalg.norm(gap)) / max(_radius(piece.vertices, start, across), 1e-4)
+        width = 0.62 + 0.5 * float(np.linalg.norm(gap)) / max(_radius(piece.vertices, start, across), 1e-4)
         local = piece.vertices - start
         local += (width - 1) * (local @ across)[:, None] * across
         thin = unit(np.cross(direction, across))
-        local -= 0.12 * (local @ thin)[:, None] * thin  # lies between the digits, not over them
+        local -= 0.05 * (local @ thin)[:, None] * thin  # lies between the digits, not over them
         piece.vertices = (start + 0.5 * gap + local).astype(np.float32)
         pieces.append(piece)
     for piece in pieces:
@@ -71,13 +73,13 @@ def _legs(work: Work, severity: int) -> Detail:
     """Swing both legs together until knees and ankles meet; the last third of the gap is filled."""
     share = (0.7, 0.9, 1.0)[severity - 1]
     spare = trunk_frame(work)[2]
-    for first, second in ((0, 2), (2, 4)):
-        ends = [(*chain("leg", side)[0], chain("leg", side)[1]) for side in ("left", "right")]
-        middle = 0.5 * (work.head(ends[0][second]) + work.head(ends[1][second]))
-        for bones in ends:
-            end = work.head(bones[second])
-            goal = end + share * (middle - end)
-            work.aim(bones[first], end, goal - work.head(bones[first]), spare)
+    legs = [(*chain("leg", side)[0], chain("leg", side)[1]) for side in ("left", "right")]
+    joints = np.array([[work.head(bones[2]), work.head(bones[4])] for bones in legs])
+    goals = joints + share * (joints.mean(axis=0) - joints)
+    for number, (first, second) in enumerate(((0, 2), (2, 4))):
+        for bones, leg_goals in zip(legs, goals, strict=True):
+            start = work.head(bones[first])
+            work.aim(bones[first], work.head(bones[second]), leg_goals[number] - start, spare)
     if severity == 3:
         _thicken_calves(work)
     return {"share": share}
@@ -109,7 +111,10 @@ def swapped_side(work: Work, part: str, side: str, severity: int, rng: np.random
 
 
 def _thumb(work: Work, side: str, size: float) -> Detail:
-    """Move the thumb beside the little finger. (A whole mirrored hand is right in a close-up: it is the other hand.)"""
+    """Move the thumb beside the little finger.
+
+    A whole mirrored hand would be correct in a close-up: it is the other hand.
+    """
     s = letter(side)
     frame = hand_frame(work, side)
     middle = 0.5 * (work.head(f"finger2-1.{s}") + work.head(f"finger5-1.{s}"))
@@ -133,5 +138,3 @@ def _mirrored(piece: Mesh, centre: FloatArray, normal: FloatArray, size: float) 
     piece.vertices = (centre + np.float32(size) * turned).astype(np.float32)
     piece.faces = piece.faces[:, ::-1].copy()
     return piece
-
-

@@ -93,7 +93,9 @@ def _extra_toes(work: Work, side: str, severity: int) -> Detail:
         base = work.head(toe(1, side)[0]) - 1.1 * gap if number == 1 else work.head(toe(5, side)[0])
         steps = (0.6, 0.0, 1.2, 1.8)[number]
         goal = base + steps * gap - (0.006 + 0.012 * steps) * along
-        pieces.append(placed(grown(work, source[0], 0.25, along), joint, goal.astype(np.float32), 1.0 + 0.08 * severity))
+        pieces.append(
+            placed(grown(work, source[0], 0.25, along), joint, goal.astype(np.float32), 1.0 + 0.08 * severity)
+        )
     for piece in pieces:
         work.mesh.append(piece)
     return {"toes": len(pieces)}

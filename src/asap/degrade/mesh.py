@@ -10,7 +10,7 @@ import numpy as np
 from asap.core.records import BoolArray, ByteArray, FloatArray, IntArray
 
 _RINGS = 4
-"""Rings of a dome; four are round enough at 512 pixels."""
+"""Steps from rim to apex; four are round enough at 512 pixels."""
 
 
 @dataclass(kw_only=True)
@@ -32,7 +32,7 @@ class Mesh:
 
     def select(self, chosen: BoolArray) -> "Mesh":
         """A new mesh of the faces whose three vertices are all ``chosen`` (V,)."""
-        return self.only(chosen[self.faces].all(axis=1))
+        return self.only(np.asarray(chosen[self.faces].all(axis=1), dtype=bool))
 
     def only(self, face_mask: BoolArray) -> "Mesh":
         """A new mesh of the faces in ``face_mask`` (F,), with its own numbering."""
@@ -93,18 +93,19 @@ def cap(mesh: Mesh, loop: IntArray, outward: FloatArray, height: float) -> None:
     radius = float(np.linalg.norm(rim - centre, axis=1).mean())
     count, start = len(loop), len(mesh.vertices)
     rings, previous, faces = [], loop, []
-    for ring in range(1, _RINGS + 1):
+    for ring in range(1, _RINGS):
         angle = ring / _RINGS * np.pi / 2
         rise = outward * np.float32(height * radius * np.sin(angle))
         current = np.arange(start, start + count, dtype=np.int32)
-        # the last ring has no width: its quads close the dome without a special case
         rings.append(centre + (rim - centre) * np.float32(np.cos(angle)) + rise)
         ahead, ahead_new = np.roll(previous, -1), np.roll(current, -1)
         faces += [np.stack([ahead, previous, current], 1), np.stack([ahead, current, ahead_new], 1)]
         previous, start = current, start + count
+    rings.append((centre + outward * np.float32(height * radius))[None])
+    faces.append(np.stack([np.roll(previous, -1), previous, np.full_like(previous, start)], 1))
     mesh.vertices = np.concatenate([mesh.vertices, *rings]).astype(np.float32)
     mesh.faces = np.concatenate([mesh.faces, *faces]).astype(np.int32)
-    source = np.tile(loop, _RINGS)
+    source = np.append(np.tile(loop, _RINGS - 1), loop[:1])
     mesh.colours = np.concatenate([mesh.colours, mesh.colours[source]])
     mesh.regions = np.concatenate([mesh.regions, mesh.regions[source]])
     mesh.bone_indices = np.concatenate([mesh.bone_indices, mesh.bone_indices[source]])
@@ -129,6 +130,7 @@ def cut(mesh: Mesh, limb: BoolArray, point: FloatArray, normal: FloatArray, heig
     piece = mesh.only(count == 3)
     # the rim of what stays is the rim of what goes, walked the other way: far fewer faces to look at
     rims = [loop[::-1] for loop in boundary_loops(mesh.faces[count > 0]) if len(loop) > 2]
+    rims = [loop for loop in rims if not beyond[loop].any()]  # not the open end of a cropped body
     mesh.faces = mesh.faces[count == 0]
     for loop in rims:
         offset = (mesh.vertices[loop] - point) @ normal

@@ -135,5 +135,3 @@ def _joint(work: Work, part: str, side: str, rng: np.random.Generator) -> tuple[
     ankle = work.head(f"foot.{s}")
     shin = unit(ankle - work.head(f"lowerleg01.{s}"))
     return f"lowerleg02.{s}", (ankle - 0.04 * shin).astype(np.float32), shin, 0.09
-
-

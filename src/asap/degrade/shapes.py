@@ -104,11 +104,11 @@ def _face(work: Work, amount: float, seed: int, rng: np.random.Generator) -> Non
         local = offset @ frame.T
         near = 1 - ramp(np.hypot(local[:, 0], 1.15 * local[:, 1]), 0.22 * gap, 0.85 * gap)
         share = near * ramp(local[:, 2], -1.2 * gap, -0.5 * gap) * work.weight("head")
-        work.mesh.vertices = rotate(work.mesh.vertices, anchors[name], frame[2], share * 0.3 * amount * draw[0])
-        work.scale(share, anchors[name], frame, [float(np.exp(0.28 * amount * draw[1]))] * 3)
-        slide = 0.13 * amount * gap * (draw[2] * frame[0] + draw[3] * frame[1])
+        work.mesh.vertices = rotate(work.mesh.vertices, anchors[name], frame[2], share * 0.42 * amount * draw[0])
+        work.scale(share, anchors[name], frame, [float(np.exp(0.42 * amount * draw[1]))] * 3)
+        slide = 0.22 * amount * gap * (draw[2] * frame[0] + draw[3] * frame[1])
         work.mesh.vertices += share[:, None] * slide.astype(np.float32)
-    _wobble(work, work.weight("head"), anchors["nose"], 2.6 * gap, 0.5 * amount, seed)
+    _wobble(work, work.weight("head"), anchors["nose"], 2.6 * gap, 0.65 * amount, seed)
 
 
 def _limb(work: Work, part: str, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:

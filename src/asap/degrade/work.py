@@ -1,11 +1,12 @@
-"""A body under the knife: mesh, joints and skin weights together, and the deformations that all operations are made of.
+"""A body under the knife: mesh, joints and skin weights, and the deformations that all operations are made of.
 
-Only joint positions are read (bone heads and tails), never a bone's private axes, so every rig with these names will do.
+Only joint positions are read (bone heads and tails), never a bone's private axes, so any rig with these names will do.
 Legend: V vertices, B bones, N points.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,29 +15,30 @@ from asap.core.errors import InputError
 from asap.core.records import BoolArray, Edit, EditedBody, FloatArray, PosedBody
 from asap.degrade.mesh import Mesh
 
+Numbers = npt.NDArray[np.floating[Any]]
 _TINY = 1e-9
 _MOVED = 1e-5
 """Metres; less than this is rounding."""
 
 
-def unit(vector: FloatArray) -> FloatArray:
+def unit(vector: Numbers) -> FloatArray:
     """``vector`` (3,) scaled to length 1 (0 stays 0)."""
-    return (vector / max(float(np.linalg.norm(vector)), _TINY)).astype(np.float32)
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), _TINY), dtype=np.float32)
 
 
-def ramp(values: FloatArray, low: float, high: float) -> FloatArray:
+def ramp(values: Numbers, low: float, high: float) -> FloatArray:
     """Smooth step: 0 below ``low``, 1 above ``high``, no corner between."""
     share = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return (share * share * (3 - 2 * share)).astype(np.float32)
+    return np.asarray(share * share * (3 - 2 * share), dtype=np.float32)
 
 
 def rotate(points: FloatArray, pivot: FloatArray, axis: FloatArray, angle: FloatArray | float) -> FloatArray:
-    """Turn ``points`` (N, 3) about the line through ``pivot`` along unit ``axis`` by ``angle`` (scalar or (N,)) radians."""
+    """Turn ``points`` (N, 3) about the line through ``pivot`` along unit ``axis`` by ``angle`` radians."""
     turn = np.broadcast_to(np.asarray(angle, dtype=np.float32), (len(points),))[:, None]
     arm = points - pivot
     along = (arm @ axis)[:, None] * axis
     turned = along + (arm - along) * np.cos(turn) + np.cross(np.broadcast_to(axis, arm.shape), arm) * np.sin(turn)
-    return (pivot + turned).astype(np.float32)
+    return np.asarray((pivot + turned).astype(np.float32), dtype=np.float32)
 
 
 def between(start: FloatArray, stop: FloatArray, spare: FloatArray) -> tuple[FloatArray, float]:
@@ -91,15 +93,15 @@ class Work:
 
     def head(self, label: str) -> FloatArray:
         """Joint position (3,) at the near end of ``label``."""
-        return self.heads[self.bone(label)].copy()
+        return np.array(self.heads[self.bone(label)], dtype=np.float32)
 
     def tail(self, label: str) -> FloatArray:
         """Position (3,) of the far end of ``label``."""
-        return self.tails[self.bone(label)].copy()
+        return np.array(self.tails[self.bone(label)], dtype=np.float32)
 
     def below(self, label: str) -> BoolArray:
         """(B,) True for ``label`` and all bones that hang from it."""
-        return self._tree[self.bone(label)]
+        return np.asarray(self._tree[self.bone(label)], dtype=bool)
 
     def weight(self, label: str) -> FloatArray:
         """(V,) share of each vertex that moves with ``label`` and all that hangs from it, in [0, 1]."""
@@ -115,7 +117,7 @@ class Work:
         return np.flatnonzero(self.weight(label) > 0)
 
     def joints(self, chain: Sequence[str], end: str | None) -> FloatArray:
-        """(n + 1, 3) joints along ``chain``: the head of each bone, then the head of ``end`` or the last bone's tail."""
+        """(n + 1, 3) joints along ``chain``: each bone's head, then the head of ``end`` or the last bone's tail."""
         last = self.head(end) if end is not None else self.tail(chain[-1])
         return np.stack([*(self.head(label) for label in chain), last])
 
@@ -193,7 +195,7 @@ class Work:
         self.tails[inside] = rotate(self.tails[inside], start, axis, angle)
 
     def scale(self, share: FloatArray, centre: FloatArray, axes: FloatArray, factors: Sequence[float]) -> None:
-        """Scale about ``centre`` along the rows of orthonormal ``axes`` (3, 3) by ``factors``, weighted by ``share``."""
+        """Scale about ``centre`` along the rows of orthonormal ``axes`` (3, 3) by ``factors`` times ``share``."""
         local = (self.mesh.vertices - centre) @ axes.T
         grown = local * (np.asarray(factors, dtype=np.float32) - 1)
         self.mesh.vertices += share[:, None] * (grown @ axes)

@@ -1,4 +1,4 @@
-"""The mask of a pair: all that differs, a little grown, so that a trainer weights the change and not its surroundings."""
+"""The mask of a pair: what differs, a little grown, so that a trainer weights the change and not its surroundings."""
 
 import numpy as np
 from scipy import ndimage
@@ -8,6 +8,8 @@ from asap.core.records import BoolArray, ByteArray
 
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _BLOCK = ndimage.generate_binary_structure(2, 2)
+_SPECK = 6 / 128**2
+"""Share of the picture below which a patch of difference is a speck: 6 pixels at 128."""
 
 
 def check_images(chosen: ByteArray, rejected: ByteArray) -> None:
@@ -27,21 +29,35 @@ def grow(inside: BoolArray, pixels: int) -> BoolArray:
     return np.asarray(grown, dtype=bool)
 
 
-def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int) -> ByteArray:
-    """(H, W) 255 where the pictures differ at all, with gaps and small holes closed and grown by ``dilate`` pixels.
+def _without_specks(differs: BoolArray) -> BoolArray:
+    labels, count = ndimage.label(differs, _BLOCK)
+    if count == 0:
+        return differs
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= max(2, _SPECK * differs.size))[labels], dtype=bool)
 
-    Every pixel that differs is inside, so outside the mask the pictures are equal to the bit. Equal pictures give an
-    empty mask. The symbol M of arXiv:2605.25759.
+
+def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tolerance: int = 8) -> ByteArray:
+    """(H, W) 255 where the pictures differ visibly, with gaps and small holes closed and grown by ``dilate`` pixels.
+
+    The symbol M of arXiv:2605.25759. Differences up to ``tolerance`` (of 255, in every channel) and specks of a few
+    pixels are left out: they are faint shadows and shading far from the defect, and a trainer should not weight them.
+    ``compose`` then puts the chosen picture there, so outside the mask both are equal to the bit. At 128 pixels a
+    ``dilate`` of 3 keeps the 7x7 windows of SSIM outside free of the change. Equal pictures give an empty mask; 0 for
+    both numbers marks exactly what differs.
 
     Raises:
-        InputError: shapes or types do not fit, or ``dilate`` is negative.
+        InputError: shapes or types do not fit, or a number is out of range.
     """
     check_images(chosen, rejected)
-    if dilate < 0:
-        raise InputError(f"dilate must be 0 or more pixels, not {dilate}")
-    differs = (chosen != rejected).any(axis=2)
-    if not differs.any():
-        return np.zeros(differs.shape, dtype=np.uint8)
+    if dilate < 0 or not 0 <= tolerance < 255:
+        raise InputError(f"dilate must be 0 or more, tolerance from 0 to 254; got {dilate} and {tolerance}")
+    differs = np.abs(chosen.astype(np.int16) - rejected.astype(np.int16)).max(axis=2) > tolerance
+    if tolerance:
+        differs = _without_specks(differs)
+    if dilate == 0 or not differs.any():
+        return np.where(differs, np.uint8(255), np.uint8(0))
     grown = grow(differs, dilate + 1)
     # one step back closes gaps of two pixels without moving the rim; what differs must stay inside
     closed = ndimage.binary_erosion(grown, _CROSS, border_value=1) | grow(differs, dilate)

@@ -1,0 +1,67 @@
+"""Every cell on the real body: the rig's names, its closed skin, and a defect that keeps it closed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asap import bodies
+from asap.core.records import Camera, PosedBody, Rendering, Scene
+from asap.degrade import CELLS, apply
+from asap.degrade.anatomy import hand_frame, head_frame, trunk_frame
+from asap.degrade.mesh import boundary_loops
+from asap.degrade.work import Work
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """A whole person, seen from the front."""
+    rig = bodies.load_rig()
+    return bodies.draw(rig, 0, "judge", 0, category="full_body").scene
+
+
+def shot(scene: Scene, body: PosedBody, part: str) -> Rendering:
+    """The left of ``part`` from one step away, along the way it faces."""
+    work = Work(scene.body)
+    if part == "face":
+        target, way, reach = work.head("eye.L"), head_frame(work)[2], 0.8
+    elif part == "hand":
+        target, way, reach = work.head("finger3-1.L"), hand_frame(work, "left")[2], 0.6
+    else:
+        target, way, reach = work.head("spine02"), trunk_frame(work)[2], 4.5
+    eye = target + reach * way
+    camera = Camera(
+        eye=(float(eye[0]), float(eye[1]), float(eye[2])),
+        target=(float(target[0]), float(target[1]), float(target[2])),
+        up=(0.0, 0.0, 1.0),
+        fov=0.5,
+    )
+    return bodies.render(replace(scene, body=body, camera=camera, props=()), 64)
+
+
+def test_every_cell_keeps_the_skin_closed_and_finite(scene: Scene) -> None:
+    seen = 0
+    for part, operation in CELLS:
+        side = "none" if part in ("face", "torso", "neck") else "left"
+        for severity in (1, 3):
+            edited = apply(scene.body, part, side, operation, severity, np.random.default_rng(0))
+            assert np.isfinite(edited.body.vertices).all(), (part, operation)
+            assert edited.touched.any(), (part, operation)
+            # a patch of face that lies on the skin is open under the skin; all else is closed
+            if (part, operation) not in (("face", "duplicated"), ("face", "extra"), ("face", "missing")):
+                rims = [loop for loop in boundary_loops(edited.body.faces) if len(loop) > 2]
+                assert not rims, (part, operation)
+        seen += 1
+    assert seen == len(CELLS)
+
+
+@pytest.mark.parametrize("part", ["face", "hand"])
+def test_the_strongest_defects_show(scene: Scene, part: str) -> None:
+    clean = shot(scene, scene.body, part).image.astype(int)
+    side = "none" if part == "face" else "left"
+    for operation in (o for p, o in CELLS if p == part):
+        edited = apply(scene.body, part, side, operation, 3, np.random.default_rng(1))
+        image = shot(scene, edited.body, part).image.astype(int)
+        assert (np.abs(image - clean).max(axis=2) > 12).mean() > 0.005, operation

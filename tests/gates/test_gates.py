@@ -1,0 +1,223 @@
+import time
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.metrics import structural_similarity
+
+from asap import gates
+from asap.core.errors import InputError, UnknownNameError
+from asap.core.records import ByteArray
+from asap.gates.duplicates import BITS
+
+
+def picture(seed: int, size: int = 128) -> ByteArray:
+    noise = np.random.default_rng(seed).normal(size=(size, size, 3))
+    smooth = ndimage.gaussian_filter(noise, (size / 24, size / 24, 0))
+    return np.asarray(np.clip(128 + 60 * smooth / smooth.std(), 0, 255), dtype=np.uint8)
+
+
+def broken(image: ByteArray) -> ByteArray:
+    """The same picture with a strongly changed square of 30x30 pixels."""
+    out = image.copy()
+    out[40:70, 50:80] = 255 - out[40:70, 50:80]
+    return out
+
+
+class TestMask:
+    def test_equal_pictures_have_an_empty_mask(self) -> None:
+        assert not gates.difference_mask(picture(0), picture(0), 2).any()
+
+    def test_exact_mask(self) -> None:
+        one, two = picture(0), picture(0)
+        two[10, 20, 1] ^= 1
+        mask = gates.difference_mask(one, two, 0, tolerance=0)
+        assert mask.dtype == np.uint8
+        assert np.argwhere(mask).tolist() == [[10, 20]]
+        assert mask.max() == 255
+
+    def test_all_that_differs_is_inside_and_the_mask_is_tight(self) -> None:
+        one, two = picture(0), broken(picture(0))
+        mask = gates.difference_mask(one, two, 3, tolerance=0)
+        assert (mask[(one != two).any(axis=2)] == 255).all()
+        rows, columns = np.nonzero(mask)
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (37, 72, 47, 82)
+
+    def test_faint_differences_and_specks_are_left_out(self) -> None:
+        one, two = picture(0), broken(picture(0))
+        two[:20] = np.clip(two[:20].astype(int) + 5, 0, 255)
+        two[110, 110] = 255 - two[110, 110]
+        mask = gates.difference_mask(one, two, 3)
+        assert not mask[:30].any()
+        assert not mask[100:].any()
+        assert mask[55, 65] == 255
+
+    def test_gaps_are_closed(self) -> None:
+        one = np.zeros((64, 64, 3), dtype=np.uint8)
+        two = one.copy()
+        two[20:40, 20:30] = 200
+        two[20:40, 33:43] = 200  # three pixels of gap
+        assert (gates.difference_mask(one, two, 1)[21:39, 20:43] == 255).all()
+
+    def test_bad_input(self) -> None:
+        with pytest.raises(InputError, match="same size"):
+            gates.difference_mask(picture(0), picture(0, 64), 2)
+        with pytest.raises(InputError, match="uint8"):
+            gates.difference_mask(picture(0)[:, :, 0], picture(0)[:, :, 0], 2)
+        with pytest.raises(InputError, match="dilate"):
+            gates.difference_mask(picture(0), picture(0), -1)
+        with pytest.raises(InputError, match="the mask is"):
+            gates.compose(picture(0), picture(0), np.zeros((3, 3), dtype=np.uint8))
+
+
+def test_composed_pair_is_equal_outside() -> None:
+    one, two = picture(0), broken(picture(0))
+    two[:20] = np.clip(two[:20].astype(int) + 5, 0, 255)
+    mask = gates.difference_mask(one, two, 3)
+    composed = gates.compose(one, two, mask)
+    assert (composed[mask == 0] == one[mask == 0]).all()
+    assert (composed[mask == 255] == two[mask == 255]).all()
+    assert gates.measure(one, two, mask)["max_abs_diff_outside"] == 5
+    assert gates.measure(one, composed, mask)["max_abs_diff_outside"] == 0
+
+
+@pytest.mark.parametrize("size", [64, 128, 100])
+def test_similarity_agrees_with_scikit_image(size: int) -> None:
+    one = picture(0, size)
+    two = np.asarray(np.clip(one + np.random.default_rng(1).normal(0, 25, one.shape), 0, 255), dtype=np.uint8)
+    _, full = structural_similarity(one, two, channel_axis=2, full=True)
+    np.testing.assert_allclose(gates.similarity_map(one, two), full.mean(axis=2), atol=1e-5)
+
+
+class TestMeasure:
+    def test_values_by_hand(self) -> None:
+        one = np.full((128, 128, 3), 100, dtype=np.uint8)
+        two = one.copy()
+        two[32:96, 32:96] = 151
+        mask = gates.difference_mask(one, two, 0)
+        values = gates.measure(one, two, mask)
+        assert values["area_share"] == pytest.approx(0.25)
+        assert values["contrast"] == pytest.approx(0.2)
+        assert values["changed_share"] == 1
+        assert values["visible_share"] == pytest.approx(0.25)
+        # far from the rim both are flat: only the light term is left
+        c1 = (0.01 * 255) ** 2
+        light = (2 * 100 * 151 + c1) / (100**2 + 151**2 + c1)
+        assert gates.similarity_map(one, two)[64, 64] == pytest.approx(light, abs=1e-5)
+
+    def test_a_wide_enough_mask_leaves_the_background_perfect(self) -> None:
+        one, two = picture(0), broken(picture(0))
+        loose, tight = (gates.measure(one, two, gates.difference_mask(one, two, d)) for d in (4, 0))
+        assert loose["background_ssim"] > 0.9999
+        assert tight["background_ssim"] < loose["background_ssim"]
+        assert tight["region_ssim"] < loose["region_ssim"]
+
+    def test_equal_pictures(self) -> None:
+        values = gates.measure(picture(0), picture(0), np.zeros((128, 128), dtype=np.uint8))
+        assert values["region_ssim"] == 1
+        assert values["background_ssim"] == pytest.approx(1, abs=1e-5)
+        assert values["area_share"] == values["contrast"] == values["visible_share"] == 0
+
+    def test_mask_over_everything(self) -> None:
+        values = gates.measure(picture(0), picture(1), np.full((128, 128), 255, dtype=np.uint8))
+        assert values["area_share"] == 1
+        assert values["max_abs_diff_outside"] == 0
+
+    def test_visible_share_is_of_the_touched_pixels(self) -> None:
+        seen = np.zeros((128, 128), dtype=bool)
+        seen[:16] = True
+        mask = gates.difference_mask(picture(0), broken(picture(0)), 2)
+        values = gates.measure(picture(0), broken(picture(0)), mask, touched_visible=seen)
+        assert values["visible_share"] == pytest.approx(0.125)
+
+    @pytest.mark.slow
+    def test_speed(self) -> None:
+        one, two = picture(0), broken(picture(0))
+        mask = gates.difference_mask(one, two, 3)
+        start = time.process_time()
+        for _ in range(20):
+            gates.measure(one, two, mask)
+        assert (time.process_time() - start) / 20 < 0.012  # measured 0.004
+
+
+GOOD = {
+    "region_ssim": 0.5,
+    "background_ssim": 0.999,
+    "edge_ssim": 0.97,
+    "max_abs_diff_outside": 0.0,
+    "area_share": 0.05,
+    "contrast": 0.2,
+    "changed_share": 0.5,
+    "visible_share": 0.05,
+}
+
+
+class TestEvaluate:
+    def test_a_good_pair_passes(self) -> None:
+        result = gates.evaluate(GOOD, gates.GateLimits(), "defect")
+        assert result.reasons == ()
+        assert result.values == GOOD
+
+    @pytest.mark.parametrize(
+        ("name", "value", "reason"),
+        [
+            ("region_ssim", 0.66, "region_ssim_high"),
+            ("region_ssim", 0.0, "region_ssim_low"),
+            ("background_ssim", 0.9, "background_ssim_low"),
+            ("edge_ssim", 0.3, "edge_ssim_low"),
+            ("max_abs_diff_outside", 1.0, "outside_differs"),
+            ("area_share", 0.9, "area_too_large"),
+            ("area_share", 0.001, "area_too_small"),
+            ("contrast", 0.01, "contrast_low"),
+            ("visible_share", 0.0, "hidden"),
+        ],
+    )
+    def test_each_limit(self, name: str, value: float, reason: str) -> None:
+        assert gates.evaluate(GOOD | {name: value}, gates.GateLimits(), "defect").reasons == (reason,)
+
+    def test_null_edits_are_held_to_locality_only(self) -> None:
+        subtle = GOOD | {"region_ssim": 0.99, "contrast": 0.001, "visible_share": 0.0}
+        assert gates.evaluate(subtle, gates.GateLimits(), "null_pose").reasons == ()
+        assert gates.evaluate(subtle | {"area_share": 0.9}, gates.GateLimits(), "null_pose").reasons == (
+            "area_too_large",
+        )
+
+    def test_equal_pairs_must_be_equal(self) -> None:
+        same = gates.measure(picture(0), picture(0), np.zeros((128, 128), dtype=np.uint8))
+        assert gates.evaluate(same, gates.GateLimits(), "null_equal").reasons == ()
+        assert "not_equal" in gates.evaluate(GOOD, gates.GateLimits(), "null_equal").reasons
+
+    def test_unknown_kind(self) -> None:
+        with pytest.raises(UnknownNameError, match="kind of pair"):
+            gates.evaluate(GOOD, gates.GateLimits(), "broken")
+
+    def test_limits_that_nothing_keeps(self) -> None:
+        with pytest.raises(InputError, match="upper limit"):
+            gates.GateLimits(area_min=0.6)
+
+
+class TestDuplicates:
+    def test_the_same_and_a_noisy_copy_are_refused(self) -> None:
+        seen = gates.NearDuplicates()
+        noisy = np.clip(picture(0) + np.random.default_rng(0).normal(0, 4, (128, 128, 3)), 0, 255).astype(np.uint8)
+        assert seen.add(picture(0))
+        assert not seen.add(picture(0))
+        assert not seen.add(noisy)
+        assert len(seen) == 1
+
+    def test_other_pictures_are_taken(self) -> None:
+        seen = gates.NearDuplicates()
+        assert all(seen.add(picture(seed)) for seed in range(40))
+
+    def test_colour_counts(self) -> None:
+        assert gates.perceptual_hash(picture(0)) != gates.perceptual_hash(picture(0)[:, :, ::-1].copy())
+
+    def test_hash_is_stable_and_has_its_bits(self) -> None:
+        assert gates.perceptual_hash(picture(3)) == gates.perceptual_hash(picture(3))
+        assert 0 < gates.perceptual_hash(picture(3)) < 2**BITS
+
+    def test_bad_input(self) -> None:
+        with pytest.raises(InputError, match="32 pixels"):
+            gates.perceptual_hash(np.zeros((8, 8, 3), dtype=np.uint8))
+        with pytest.raises(InputError, match="radius"):
+            gates.NearDuplicates(radius=BITS)
