@@ -1,7 +1,19 @@
-"""People we can render: Anny bodies, poses and gestures, clothes, camera, light, captions, and exact truth beside each picture."""
+"""People we can render: bodies, poses, gestures, clothes, camera, light, captions, and exact truth beside each picture."""
 
+from asap.bodies.keypoints import keypoint_names, keypoints
 from asap.bodies.render import project, render
 from asap.bodies.rig import Rig, load_rig
 from asap.bodies.sampling import Drawn, draw, redraw, visible_parts
 
-__all__ = ["Drawn", "Rig", "draw", "load_rig", "project", "redraw", "render", "visible_parts"]
+__all__ = [
+    "Drawn",
+    "Rig",
+    "draw",
+    "keypoint_names",
+    "keypoints",
+    "load_rig",
+    "project",
+    "redraw",
+    "render",
+    "visible_parts",
+]

@@ -41,7 +41,7 @@ def caption(facts: dict[str, str], rng: np.random.Generator) -> str:
 
 
 def reserved(facts: dict[str, str]) -> bool:
-    """Whether this combination is kept for the evaluation suite (the wording and the backdrop's pattern do not count)."""
+    """Whether this combination is kept for the suite (the wording and the backdrop's pattern do not count)."""
     key = {name: value for name, value in facts.items() if name != "backdrop"}
     return int(digest_json(key)[:8], 16) % RESERVED_SHARE == 0
 

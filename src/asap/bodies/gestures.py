@@ -40,17 +40,45 @@ GESTURES = {
     "call me sign": _hand(_THUMB_UP, (4,), spread=6.0, across=0.0),
     "horns sign": _hand(_THUMB_IN, (1, 4), spread=6.0),
 }
-FINGERS_UP = {"thumbs up": 1, "victory sign": 2, "pointing": 1, "fist": 0, "open palm": 5, "call me sign": 2, "horns sign": 2}
+FINGERS_UP = {
+    "thumbs up": 1,
+    "victory sign": 2,
+    "pointing": 1,
+    "fist": 0,
+    "open palm": 5,
+    "call me sign": 2,
+    "horns sign": 2,
+}
 """Extended fingers of a gesture, where the count is plain to see."""
 
 GRIPS = {
-    "stick": HandShape(curls=((30.0, 30.0, 30.0), (62.0, 72.0, 40.0), (62.0, 72.0, 40.0), (62.0, 72.0, 40.0), (60.0, 72.0, 40.0)), spread=0.0, across=30.0),
-    "cup": HandShape(curls=((12.0, 20.0, 20.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0)), spread=1.0, across=45.0),
-    "ball": HandShape(curls=((5.0, 18.0, 18.0), (26.0, 34.0, 26.0), (24.0, 34.0, 26.0), (24.0, 34.0, 26.0), (26.0, 34.0, 26.0)), spread=6.0, across=45.0),
+    "stick": HandShape(
+        curls=((30.0, 30.0, 30.0), (62.0, 72.0, 40.0), (62.0, 72.0, 40.0), (62.0, 72.0, 40.0), (60.0, 72.0, 40.0)),
+        spread=0.0,
+        across=30.0,
+    ),
+    "cup": HandShape(
+        curls=((12.0, 20.0, 20.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0), (42.0, 48.0, 30.0)),
+        spread=1.0,
+        across=45.0,
+    ),
+    "ball": HandShape(
+        curls=((5.0, 18.0, 18.0), (26.0, 34.0, 26.0), (24.0, 34.0, 26.0), (24.0, 34.0, 26.0), (26.0, 34.0, 26.0)),
+        spread=6.0,
+        across=45.0,
+    ),
     "box": HandShape(curls=(_THUMB_OUT, _OUT, _OUT, _OUT, _OUT), spread=4.0, across=0.0),
 }
-RELAXED = HandShape(curls=((8.0, 12.0, 10.0), (14.0, 20.0, 12.0), (18.0, 22.0, 12.0), (20.0, 24.0, 14.0), (22.0, 24.0, 14.0)), spread=2.0, across=5.0)
-CUPPED = HandShape(curls=((15.0, 15.0, 15.0), (38.0, 40.0, 20.0), (40.0, 42.0, 20.0), (40.0, 42.0, 20.0), (40.0, 42.0, 20.0)), spread=0.0, across=20.0)
+RELAXED = HandShape(
+    curls=((8.0, 12.0, 10.0), (14.0, 20.0, 12.0), (18.0, 22.0, 12.0), (20.0, 24.0, 14.0), (22.0, 24.0, 14.0)),
+    spread=2.0,
+    across=5.0,
+)
+CUPPED = HandShape(
+    curls=((15.0, 15.0, 15.0), (38.0, 40.0, 20.0), (40.0, 42.0, 20.0), (40.0, 42.0, 20.0), (40.0, 42.0, 20.0)),
+    spread=0.0,
+    across=20.0,
+)
 
 
 def jitter(shape: HandShape, rng: np.random.Generator, degrees: float = 4.0) -> HandShape:

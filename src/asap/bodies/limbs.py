@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.turns import about, between, frame, reach, twist_about, unit
+from asap.bodies.turns import Floats, about, between, cross, frame, length, reach, twist_about, unit
 from asap.core.records import FloatArray
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -16,7 +16,7 @@ Curl = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class HandShape:
-    """What the fingers do: flexion of each and sideways spread, in degrees; ``across`` swings the thumb over the palm."""
+    """What the fingers do, in degrees: flexion of each, sideways spread; ``across`` swings the thumb over the palm."""
 
     curls: tuple[Curl, Curl, Curl, Curl, Curl]
     spread: float = 4.0
@@ -38,21 +38,21 @@ def hand_axes(rig: Rig, rest: Rest, side: str) -> HandAxes:
     forward = unit(at["finger3-1"] - at["wrist"])
     across = at["finger2-1"] - at["finger5-1"]
     thumb = unit(across - forward * float(forward @ across))
-    palm = np.cross(forward, thumb) * (-1.0 if side == "R" else 1.0)
+    palm = cross(forward, thumb) * (-1.0 if side == "R" else 1.0)
     return HandAxes(forward=forward, palm=unit(palm), thumb=thumb)
 
 
-def finger_turns(rig: Rig, rest: Rest, side: str, shape: HandShape) -> dict[str, FloatArray]:
+def finger_turns(rig: Rig, rest: Rest, side: str, shape: HandShape) -> dict[str, Floats]:
     """Local rotations of all finger bones of one hand, for ``Pose.local``."""
     axes = hand_axes(rig, rest, side)
-    turns: dict[str, FloatArray] = {}
+    turns: dict[str, Floats] = {}
     for number, curl in enumerate(shape.curls, start=1):
         bones = [f"finger{number}-{joint}.{side}" for joint in (1, 2, 3)]
         if number == 1:
             turns.update(_thumb(rig, rest, axes, bones, curl, shape.across))
             continue
         along = unit(rest.tails[rig.index[bones[2]]] - rest.heads[rig.index[bones[0]]])
-        flex = unit(np.cross(along, axes.palm))
+        flex = unit(cross(along, axes.palm))
         lean = np.radians(shape.spread * (3.2 - number)) * (-1.0 if side == "R" else 1.0)
         for bone, degrees in zip(bones, curl, strict=True):
             turns[bone] = about(flex, np.radians(degrees))
@@ -62,41 +62,41 @@ def finger_turns(rig: Rig, rest: Rest, side: str, shape: HandShape) -> dict[str,
 
 def _thumb(
     rig: Rig, rest: Rest, axes: HandAxes, bones: list[str], curl: Curl, across: float
-) -> Mapping[str, FloatArray]:
+) -> Mapping[str, Floats]:
     along = unit(rest.tails[rig.index[bones[2]]] - rest.heads[rig.index[bones[0]]])
     inward = unit(axes.palm * 0.55 - axes.thumb)
-    flex = unit(np.cross(along, inward))
+    flex = unit(cross(along, inward))
     swing = between(along, unit(along + axes.palm * 0.9 - axes.thumb * 0.5)) if across else np.eye(3, dtype=np.float32)
     share = np.clip(across / 60.0, 0.0, 1.5)
     angle = np.arccos(np.clip((np.trace(swing) - 1) / 2, -1, 1)) * share
-    first = about(np.cross(along, axes.palm * 0.9 - axes.thumb * 0.5).astype(np.float32), float(angle))
+    first = about(cross(along, axes.palm * 0.9 - axes.thumb * 0.5), float(angle))
     turns = {bone: about(flex, np.radians(degrees)) for bone, degrees in zip(bones, curl, strict=True)}
     turns[bones[0]] = first @ turns[bones[0]]
     return turns
 
 
-def arm_turns(  # noqa: PLR0913  (a limb is placed by that many directions)
+def arm_turns(
     rig: Rig,
     rest: Rest,
     side: str,
-    torso: FloatArray,
-    shoulder: FloatArray,
-    wrist: FloatArray,
-    pole: FloatArray,
-    fingers: FloatArray | None = None,
-    palm: FloatArray | None = None,
-) -> dict[str, FloatArray]:
+    torso: Floats,
+    shoulder: Floats,
+    wrist: Floats,
+    pole: Floats,
+    fingers: Floats | None = None,
+    palm: Floats | None = None,
+) -> dict[str, Floats]:
     """World rotations of the arm and hand so that the wrist is at ``wrist`` and the elbow bends towards ``pole``.
 
     ``fingers`` and ``palm`` are world directions of the hand; without them the hand goes on from the forearm.
     ``torso`` is the rotation that the shoulder inherits, ``shoulder`` the upper arm's head in the world.
     """
     s, e, w = (rest.heads[rig.index[f"{b}.{side}"]] for b in ("upperarm01", "lowerarm01", "wrist"))
-    upper, lower = float(np.linalg.norm(e - s)), float(np.linalg.norm(w - e))
+    upper, lower = float(length(e - s)), float(length(w - e))
     elbow, hand = reach(shoulder, wrist, upper, lower, pole)
-    hinge_rest, hinge = np.cross(e - s, w - e), np.cross(elbow - shoulder, hand - elbow)
-    if np.linalg.norm(hinge) < 1e-4:
-        hinge = np.cross(elbow - shoulder, -pole)
+    hinge_rest, hinge = cross(e - s, w - e), cross(elbow - shoulder, hand - elbow)
+    if length(hinge) < 1e-4:
+        hinge = cross(elbow - shoulder, -pole)
     upper_turn = frame(elbow - shoulder, hinge) @ frame(e - s, hinge_rest).T
     lower_turn = frame(hand - elbow, hinge) @ frame(w - e, hinge_rest).T
     axes = hand_axes(rig, rest, side)
@@ -105,9 +105,8 @@ def arm_turns(  # noqa: PLR0913  (a limb is placed by that many directions)
         hand_turn = frame(fingers, palm) @ frame(axes.forward, axes.palm).T
     along = unit(hand - elbow)
     twist = twist_about(hand_turn @ lower_turn.T, along)
-    shoulder_turn = about(np.cross([0.0, 0.0, 1.0], unit(elbow - shoulder)).astype(np.float32), 0.0)
     return {
-        f"shoulder01.{side}": shoulder_turn @ torso,
+        f"shoulder01.{side}": torso,
         f"upperarm01.{side}": upper_turn,
         f"upperarm02.{side}": upper_turn,
         f"lowerarm01.{side}": about(along, twist * 0.25) @ lower_turn,
@@ -116,32 +115,23 @@ def arm_turns(  # noqa: PLR0913  (a limb is placed by that many directions)
     }
 
 
-def wrist_bend(rig: Rig, rest: Rest, side: str, turns: Mapping[str, FloatArray]) -> tuple[float, float]:
-    """Bend and twist of the wrist in degrees, to keep drawn poses within what a person can do."""
-    lower = turns[f"upperarm02.{side}"]
-    lower = turns[f"lowerarm01.{side}"] if f"lowerarm01.{side}" in turns else lower
-    hand = turns[f"wrist.{side}"]
-    e, w = (rest.heads[rig.index[f"{b}.{side}"]] for b in ("lowerarm01", "wrist"))
-    along = unit(lower @ (w - e))
-    forward = hand @ hand_axes(rig, rest, side).forward
-    rest_angle = np.degrees(np.arccos(np.clip(float(unit(w - e) @ hand_axes(rig, rest, side).forward), -1, 1)))
-    bend = np.degrees(np.arccos(np.clip(float(along @ forward), -1, 1)))
-    twist = np.degrees(twist_about(hand @ lower.T, along)) / 0.75
-    return max(0.0, float(bend - rest_angle)), abs(float(twist))
-
-
 def leg_turns(
-    rig: Rig, rest: Rest, side: str, hip: FloatArray, ankle: FloatArray, pole: FloatArray, toes: FloatArray | None = None
-) -> dict[str, FloatArray]:
+    rig: Rig,
+    rest: Rest,
+    side: str,
+    hip: Floats,
+    ankle: Floats,
+    pole: Floats,
+    toes: Floats | None = None,
+) -> dict[str, Floats]:
     """World rotations of the leg and foot so that the ankle is at ``ankle`` and the knee bends towards ``pole``.
 
     ``toes`` is where the foot points; without it the foot keeps its angle to the shin.
     """
     h, k, a = (rest.heads[rig.index[f"{b}.{side}"]] for b in ("upperleg01", "lowerleg01", "foot"))
-    knee, end = reach(hip, ankle, float(np.linalg.norm(k - h)), float(np.linalg.norm(a - k)), pole)
+    knee, end = reach(hip, ankle, float(length(k - h)), float(length(a - k)), pole)
     lateral = np.array([1.0, 0.0, 0.0], dtype=np.float32)
-    hinge = np.cross(end - hip, pole) * -1.0
-    hinge = np.cross(pole, end - hip)
+    hinge = cross(pole, end - hip)
     upper = frame(knee - hip, hinge) @ frame(k - h, lateral).T
     lower = frame(end - knee, hinge) @ frame(a - k, lateral).T
     foot = lower

@@ -16,7 +16,13 @@ SKINS = {
     "brown": (137, 88, 58),
     "dark": (82, 52, 38),
 }
-HAIRS = {"black": (28, 24, 24), "brown": (84, 52, 32), "blond": (206, 168, 98), "grey": (150, 148, 146), "red": (150, 62, 28)}
+HAIRS = {
+    "black": (28, 24, 24),
+    "brown": (84, 52, 32),
+    "blond": (206, 168, 98),
+    "grey": (150, 148, 146),
+    "red": (150, 62, 28),
+}
 CLOTHES = {
     "red": (190, 40, 40),
     "blue": (44, 84, 170),
@@ -124,7 +130,12 @@ def _paint_face(rig: Rig, person: Person, rest: Rest, colours: FloatArray, skin:
     )
     hair = head & hairline & (at[:, 2] <= top) & ~np.char.startswith(labels, "tongue")
     colours[hair] = linear(HAIRS[person.hair])
-    brows = head & (np.abs(at[:, 2] - brow - 0.024) < 0.005) & (at[:, 1] < -0.12) & (np.abs(np.abs(at[:, 0]) - 0.033) < 0.018)
+    brows = (
+        head
+        & (np.abs(at[:, 2] - brow - 0.024) < 0.005)
+        & (at[:, 1] < -0.12)
+        & (np.abs(np.abs(at[:, 0]) - 0.033) < 0.018)
+    )
     colours[brows] = linear(HAIRS[person.hair]) * 0.6 + skin * 0.2
     lips = head & np.isin(labels, _lip_bones(rig))
     colours[lips] = skin * np.array([0.85, 0.5, 0.5], dtype=np.float32)

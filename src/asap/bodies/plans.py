@@ -1,4 +1,4 @@
-"""What a picture shows: category, framing, pose, gesture, object; drawn from the five HAF categories by fixed shares."""
+"""What a picture shows: category, framing, pose, gesture, object; drawn from the five HAF categories."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,9 @@ def draw_plan(rng: np.random.Generator, category: str | None = None) -> Plan:
     if kind == "semantic_gesture":
         view = "hand" if chance < 0.65 else "bust"
         gesture = str(rng.choice(list(GESTURES) if view == "hand" else list(BUST_GESTURES)))
-        return Plan(category=kind, view=view, gesture=gesture, fingers=FINGERS_UP.get(gesture, -1), side=side, palm=palm)
+        return Plan(
+            category=kind, view=view, gesture=gesture, fingers=FINGERS_UP.get(gesture, -1), side=side, palm=palm
+        )
     if kind == "self_interaction":
         return Plan(category=kind, view="bust", pose=str(rng.choice(SELF_POSES)), side=side)
     if kind == "object_interaction":

@@ -86,7 +86,11 @@ class Poser:
         lean = about(_X, float(torso.normal(0.0, 0.012))) @ about(_Y, float(torso.normal(0.0, 0.012)))
         for bone in _SPINE:
             self.local[bone] = lean
-        nod = about(_Z, float(head.normal(0, 0.06))) @ about(_X, float(head.normal(0.03, 0.04))) @ about(_Y, float(head.normal(0, 0.04)))
+        nod = (
+            about(_Z, float(head.normal(0, 0.06)))
+            @ about(_X, float(head.normal(0.03, 0.04)))
+            @ about(_Y, float(head.normal(0, 0.04)))
+        )
         for bone in ("neck01", "neck03", "head"):
             self.local[bone] = nod
 
@@ -112,10 +116,19 @@ class Poser:
                 self._both_hands(one, 0.034, -0.27, -0.12, palm=(-1.0, 0.1, 0.0), fingers=(-0.35, -0.9, 0.25))
         elif pose == "hands on hips":
             for one in "LR":
-                self._placed(one, "spine05", (0.165, -0.03, 0.07), (1.0, 0.5, 0.1), (-0.5, -0.75, -0.45), (-0.8, 0.5, 0.0))
+                self._placed(
+                    one, "spine05", (0.165, -0.03, 0.07), (1.0, 0.5, 0.1), (-0.5, -0.75, -0.45), (-0.8, 0.5, 0.0)
+                )
         elif pose == "arms crossed":
             for one, depth, height in ((side, -0.235, -0.06), (other, -0.17, -0.09)):
-                self._placed(one, "spine01", (-0.10, depth, height - 0.02), (1.0, -0.1, -0.7), (-1.0, 0.25, 0.25), (-0.2, 1.0, 0.0))
+                self._placed(
+                    one,
+                    "spine01",
+                    (-0.10, depth, height - 0.02),
+                    (1.0, -0.1, -0.7),
+                    (-1.0, 0.25, 0.25),
+                    (-0.2, 1.0, 0.0),
+                )
         elif pose == "chin on hand":
             self._placed(side, "head", (0.045, -0.15, -0.165), (0.5, -0.2, -1.0), (-0.35, 0.0, 1.0), (-0.6, 0.8, 0.2))
             self._placed(other, "spine05", (0.0, -0.2, 0.14), (1.0, 0.2, -0.4), (-1.0, -0.2, 0.1), (0.0, 0.6, -0.7))
@@ -185,8 +198,16 @@ class Poser:
         shoulder = heads[self.rig.index[f"upperarm01.{side}"]]
         self._arm(side, turns, heads, shoulder + aim * length, pole, fingers, palm, 0.12)
 
-    def _arm(  # noqa: PLR0913  (a limb is placed by that many directions)
-        self, side: str, turns: FloatArray, heads: FloatArray, wrist: FloatArray, pole: Vector, fingers: Vector, palm: Vector, loose: float
+    def _arm(
+        self,
+        side: str,
+        turns: FloatArray,
+        heads: FloatArray,
+        wrist: FloatArray,
+        pole: Vector,
+        fingers: Vector,
+        palm: Vector,
+        loose: float,
     ) -> None:
         rng, sign = self.streams[f"arm.{side}"], self._sign(side)
         vary = lambda vector: (np.asarray(vector) * sign + rng.normal(0.0, loose, 3)).astype(np.float32)  # noqa: E731
@@ -198,7 +219,17 @@ class Poser:
             shoulder = heads[self.rig.index[f"upperarm01.{side}"]]
         torso = turns[self.rig.index[f"clavicle.{side}"]]
         self.world.update(
-            arm_turns(self.rig, self.rest, side, torso, shoulder, wrist.astype(np.float32), vary(pole), vary(fingers), vary(palm))
+            arm_turns(
+                self.rig,
+                self.rest,
+                side,
+                torso,
+                shoulder,
+                wrist.astype(np.float32),
+                vary(pole),
+                vary(fingers),
+                vary(palm),
+            )
         )
 
     def _raise(self, side: str, heads: FloatArray, wrist: FloatArray, turns: FloatArray) -> FloatArray | None:
@@ -216,6 +247,16 @@ class Poser:
         hip = heads[self.rig.index[f"upperleg01.{side}"]]
         aim = np.asarray(offset) * self._sign(side) + rng.normal(0.0, 0.025, 3)
         bend = np.asarray(pole) * self._sign(side) + rng.normal(0.0, 0.08, 3)
-        toes = np.array([0.2, -1.0, -0.5 if self.plan.pose == "leaping" else 0.0]) * self._sign(side) + rng.normal(0, 0.06, 3)
-        turns = leg_turns(self.rig, self.rest, side, hip, (hip + aim * length).astype(np.float32), bend.astype(np.float32), toes.astype(np.float32))
+        toes = np.array([0.2, -1.0, -0.5 if self.plan.pose == "leaping" else 0.0]) * self._sign(side) + rng.normal(
+            0, 0.06, 3
+        )
+        turns = leg_turns(
+            self.rig,
+            self.rest,
+            side,
+            hip,
+            (hip + aim * length).astype(np.float32),
+            bend.astype(np.float32),
+            toes.astype(np.float32),
+        )
         self.world.update(turns)

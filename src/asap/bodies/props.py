@@ -41,10 +41,18 @@ def box(name: str, centre: FloatArray, axes: FloatArray, half: tuple[float, floa
     vertices, faces = [], []
     for axis in range(3):
         for sign in (-1.0, 1.0):
-            first, second = axes[:, (axis + 1) % 3] * half[(axis + 1) % 3], axes[:, (axis + 2) % 3] * half[(axis + 2) % 3]
+            first, second = (
+                axes[:, (axis + 1) % 3] * half[(axis + 1) % 3],
+                axes[:, (axis + 2) % 3] * half[(axis + 2) % 3],
+            )
             middle = centre + sign * axes[:, axis] * half[axis]
             start = len(vertices)
-            vertices += [middle - first - second, middle + first - second, middle + first + second, middle - first + second]
+            vertices += [
+                middle - first - second,
+                middle + first - second,
+                middle + first + second,
+                middle - first + second,
+            ]
             quad = [(start, start + 1, start + 2), (start, start + 2, start + 3)]
             faces += quad if sign > 0 else [(a, c, b) for a, b, c in quad]
     return _prop(name, np.array(vertices), np.array(faces), colour)

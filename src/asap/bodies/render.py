@@ -23,7 +23,7 @@ _NORMAL_STEP = 0.75
 
 
 @wp.kernel
-def _trace(  # noqa: PLR0913  (a kernel's arguments are its buffers)
+def _trace(
     mesh: wp.uint64,
     faces: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
     normals: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
@@ -54,7 +54,7 @@ def _trace(  # noqa: PLR0913  (a kernel's arguments are its buffers)
             normal = -normal
         colour = colours[a] * u + colours[b] * v + colours[c] * w
         point = eye + ray * query.t
-        lit = float(0.0)
+        lit = float(0.0)  # noqa: UP018 - a literal would be a compile-time constant to warp
         count = lights.shape[0]
         for k in range(count):
             light = lights[k]
@@ -103,7 +103,7 @@ class _Tracer:
         self.normals = wp.array(normals, dtype=wp.vec3, device=device)
         self.colours = wp.array(colours, dtype=wp.vec3, device=device)
         points = wp.array(vertices, dtype=wp.vec3, device=device)
-        self.mesh = wp.Mesh(points=points, indices=self.faces, bvh_constructor="lbvh")
+        self.mesh = wp.Mesh(points=points, indices=self.faces)
         self.lights = wp.array(_light_samples(scene.light), dtype=wp.vec3, device=device)
 
     def __call__(self, rays: FloatArray) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
@@ -244,9 +244,7 @@ def _edges(regions: IntArray, depth: FloatArray, normal: FloatArray, size: int) 
     return out.ravel()
 
 
-def _supersample(
-    tracer: _Tracer, scene: Scene, pixels: FloatArray, size: int, centre: FloatArray
-) -> FloatArray:
+def _supersample(tracer: _Tracer, scene: Scene, pixels: FloatArray, size: int, centre: FloatArray) -> FloatArray:
     spots = (pixels[:, None] + _OFFSETS).reshape(-1, 2)
     colour, vertex, _, _ = tracer(_rays(scene.camera, spots, size))
     linear = np.where((vertex >= 0)[:, None], colour, paint(scene.background, spots / size))

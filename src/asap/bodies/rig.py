@@ -11,14 +11,19 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from anny import Anny
 from scipy import sparse
 
-from asap.core.records import BoolArray, ByteArray, FloatArray, IntArray
+from asap.bodies.device import start
+from asap.bodies.turns import Floats
+from asap.core.records import ByteArray, FloatArray, IntArray
 from asap.core.vocabulary import region_id
+
+if TYPE_CHECKING:
+    from anny import Anny
 
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 _HAND = ("wrist", "metacarpal", "finger")
@@ -41,14 +46,17 @@ class Rest:
 class Rig:
     """Everything that is the same for all people."""
 
-    model: Anny
+    model: "Anny"
     faces: IntArray
     """(F, 3)."""
     labels: tuple[str, ...]
     parents: tuple[int, ...]
     index: Mapping[str, int]
-    order: tuple[int, ...]
-    """Bone indices, parents before children."""
+    root: int
+    levels: tuple[tuple[IntArray, IntArray], ...]
+    """The bones one, two, three... steps from the root, each group with its bones' parents."""
+    level_of: tuple[int, ...]
+    """(B,) steps of each bone from the root."""
     regions: ByteArray
     """(V,) index into ``vocabulary.REGIONS``."""
     dominant: IntArray
@@ -90,19 +98,28 @@ class Rig:
 
     def skeleton(self, rest: Rest, pose: "Pose") -> tuple[FloatArray, FloatArray]:
         """World rotation (B, 3, 3) and head position (B, 3) of every bone in ``pose``."""
-        turns = np.zeros((len(self.labels), 3, 3), dtype=np.float32)
-        heads = np.zeros((len(self.labels), 3), dtype=np.float32)
-        identity = np.eye(3, dtype=np.float32)
-        for bone in self.order:
-            label, parent = self.labels[bone], self.parents[bone]
-            above = turns[parent] if parent >= 0 else identity
-            fixed = pose.world.get(label)
-            turns[bone] = fixed if fixed is not None else above @ pose.local.get(label, identity)
-            if parent >= 0:
-                heads[bone] = heads[parent] + above @ (rest.heads[bone] - rest.heads[parent])
-            else:
-                heads[bone] = rest.heads[bone]
+        given: list[list[int]] = [[] for _ in range(len(self.levels) + 1)]
+        for label in {**pose.local, **pose.world}:
+            bone = self.index[label]
+            given[self.level_of[bone]].append(bone)
+        turns = np.empty((len(self.labels), 3, 3), dtype=np.float32)
+        heads = np.empty((len(self.labels), 3), dtype=np.float32)
+        turns[self.root], heads[self.root] = np.eye(3), rest.heads[self.root]
+        self._turn(given[0], pose, turns)
+        for (bones, parents), own in zip(self.levels, given[1:], strict=True):
+            above = turns[parents]
+            turns[bones] = above
+            steps = rest.heads[bones] - rest.heads[parents]
+            heads[bones] = heads[parents] + (above @ steps[:, :, None])[:, :, 0]
+            self._turn(own, pose, turns)
         return turns, heads
+
+    def _turn(self, bones: Sequence[int], pose: "Pose", turns: FloatArray) -> None:
+        """Give ``bones``, which have their parents' rotations in ``turns``, their own."""
+        for bone in bones:
+            label = self.labels[bone]
+            fixed = pose.world.get(label)
+            turns[bone] = fixed if fixed is not None else turns[bone] @ pose.local[label]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +129,8 @@ class Pose:
     ``local`` turns a bone against its parent; ``world`` sets its whole rotation and wins over ``local``.
     """
 
-    local: Mapping[str, FloatArray]
-    world: Mapping[str, FloatArray]
+    local: Mapping[str, Floats]
+    world: Mapping[str, Floats]
 
 
 def _region_of(label: str) -> str:
@@ -157,8 +174,11 @@ def _numpy(tensor: torch.Tensor) -> FloatArray:
 @lru_cache(maxsize=1)
 def load_rig() -> Rig:
     """The rig. The first call on a machine takes about 40 s (Anny builds its cache), later ones under 2 s."""
+    start()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from anny import Anny  # starts warp, so only after our own start
+
         model = Anny(rig="makehuman", skinning_method="lbs")
     labels = tuple(model.bone_labels)
     index = {label: i for i, label in enumerate(labels)}
@@ -167,6 +187,8 @@ def load_rig() -> Rig:
         heads=_numpy(model.template_bone_heads),
         tails=_numpy(model.template_bone_tails),
     )
+    parents = tuple(int(p) for p in model.bone_parents)
+    root, levels, level_of = _levels(parents)
     indices = model.vertex_bone_indices.numpy().astype(np.int32)
     weights = _numpy(model.vertex_bone_weights)
     dominant = indices[np.arange(len(indices)), weights.argmax(axis=1)]
@@ -180,9 +202,11 @@ def load_rig() -> Rig:
         model=model,
         faces=model.get_triangular_faces().numpy().astype(np.int32),
         labels=labels,
-        parents=tuple(int(p) for p in model.bone_parents),
+        parents=parents,
         index=index,
-        order=_topological(tuple(int(p) for p in model.bone_parents)),
+        root=root,
+        levels=levels,
+        level_of=level_of,
         regions=regions,
         dominant=dominant,
         bone_indices=indices,
@@ -195,31 +219,33 @@ def load_rig() -> Rig:
     )
 
 
-def _topological(parents: tuple[int, ...]) -> tuple[int, ...]:
-    done: list[int] = []
-    seen: set[int] = set()
-    while len(done) < len(parents):
-        for bone, parent in enumerate(parents):
-            if bone not in seen and (parent < 0 or parent in seen):
-                done.append(bone)
-                seen.add(bone)
-    return tuple(done)
+def _levels(parents: tuple[int, ...]) -> tuple[int, tuple[tuple[IntArray, IntArray], ...], tuple[int, ...]]:
+    """The root, the bones of each further level with their parents, and the level of each bone."""
+    level_of = {-1: -1}
+    while len(level_of) <= len(parents):
+        level_of.update({b: level_of[p] + 1 for b, p in enumerate(parents) if p in level_of})
+    depths = tuple(level_of[bone] for bone in range(len(parents)))
+    above = np.array(parents, dtype=np.int32)
+    groups = [np.flatnonzero(np.array(depths) == level).astype(np.int32) for level in range(1, max(depths) + 1)]
+    return parents.index(-1), tuple((bones, above[bones]) for bones in groups), depths
 
 
 def vertex_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
     """Area-weighted unit normals (V, 3) of a mesh."""
-    corners = vertices[faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    out = np.empty_like(vertices)
-    flat = faces.ravel()
+    flat, corners = faces.ravel(), [np.ascontiguousarray(faces[:, k]) for k in range(3)]
+    edges = []
     for axis in range(3):
-        out[:, axis] = np.bincount(flat, np.repeat(normal[:, axis], 3), minlength=len(vertices))
-    length = np.linalg.norm(out, axis=1, keepdims=True)
-    return np.divide(out, length, out=out, where=length > 0)
+        start, second, third = (np.ascontiguousarray(vertices[:, axis])[corner] for corner in corners)
+        edges.append((second - start, third - start))
+    (x, u), (y, v), (z, w) = edges
+    out = np.empty_like(vertices)
+    for axis, normal in enumerate((y * w - z * v, z * u - x * w, x * v - y * u)):
+        out[:, axis] = np.bincount(flat, np.repeat(normal, 3), minlength=len(vertices))
+    size = row_lengths(out)[:, None]
+    return np.divide(out, size, out=out, where=size > 0)
 
 
-def used_vertices(faces: IntArray, count: int) -> BoolArray:
-    """(count,) True for vertices that some triangle uses."""
-    mask = np.zeros(count, dtype=bool)
-    mask[faces.ravel()] = True
-    return mask
+def row_lengths(rows: FloatArray) -> FloatArray:
+    """(N,) lengths of vectors (N, 3)."""
+    squares = rows * rows
+    return np.asarray(np.sqrt(squares[:, 0] + squares[:, 1] + squares[:, 2]))

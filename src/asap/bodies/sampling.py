@@ -67,7 +67,13 @@ def draw(
         if plan.view in ("bust", "full") and penetration(body) > TOLERANCE + (0.02 if plan.view == "bust" else 0.01):
             continue
         camera = draw_camera(rig, rest, body, plan, rng)
-        scene = Scene(body=body, props=make_props(rig, rest, body, plan, person), camera=camera, light=draw_light(rng, camera), background=background)
+        scene = Scene(
+            body=body,
+            props=make_props(rig, rest, body, plan, person),
+            camera=camera,
+            light=draw_light(rng, camera),
+            background=background,
+        )
         truth = SceneTruth(
             person=uid,
             category=plan.category,
@@ -76,8 +82,12 @@ def draw(
             visible_parts=_VIEW_PARTS[plan.view],
             seed=derive(seed, namespace, index),
         )
-        return Drawn(scene=scene, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1)
-    raise AsapError(f"no pose without collision for picture {index} of {namespace!r}; report the seed {seed} with this message")
+        return Drawn(
+            scene=scene, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1
+        )
+    raise AsapError(
+        f"no pose without collision for picture {index} of {namespace!r}; report the seed {seed} with this message"
+    )
 
 
 def redraw(rig: Rig, drawn: Drawn, part: str, side: str, seed: int) -> Scene | None:

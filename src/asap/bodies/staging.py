@@ -24,7 +24,14 @@ BACKDROPS = {
     "pink": (214, 158, 168),
 }
 _PATTERNS = {"plain": 0.45, "gradient": 0.2, "striped": 0.1, "checked": 0.1, "mottled": 0.1, "two-tone": 0.05}
-_KIND = {"plain": "plain", "gradient": "gradient", "striped": "stripes", "checked": "checks", "mottled": "noise", "two-tone": "horizon"}
+_KIND = {
+    "plain": "plain",
+    "gradient": "gradient",
+    "striped": "stripes",
+    "checked": "checks",
+    "mottled": "noise",
+    "two-tone": "horizon",
+}
 _UP = np.array([0.0, 0.0, 1.0], dtype=np.float32)
 
 
@@ -74,7 +81,12 @@ def draw_light(rng: np.random.Generator, camera: Camera) -> Light:
     direction = -forward + right * rng.uniform(-0.9, 0.9) + up * rng.uniform(0.1, 1.0)
     ambient = float(rng.uniform(0.42, 0.6))
     x, y, z = (float(v) for v in unit(direction))
-    return Light(direction=(x, y, z), intensity=float(rng.uniform(0.55, 0.85)), ambient=ambient, softness=float(rng.uniform(0.03, 0.12)))
+    return Light(
+        direction=(x, y, z),
+        intensity=float(rng.uniform(0.55, 0.85)),
+        ambient=ambient,
+        softness=float(rng.uniform(0.03, 0.12)),
+    )
 
 
 def draw_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator) -> Camera:
@@ -85,7 +97,9 @@ def draw_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.rando
     swing = about(_UP, float(np.clip(rng.normal(0.0, around), -2 * around, 2 * around)))
     direction = swing @ unit(np.array([0.0, -1.0, lift + rng.normal(0.0, 0.06)], dtype=np.float32))
     if plan.view == "foot":
-        direction = about(_UP, float(rng.uniform(-1.1, 1.1))) @ unit(np.array([0.0, -1.0, rng.uniform(0.35, 1.2)], dtype=np.float32))
+        direction = about(_UP, float(rng.uniform(-1.1, 1.1))) @ unit(
+            np.array([0.0, -1.0, rng.uniform(0.35, 1.2)], dtype=np.float32)
+        )
     return _fit(points, direction, rng, margin=1.06 if plan.view == "full" else 1.02)
 
 
@@ -97,11 +111,19 @@ def _framed(rig: Rig, body: PosedBody, plan: Plan) -> tuple[FloatArray, float, f
         foot = regions == region_id(f"foot.{plan.side}")
         return body.vertices[foot], 0.0, 0.0
     if plan.view == "face":
-        return body.vertices[(regions == region_id("head")) | ((regions == region_id("neck")) & (z > neck - 0.04))], 0.35, 0.05
+        return (
+            body.vertices[(regions == region_id("head")) | ((regions == region_id("neck")) & (z > neck - 0.04))],
+            0.35,
+            0.05,
+        )
     if plan.view == "full":
         return body.vertices, 0.45, 0.08
     hands = np.isin(regions, [region_id("hand.L"), region_id("hand.R")]) & (z > waist - 0.02)
-    return body.vertices[(z > waist + 0.02) & ~np.isin(regions, [region_id("arm.L"), region_id("arm.R")]) | hands], 0.3, 0.05
+    return (
+        body.vertices[(z > waist + 0.02) & ~np.isin(regions, [region_id("arm.L"), region_id("arm.R")]) | hands],
+        0.3,
+        0.05,
+    )
 
 
 def _fit(points: FloatArray, direction: FloatArray, rng: np.random.Generator, *, margin: float) -> Camera:
@@ -119,11 +141,19 @@ def _fit(points: FloatArray, direction: FloatArray, rng: np.random.Generator, *,
 
 def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator) -> Camera:
     hand = hand_place(rig, rest, body, plan.side)
-    upward = hand.thumb if plan.gesture in ("thumbs up", "call me sign") or (plan.thing in ("cup", "stick")) else hand.forward
+    upward = (
+        hand.thumb
+        if plan.gesture in ("thumbs up", "call me sign") or (plan.thing in ("cup", "stick"))
+        else hand.forward
+    )
     facing = hand.palm if plan.palm else -hand.palm
     if plan.thing == "box":
         upward, facing = hand.palm, (hand.forward if plan.palm else hand.thumb)
-    facing = about(upward, float(rng.normal(0.0, 0.3))) @ about(np.cross(upward, facing), float(rng.normal(0.0, 0.2))) @ facing
+    facing = (
+        about(upward, float(rng.normal(0.0, 0.3)))
+        @ about(np.cross(upward, facing), float(rng.normal(0.0, 0.2)))
+        @ facing
+    )
     mine = body.regions == region_id(f"hand.{plan.side}")
     points = body.vertices[mine]
     roll = about(facing, float(rng.normal(0.0, 0.25)))
@@ -177,7 +207,9 @@ def _seat(rig: Rig, body: PosedBody) -> Prop:
     floor = float(body.vertices[:, 2].min())
     half = max((low - floor) / 2, 0.05)
     centre = np.array([pelvis[0], pelvis[1] + 0.02, floor + half], dtype=np.float32)
-    return box("box", centre, np.eye(3, dtype=np.float32), (0.24, 0.2, half), np.array([0.24, 0.19, 0.14], dtype=np.float32))
+    return box(
+        "box", centre, np.eye(3, dtype=np.float32), (0.24, 0.2, half), np.array([0.24, 0.19, 0.14], dtype=np.float32)
+    )
 
 
 def _tuple(vector: FloatArray) -> tuple[float, float, float]:

@@ -1,38 +1,58 @@
 """Rotations as 3x3 matrices: about an axis, between directions, between frames; and two-bone reach."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from asap.core.records import FloatArray
 
+Floats = npt.NDArray[np.floating[Any]]
+"""Real numbers of either precision, as sums and products of the two come out; a record's ``FloatArray`` is float32."""
+_EYE = np.eye(3)
 
-def unit(vector: FloatArray) -> FloatArray:
+
+def length(vector: Floats) -> np.floating[Any]:
+    """Length of ``vector`` (3,), in its own precision."""
+    flat = vector.ravel()
+    root: np.floating[Any] = np.sqrt(flat.dot(flat))
+    return root
+
+
+def cross(first: Floats, second: Floats) -> Floats:
+    """Cross product of two vectors (3,); ``np.cross`` takes twenty times as long for one pair."""
+    (x, y, z), (u, v, w) = first, second
+    return np.array([y * w - z * v, z * u - x * w, x * v - y * u])
+
+
+def unit(vector: Floats) -> FloatArray:
     """``vector`` scaled to length 1."""
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
+    return np.asarray(vector / max(float(length(vector)), 1e-9), dtype=np.float32)
 
 
-def about(axis: FloatArray, angle: float) -> FloatArray:
+def about(axis: Floats, angle: float) -> FloatArray:
     """Rotation by ``angle`` radians about ``axis`` (right-handed)."""
-    x, y, z = unit(np.asarray(axis, dtype=np.float32))
+    x, y, z = unit(np.asarray(axis, dtype=np.float32)).tolist()
     c, s = np.cos(angle), np.sin(angle)
-    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + s * k + (1 - c) * (k @ k), dtype=np.float32)
+    k = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.asarray(_EYE + s * k + (1 - c) * (k @ k), dtype=np.float32)
 
 
-def frame(main: FloatArray, second: FloatArray) -> FloatArray:
+def frame(main: Floats, second: Floats) -> FloatArray:
     """Orthonormal columns: ``main``, the part of ``second`` across it, and their cross product."""
     a = unit(main)
     b = unit(second - a * float(a @ second))
-    return np.stack([a, b, np.cross(a, b)], axis=1).astype(np.float32)
+    return np.ascontiguousarray(np.array([a, b, cross(a, b)], dtype=np.float32).T)
 
 
-def between(start: FloatArray, end: FloatArray) -> FloatArray:
+def between(start: Floats, end: Floats) -> FloatArray:
     """The smallest rotation that takes direction ``start`` to direction ``end``."""
     a, b = unit(start), unit(end)
-    axis = np.cross(a, b)
-    sine = float(np.linalg.norm(axis))
+    axis = cross(a, b)
+    sine = float(length(axis))
     if sine < 1e-6:
         other = np.array([1.0, 0.0, 0.0]) if abs(a[0]) < 0.9 else np.array([0.0, 1.0, 0.0])
-        return about(np.cross(a, other).astype(np.float32), 0.0 if a @ b > 0 else np.pi)
+        return about(cross(a, other).astype(np.float32), 0.0 if a @ b > 0 else np.pi)
     return about(axis.astype(np.float32), float(np.arctan2(sine, a @ b)))
 
 
@@ -40,7 +60,7 @@ def part_way(turn: FloatArray, share: float) -> FloatArray:
     """The rotation ``turn`` by ``share`` of its angle about the same axis."""
     angle = float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
     axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    if np.linalg.norm(axis) < 1e-6:
+    if length(axis) < 1e-6:
         return np.eye(3, dtype=np.float32) if angle < 1.0 else turn
     return about(axis.astype(np.float32), angle * share)
 
@@ -49,18 +69,20 @@ def twist_about(turn: FloatArray, axis: FloatArray) -> float:
     """Angle in radians by which ``turn`` rotates about ``axis``, its swing left out."""
     a = unit(axis)
     straight = between(turn @ a, a) @ turn
-    other = unit(np.cross(a, [1.0, 0.0, 0.0] if abs(a[0]) < 0.9 else [0.0, 1.0, 0.0]).astype(np.float32))
+    other = unit(cross(a, _EYE[0] if abs(a[0]) < 0.9 else _EYE[1]).astype(np.float32))
     moved = straight @ other
-    return float(np.arctan2(np.cross(other, moved) @ a, other @ moved))
+    return float(np.arctan2(cross(other, moved) @ a, other @ moved))
 
 
-def reach(start: FloatArray, goal: FloatArray, upper: float, lower: float, pole: FloatArray) -> tuple[FloatArray, FloatArray]:
+def reach(
+    start: Floats, goal: Floats, upper: float, lower: float, pole: Floats
+) -> tuple[FloatArray, FloatArray]:
     """Middle and end joint of a two-bone chain of lengths ``upper`` and ``lower`` (metres) from ``start`` to ``goal``.
 
     ``pole`` is the direction towards which the middle joint bends. A goal out of reach is brought within it.
     """
     line = goal - start
-    distance = float(np.clip(np.linalg.norm(line), abs(upper - lower) * 1.05 + 1e-3, (upper + lower) * 0.999))
+    distance = float(np.clip(length(line), abs(upper - lower) * 1.05 + 1e-3, (upper + lower) * 0.999))
     along = unit(line)
     side = unit(pole - along * float(along @ pole))
     share = (upper**2 - lower**2 + distance**2) / (2 * distance)
