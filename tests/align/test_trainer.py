@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from asap.align.batch import slots_of_step
 from asap.align.trainer import Trainer
 from asap.core.errors import ConfigError, TrainingError
 from asap.stores.checkpoints import CheckpointStore
@@ -53,14 +54,39 @@ def test_only_the_adapter_moves() -> None:
 @BOTH
 @pytest.mark.parametrize("method", ["asap", "asap_guard"])
 def test_batch_8x1_equals_4x2(lora: bool, method: str) -> None:
-    # Adam divides by the gradient's size, so rounding in a weight without gradient moves it by a share of lr.
-    whole = trainer(method, lora=lora, batch_size=8, grad_accum=1, lr=1e-4)
-    split = trainer(method, lora=lora, batch_size=4, grad_accum=2, lr=1e-4)
+    """Gradients agree to rounding, and so do the weights after three steps.
+
+    Adam divides by the gradient's size, so a weight that has hardly any is moved by rounding alone, by up to lr a step;
+    hence a learning rate as small as real ones.
+    """
+    settings: dict[str, object] = {"lora": lora, "lr": 1e-5, "loss": {"tau": 0.5}}
+    whole = trainer(method, **settings, batch_size=8, grad_accum=1)  # type: ignore[arg-type]
+    split = trainer(method, **settings, batch_size=4, grad_accum=2)  # type: ignore[arg-type]
+    assert_gradients_agree(gradients(whole), gradients(split))
+    start = weights(whole)
     for one, two in zip(whole.steps(until=3), split.steps(until=3), strict=True):
         for key in ("loss", "delta", "grad_norm", "winner_rise_inside"):
             assert one[key] == pytest.approx(two[key], rel=1e-4, abs=1e-5), key
     for name, value in weights(whole).items():
         torch.testing.assert_close(value, weights(split)[name], atol=1e-5, rtol=0)
+    assert any((value - start[name]).abs().max() > 1.5e-5 for name, value in weights(whole).items())
+
+
+def gradients(run: Trainer) -> dict[str, Tensor]:
+    """The gradient of step 0; nothing is moved."""
+    pairs = slots_of_step(run.settings.seed, 0, run.global_batch, len(run.source))
+    for micro in range(run.settings.grad_accum):
+        run._backward(run._slots(micro), pairs)
+    found = {name: value.grad.clone() for name, value in run.weights.items() if value.grad is not None}
+    run.optimizer.zero_grad(set_to_none=True)
+    return found
+
+
+def assert_gradients_agree(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    largest = max(float(value.abs().max()) for value in left.values())
+    assert largest > 0
+    for name, value in left.items():
+        torch.testing.assert_close(value, right[name], atol=1e-5 * largest, rtol=0, msg=name)
 
 
 @BOTH
@@ -109,6 +135,17 @@ def test_sft_lowers_the_winners_error_and_asap_raises_the_margin() -> None:
     assert (sft[-1]["winner_rise"] or 0) < -0.05
     asap = list(trainer("asap", pairs=pairs, steps=25, lr=1e-3, loss={"tau": 0.5}).steps())
     assert mean(asap, "delta") > 0.2
+
+
+def test_the_constant_of_the_margin_does_not_matter_to_adam() -> None:
+    """(delta - tau)^2 and (delta/tau - 1)^2 walk the same way, to a tenth of a step."""
+    exact, scaled = (trainer(steps=4, lr=1e-4, loss={"tau": 0.5, "normalize": flag}) for flag in (False, True))
+    start = weights(exact)
+    list(exact.steps())
+    list(scaled.steps())
+    for name, value in weights(exact).items():
+        torch.testing.assert_close(value, weights(scaled)[name], atol=1e-5, rtol=0)
+    assert any((value - start[name]).abs().max() > 1e-4 for name, value in weights(exact).items())
 
 
 def test_anchor_and_guard_hold_the_winner() -> None:

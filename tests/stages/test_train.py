@@ -186,6 +186,25 @@ def test_pairs_are_encoded_once(pairs: Path, tmp_path: Path, monkeypatch: pytest
     assert trained_hash(tmp_path / "one/adapter") == trained_hash(tmp_path / "two/adapter")
 
 
+def test_the_reference_is_asked_once_for_several_methods(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"cache": tmp_path / "cache", "options": {"reuse_reference": True}}
+    run(pairs, tmp_path / "asap", **settings)
+    run(pairs, tmp_path / "plain", method="dpo", cache=tmp_path / "cache")
+
+    def fail(_: object) -> object:
+        def never(*_: object) -> None:
+            raise AssertionError("the reference ran")
+
+        return never
+
+    monkeypatch.setattr(training, "adapter_reference", fail)
+    run(pairs, tmp_path / "dpo", method="dpo", **settings)
+    assert rows(tmp_path / "dpo") == rows(tmp_path / "plain")
+    assert trained_hash(tmp_path / "dpo/adapter") == trained_hash(tmp_path / "plain/adapter")
+
+
 def test_nan_stops_with_the_last_good_checkpoint(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
     with pytest.raises(TrainingError, match="not both finite"):

@@ -65,9 +65,9 @@ def squared_margin_loss(delta: Tensor, tau: float | Tensor, *, normalize: bool =
         delta: margins (B,).
         tau: the margin asked for, > 0, a number or (B,).
         normalize: divide by tau^2, that is (delta/tau - 1)^2: same minimiser, 1 at delta = 0. The constant only
-            rescales the learning rate, and not even that under Adam, whose steps do not depend on the gradient's
-            scale; but gradient clipping and Adam's epsilon are then not met at 1e-4 of the usual size. With tau per
-            pair it is a weight per pair, and no constant.
+            rescales the learning rate, and under Adam not even that, whose steps do not depend on the gradient's
+            scale (as long as gradients are not clipped, and Adam's epsilon is small beside them, which the division
+            helps). With tau per pair it is a weight per pair, and no constant.
     """
     return (delta / tau - 1).square() if normalize else (delta - tau).square()
 

@@ -44,8 +44,10 @@ class TrainSettings:
     warmup: int = 0
     """Steps over which the learning rate rises linearly from lr / warmup."""
     weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm; 0 means never."""
+    max_grad_norm: float = 0.0
+    """Gradients are scaled down to this norm; 0 means never. Adam bounds each step by itself, and a norm that suits one
+    loss clips every step of another: (delta/tau - 1)^2 starts at norms around 150, which a limit of 1 would hide from
+    the optimizer together with the fact that they vanish at the margin."""
     draws: int = 1
     """(noise, time) draws a pair, averaged inside delta."""
     time_range: tuple[float, float] = (0.0, 1.0)
@@ -54,6 +56,8 @@ class TrainSettings:
     """Of the forwards; weights, errors and losses stay float32. ``auto`` is bf16 where the device is faster in it."""
     ema: float = 0.0
     """Decay of an average of the trained weights, which is then what is saved; 0 means none."""
+    reuse_reference: bool = False
+    """Keep the reference's errors beside the latents, for further runs of the same seed, batch and draws."""
     stop_on_rise: float | None = None
     """End early once the winner's error, smoothed over 20 steps, is this share above the reference's; None: never."""
 

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from asap.align.batch import needed_pairs
 from asap.align.methods import LossSettings, Method, resolve
 from asap.align.trainer import TrainSettings, fast_bf16
 from asap.backbones import Backbone, load
 from asap.core.errors import AsapError, ConfigError, InputError
+from asap.core.settings import typed
 from asap.core.vocabulary import KINDS
 from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
 from asap.stages.training import CHECKPOINTS, Plan, TrainResult, execute, forget
@@ -77,7 +78,8 @@ def train(
         resume: go on with a stopped run in ``out``; False starts it over.
         snapshots: numbers of steps after which the weights are saved as well.
         kinds: kinds of pairs to learn from, of ``vocabulary.KINDS``.
-        options: any further field of ``LossSettings`` or ``TrainSettings`` by name (draws, ema, precision...).
+        options: any further field of ``LossSettings`` or ``TrainSettings`` by name (draws, ema, precision,
+            time_range...); None leaves it as it is.
         cache: folder of encoded pairs; None: beside the pair store, ``NAME.latents``.
 
     Raises:
@@ -126,12 +128,11 @@ def _settings(
     method: str, options: Mapping[str, object], stepping: Mapping[str, object]
 ) -> tuple[Method, LossSettings, TrainSettings]:
     """Split ``options`` over the two kinds of settings and check all of them."""
+    chosen_ones = {key: value for key, value in options.items() if value is not None}
+    given = typed({**stepping, **chosen_ones}, TrainSettings, LossSettings)
     own = {item.name for item in fields(TrainSettings)}
-    chosen, loss = resolve(method, {key: value for key, value in options.items() if key not in own})
-    given: dict[str, Any] = {**stepping, **{key: value for key, value in options.items() if key in own}}
-    if "time_range" in given:
-        given["time_range"] = tuple(given["time_range"])
-    settings = TrainSettings(**given)
+    chosen, loss = resolve(method, {key: value for key, value in given.items() if key not in own})
+    settings = TrainSettings(**{key: value for key, value in given.items() if key in own})
     if faults := settings.faults():
         raise ConfigError.collect(faults)
     return chosen, loss, settings

@@ -40,9 +40,10 @@ def _whole_folder(target: Path, write: Callable[[Path], None]) -> Path:
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise InputError(f"cannot write {target}: {error.strerror or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write {target}: {reason}") from error
     return target
 
 

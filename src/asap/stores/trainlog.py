@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asap.core.errors import InputError
-from asap.core.files import write_text
+from asap.core.files import append_text, write_text
 from asap.core.hashing import canonical_json
 
 __all__ = ["TrainLog", "read_log"]
@@ -45,11 +44,7 @@ class TrainLog:
         return sum(values) / len(values) if values else None
 
     def _append(self, row: Mapping[str, object]) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(canonical_json(row) + "\n")
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        append_text(self.path, canonical_json(row) + "\n")
 
 
 def read_log(path: Path) -> list[Row]:
