@@ -18,6 +18,7 @@ from asap.cli import values
         (values.setting, "anchor=0.5", ("anchor", 0.5)),
         (values.setting, "draws=2", ("draws", 2)),
         (values.setting, "scale=area", ("scale", "area")),
+        (values.setting, "time_range=0.2, 1", ("time_range", (0.2, 1))),
     ],
 )
 def test_good_words(kind: Callable[[str], object], text: str, value: object) -> None:

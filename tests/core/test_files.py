@@ -45,3 +45,11 @@ def test_reading_what_is_not_there_or_not_json(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff{")
     with pytest.raises(StoreError, match="not valid JSON"):
         files.read_json(tmp_path / "x")
+
+
+def test_appending_adds_and_says_where_it_failed(tmp_path: Path) -> None:
+    files.append_text(tmp_path / "log", "a\n")
+    files.append_text(tmp_path / "log", "b\n")
+    assert (tmp_path / "log").read_text() == "a\nb\n"
+    with pytest.raises(InputError, match=f"cannot write {tmp_path}: "):
+        files.append_text(tmp_path, "c")

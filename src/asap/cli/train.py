@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     objective.add_argument("--tau", type=positive_real, help="margin, in units of error")
     objective.add_argument("--beta", type=positive_real, help="slope of the logistic shape")
     objective.add_argument(
-        "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="any other setting of the method"
+        "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="any other setting (draws=2)"
     )
     steps = parser.add_argument_group("steps")
     steps.add_argument("--steps", type=positive, default=150, metavar="N", help="optimizer steps (150)")

@@ -32,19 +32,30 @@ def fraction(text: str) -> float:
     return _real(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
-def setting(text: str) -> tuple[str, bool | int | float | str]:
-    """``NAME=VALUE`` as a pair; the value is read as true, false, a whole number, a number, or else as text."""
+Value = bool | int | float | str
+
+
+def setting(text: str) -> tuple[str, Value | tuple[Value, ...]]:
+    """``NAME=VALUE`` as a pair; the value is read as true, false, a whole number, a number, or else as text.
+
+    With commas it is a tuple of these, as in ``time_range=0.2,0.8``.
+    """
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"want NAME=VALUE, got {text!r}")
-    if value in ("true", "false"):
-        return name, value == "true"
+    parts = tuple(_value(part.strip()) for part in value.split(","))
+    return name, parts if len(parts) > 1 else parts[0]
+
+
+def _value(text: str) -> Value:
+    if text in ("true", "false"):
+        return text == "true"
     for kind in (int, float):
         try:
-            return name, kind(value)
+            return kind(text)
         except ValueError:
             continue
-    return name, value
+    return text
 
 
 def _whole(text: str, least: int) -> int:

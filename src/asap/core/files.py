@@ -8,7 +8,7 @@ from pathlib import Path
 from asap.core.errors import InputError, StoreError
 from asap.core.hashing import to_plain
 
-__all__ = ["TEMPORARY", "make_folder", "read_json", "write_bytes", "write_json", "write_text"]
+__all__ = ["TEMPORARY", "append_text", "make_folder", "read_json", "write_bytes", "write_json", "write_text"]
 
 TEMPORARY = ".tmp-"
 """Prefix of the names that a killed process may leave behind; readers ignore them."""
@@ -50,6 +50,19 @@ def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise InputError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def append_text(path: Path | str, text: str) -> None:
+    """Add UTF-8 text to the end of a file, not atomically: for logs, whose readers drop a torn last line.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_text(path: Path | str, text: str) -> None:
