@@ -61,10 +61,12 @@ def build_pairs(
     null_share: float = 0.1,
     operations: Sequence[str] = (),
     workers: int = 2,
+    chunk: int = CHUNK,
 ) -> str:
     """Build ``count`` accepted pairs at ``out`` and return the store's content hash.
 
     The hash depends on the arguments other than ``workers`` alone: a killed build that is run again ends the same.
+    ``chunk`` pictures are written at once; a kill costs at most those under way.
 
     Raises:
         InputError: a number out of range, an unwritable folder, or a folder built with other settings.
@@ -73,17 +75,17 @@ def build_pairs(
     _check(count, size, null_share, operations, namespace)
     plan = Plan(size=size, seed=seed, namespace=namespace, null_share=null_share, operations=tuple(operations))
     bar = Progress(console=Console(stderr=True))
-    with PairWriter(out, plan.config() | {"count": count}, CHUNK) as writer, bar as progress:
+    with PairWriter(out, plan.config() | {"count": count}, chunk) as writer, bar as progress:
         task = progress.add_task("building pairs", total=count, completed=min(writer.accepted(), count))
         seen = _Seen(out, writer.done_chunks())
         last = time.monotonic()
-        for chunk, encoded, rejected in _chunks(plan, writer, count, workers):
-            fresh = seen.fresh(chunk, encoded.rows)
+        for number, encoded, rejected in _chunks(plan, writer, count, workers):
+            fresh = seen.fresh(number, encoded.rows)
             rejected["near_duplicate"] += len(encoded.rows) - len(fresh)
             keep = fresh[: max(0, count - writer.accepted())]
-            seen.learn(chunk, keep)
+            seen.learn(number, keep)
             now = time.monotonic()
-            writer.write_chunk(chunk, EncodedChunk(keep), rejected, now - last)
+            writer.write_chunk(number, EncodedChunk(keep), rejected, now - last)
             last = now
             progress.update(task, completed=writer.accepted())
         versions = {name: version(name) for name in ("anny", "warp-lang", "numpy")}
@@ -151,7 +153,7 @@ def _chunks(
             while writer.accepted() < count:
                 while len(waiting) < workers + 1:
                     chunk = next(todo)
-                    waiting.append((chunk, pool.submit(_make_chunk, plan, chunk)))
+                    waiting.append((chunk, pool.submit(_make_chunk, plan, chunk, writer.chunk)))
                 chunk, future = waiting.popleft()
                 encoded, rejected = future.result()
                 yield chunk, encoded, rejected
@@ -160,11 +162,11 @@ def _chunks(
                 future.cancel()
 
 
-def _make_chunk(plan: Plan, chunk: int) -> tuple[EncodedChunk, Counter[str]]:
+def _make_chunk(plan: Plan, chunk: int, size: int) -> tuple[EncodedChunk, Counter[str]]:
     rig = bodies.load_rig()
     rejected: Counter[str] = Counter()
     records = []
-    for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+    for index in range(chunk * size, (chunk + 1) * size):
         record, reasons = make_pair(rig, plan, index)
         rejected.update(reasons)
         if record is not None:
@@ -272,8 +274,14 @@ def _record(
         gates=result,
         keypoints=bodies.keypoints(drawn.scene.body, drawn.scene.camera, chosen),
         split=_split(plan, truth.person),
-        recipe={"seed": plan.seed, "namespace": plan.namespace, "index": index, "attempt": attempt, "size": plan.size}
-        | {"perceptual_hash": f"{gates.perceptual_hash(chosen.image):048x}"},
+        recipe={
+            "seed": plan.seed,
+            "namespace": plan.namespace,
+            "index": index,
+            "attempt": attempt,
+            "size": plan.size,
+            "perceptual_hash": f"{gates.perceptual_hash(chosen.image):048x}",
+        },
     )
 
 

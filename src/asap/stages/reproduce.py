@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 from asap.backbones import load
+from asap.benchmark.judge import measured_rates
 from asap.benchmark.report import Point
 from asap.benchmark.summary import Judged, summarize
 from asap.core.files import read_json, write_json, write_text
@@ -25,7 +26,7 @@ from asap.stages.encode import encode_pairs, model_fingerprint
 from asap.stages.generate import generate
 from asap.stages.judge import run as judge
 from asap.stages.judgepage import judge_page
-from asap.stages.measure import calibration_of, load_judged, measured_rates, reference_images
+from asap.stages.measure import calibration_of, load_judged, reference_images
 from asap.stages.pairs import build_pairs
 from asap.stages.report import report
 from asap.stages.results import results_page, results_table
