@@ -1,9 +1,12 @@
 """Do limbs run through each other? Hands, forearms, shins and feet against the rest of the body, by mesh queries."""
 
+from functools import lru_cache
+
 import numpy as np
 import warp as wp
 
-from asap.core.records import FloatArray, IntArray, PosedBody
+from asap.bodies.rig import Rig
+from asap.core.records import BoolArray, FloatArray, IntArray, PosedBody
 from asap.core.vocabulary import region_id
 
 TOLERANCE = 0.018
@@ -12,7 +15,7 @@ _LIMBS = {"L": ("arm.L", "hand.L"), "R": ("arm.R", "hand.R")}
 _LEGS = {"L": ("leg.L", "foot.L"), "R": ("leg.R", "foot.R")}
 
 
-@wp.kernel
+@wp.kernel  # type: ignore[untyped-decorator]
 def _depths(
     mesh: wp.uint64,
     points: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
@@ -25,35 +28,44 @@ def _depths(
         out[i] = -query.sign * wp.length(points[i] - near)
 
 
-def penetration(body: PosedBody) -> float:
+def penetration(rig: Rig, body: PosedBody) -> float:
     """Largest depth in metres of a lower arm, hand, shin or foot inside another part; 0 or less when nothing meets."""
-    worst = 0.0
+    return max(0.0, *(_deepest(body.vertices, others, body.vertices[probes]) for probes, others in _limbs(rig)))
+
+
+@lru_cache(maxsize=2)
+def _limbs(rig: Rig) -> tuple[tuple[IntArray, IntArray], ...]:
+    """For each limb its probes (vertex numbers) and the triangles (F, 3) of everything else."""
+    out = []
     for limbs, joint in ((_LIMBS, "lowerarm"), (_LEGS, "lowerleg")):
+        beyond = _beyond(rig, joint)
         for names in limbs.values():
-            mine = np.isin(body.regions, [region_id(name) for name in names])
-            probes = mine & _beyond(body, joint)
-            others = body.faces[~mine[body.faces].any(axis=1)]
-            worst = max(worst, _deepest(body.vertices, others, body.vertices[probes][::3]))
-    return worst
+            mine = np.isin(rig.regions, [region_id(name) for name in names])
+            probes = np.flatnonzero(mine & beyond)[::3].astype(np.int32)
+            out.append((probes, rig.faces[~mine[rig.faces].any(axis=1)]))
+    return tuple(out)
 
 
-def _beyond(body: PosedBody, joint: str) -> IntArray:
-    dominant = body.bone_indices[np.arange(len(body.bone_indices)), body.bone_weights.argmax(axis=1)]
-    upper = np.array([not label.startswith(("upperarm", "upperleg", joint + "01")) for label in body.bone_labels])
-    return upper[dominant]
+def _beyond(rig: Rig, joint: str) -> BoolArray:
+    """(V,) False on the upper limb, whose own joint with the trunk is no collision."""
+    upper = ("upperarm", "upperleg", joint + "01")
+    return np.array([not label.startswith(upper) for label in rig.labels])[rig.dominant]
 
 
 def _deepest(vertices: FloatArray, faces: IntArray, probes: FloatArray) -> float:
-    near = ((vertices > probes.min(axis=0) - 0.05) & (vertices < probes.max(axis=0) + 0.05)).all(axis=1)
-    faces = faces[near[faces].any(axis=1)]
+    low, high = probes.min(axis=0) - 0.05, probes.max(axis=0) + 0.05
+    near = np.ones(len(vertices), dtype=bool)
+    for axis in range(3):
+        near &= (vertices[:, axis] > low[axis]) & (vertices[:, axis] < high[axis])
+    faces = faces[near[faces[:, 0]] | near[faces[:, 1]] | near[faces[:, 2]]]
     if len(faces) == 0:
         return 0.0
     mesh = wp.Mesh(
-        points=wp.array(vertices, dtype=wp.vec3, device="cpu"),
-        indices=wp.array(np.ascontiguousarray(faces).ravel(), dtype=wp.int32, device="cpu"),
+        points=wp.array(vertices, dtype=wp.vec3, device="cpu", copy=False),
+        indices=wp.array(faces.ravel(), dtype=wp.int32, device="cpu", copy=False),
         bvh_constructor="median",
     )
     out = wp.zeros(len(probes), dtype=float, device="cpu")
-    points = wp.array(np.ascontiguousarray(probes), dtype=wp.vec3, device="cpu")
+    points = wp.array(probes, dtype=wp.vec3, device="cpu", copy=False)
     wp.launch(_depths, dim=len(probes), inputs=[mesh.id, points, out], device="cpu")
     return float(out.numpy().max())

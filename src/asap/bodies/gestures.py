@@ -12,8 +12,8 @@ _THUMB_UP: Curl = (-15.0, -5.0, -10.0)
 
 
 def _hand(thumb: Curl, up: tuple[int, ...], *, spread: float = 5.0, across: float = 25.0) -> HandShape:
-    fingers = tuple(_OUT if finger in up else _IN for finger in (1, 2, 3, 4))
-    return HandShape(curls=(thumb, *fingers), spread=spread, across=across)
+    index, middle, ring, little = (_OUT if finger in up else _IN for finger in (1, 2, 3, 4))
+    return HandShape(curls=(thumb, index, middle, ring, little), spread=spread, across=across)
 
 
 COUNTED = {
@@ -83,9 +83,8 @@ CUPPED = HandShape(
 
 def jitter(shape: HandShape, rng: np.random.Generator, degrees: float = 4.0) -> HandShape:
     """``shape`` with every joint moved a little, never bent backwards beyond what a hand does."""
-    curls = []
-    for curl in shape.curls:
-        moved = np.asarray(curl) + rng.normal(0.0, degrees, 3)
-        curls.append(tuple(float(x) for x in np.clip(moved, -18.0, 100.0)))
+    moved = np.clip(np.asarray(shape.curls) + rng.normal(0.0, degrees, (5, 3)), -18.0, 100.0)
+    thumb, index, middle, ring, little = ((float(a), float(b), float(c)) for a, b, c in moved)
     spread = max(0.0, shape.spread + float(rng.normal(0.0, 1.0)))
-    return HandShape(curls=tuple(curls), spread=spread, across=max(0.0, shape.across + float(rng.normal(0.0, 3.0))))  # type: ignore[arg-type]
+    across = max(0.0, shape.across + float(rng.normal(0.0, 3.0)))
+    return HandShape(curls=(thumb, index, middle, ring, little), spread=spread, across=across)

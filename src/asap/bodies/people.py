@@ -1,12 +1,14 @@
 """Who is in the picture: shape, skin, hair and clothes, and the colour of every vertex that follows from them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from asap.bodies.rig import Rest, Rig
+from asap.bodies.rig import Rig
 from asap.core.hashing import digest_json
-from asap.core.records import FloatArray
+from asap.core.records import FloatArray, IntArray
 from asap.core.vocabulary import region_id
 
 SKINS = {
@@ -34,6 +36,7 @@ CLOTHES = {
 }
 SLEEVES = {"long-sleeved": 0.97, "short-sleeved": 0.3, "sleeveless": 0.07}
 TROUSERS = {"trousers": 0.97, "shorts": 0.42}
+_PAINTS = ("skin", "hair", "brow", "lip", "eye", "pupil", "shirt", "trousers", "shoe")
 _SHOES = {"barefoot": None, "black": (30, 28, 28), "white": (225, 225, 225), "brown": (96, 62, 38)}
 
 
@@ -66,20 +69,31 @@ def draw_person(rng: np.random.Generator, uid: str) -> Person:
         "height": float(rng.uniform(0.3, 0.75)),
         "proportions": float(rng.uniform(0.4, 0.9)),
     }
-    pick = lambda words: str(rng.choice(list(words)))  # noqa: E731  (one-line helper of this function)
+    words = {
+        name: _pick(rng, palette)
+        for name, palette in (
+            ("skin", SKINS),
+            ("hair", HAIRS),
+            ("shirt", CLOTHES),
+            ("sleeves", SLEEVES),
+            ("trousers", CLOTHES),
+            ("legwear", TROUSERS),
+            ("shoes", _SHOES),
+        )
+    }
+    red, green, blue = (1.0 + rng.normal(0, 0.03, 3)).tolist()
     return Person(
         uid=uid,
         phenotype=phenotype,
         woman=gender > 0.5,
-        skin=pick(SKINS),
-        hair=pick(HAIRS),
-        shirt=pick(CLOTHES),
-        sleeves=pick(SLEEVES),
-        trousers=pick(CLOTHES),
-        legwear=pick(TROUSERS),
-        shoes=pick(_SHOES),
-        tint=tuple(float(x) for x in 1.0 + rng.normal(0, 0.03, 3)),
+        tint=(red, green, blue),
+        **words,
     )
+
+
+def _pick(rng: np.random.Generator, words: Iterable[str]) -> str:
+    known = list(words)
+    return known[int(rng.integers(len(known)))]
 
 
 def person_uid(seed: int, namespace: str, number: int) -> str:
@@ -87,67 +101,71 @@ def person_uid(seed: int, namespace: str, number: int) -> str:
     return f"{namespace}-{digest_json([seed, namespace, number])[:12]}"
 
 
-def linear(rgb: tuple[int, int, int] | FloatArray) -> FloatArray:
+def linear(rgb: tuple[int, int, int]) -> FloatArray:
     """Linear-light colour of an sRGB byte triple."""
     value = np.asarray(rgb, dtype=np.float32) / 255.0
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def paint_person(rig: Rig, person: Person, rest: Rest) -> FloatArray:
+def paint_person(rig: Rig, person: Person) -> FloatArray:
     """Linear albedo (V, 3) of every vertex of ``person``."""
     skin = linear(SKINS[person.skin]) * np.asarray(person.tint, dtype=np.float32)
-    colours = np.tile(skin, (len(rig.regions), 1)).astype(np.float32)
-    _paint_face(rig, person, rest, colours, skin)
-    _paint_clothes(rig, person, colours)
-    return np.clip(colours, 0.0, 1.0)
+    hair = linear(HAIRS[person.hair])
+    shoes = _SHOES[person.shoes]
+    paints = {
+        "skin": skin,
+        "hair": hair,
+        "brow": hair * 0.6 + skin * 0.2,
+        "lip": skin * np.array([0.85, 0.5, 0.5], dtype=np.float32),
+        "eye": np.full(3, 0.8, dtype=np.float32),
+        "pupil": np.array([0.03, 0.02, 0.02], dtype=np.float32),
+        "shirt": linear(CLOTHES[person.shirt]),
+        "trousers": linear(CLOTHES[person.trousers]),
+        "shoe": skin if shoes is None else linear(shoes),
+    }
+    palette = np.clip(np.array([paints[name] for name in _PAINTS]), 0.0, 1.0)
+    return np.asarray(palette[_painted(rig, person.woman, person.sleeves, person.legwear)], dtype=np.float32)
 
 
-def _paint_clothes(rig: Rig, person: Person, colours: FloatArray) -> None:
-    shirt, trousers = linear(CLOTHES[person.shirt]), linear(CLOTHES[person.trousers])
+@lru_cache(maxsize=32)
+def _painted(rig: Rig, woman: bool, sleeves: str, legwear: str) -> IntArray:
+    """(V,) which of ``_PAINTS`` each vertex gets: the same for all people of that cut of hair and clothes."""
+    out = np.zeros(len(rig.regions), dtype=np.int32)
+    _paint_face(rig, woman, out)
     arm = np.isin(rig.regions, [region_id("arm.L"), region_id("arm.R")])
     leg = np.isin(rig.regions, [region_id("leg.L"), region_id("leg.R")])
     torso = rig.regions == region_id("torso")
     waist = rig.template.heads[rig.index["spine04"], 2]
-    colours[torso] = shirt
-    colours[torso & (rig.template.vertices[:, 2] < waist)] = trousers
-    colours[arm & (rig.arm_along < SLEEVES[person.sleeves])] = shirt
-    colours[leg & (rig.leg_along < TROUSERS[person.legwear])] = trousers
-    shoes = _SHOES[person.shoes]
-    if shoes is not None:
-        foot = np.isin(rig.regions, [region_id("foot.L"), region_id("foot.R")])
-        colours[foot] = linear(shoes)
+    out[torso | arm & (rig.arm_along < SLEEVES[sleeves])] = _PAINTS.index("shirt")
+    low = torso & (rig.template.vertices[:, 2] < waist)
+    out[low | leg & (rig.leg_along < TROUSERS[legwear])] = _PAINTS.index("trousers")
+    out[np.isin(rig.regions, [region_id("foot.L"), region_id("foot.R")])] = _PAINTS.index("shoe")
+    return out
 
 
-def _paint_face(rig: Rig, person: Person, rest: Rest, colours: FloatArray, skin: FloatArray) -> None:
+def _paint_face(rig: Rig, woman: bool, out: IntArray) -> None:
     at = rig.template.vertices
     labels = np.array(rig.labels)[rig.dominant]
     head = rig.regions == region_id("head")
-    eyes = {side: rig.template.heads[rig.index[f"eye.{side}"]] for side in "LR"}
-    top = float(at[head, 2].max())
-    brow = float(eyes["L"][2])
+    brow = float(rig.template.heads[rig.index["eye.L"], 2])
     hairline = (at[:, 2] > brow + 0.062 - 0.25 * np.clip(at[:, 1] + 0.12, 0.0, 0.2)) | (
-        (at[:, 1] > -0.05) & (at[:, 2] > brow - (0.10 if person.woman else 0.045))
+        (at[:, 1] > -0.05) & (at[:, 2] > brow - (0.10 if woman else 0.045))
     )
-    hair = head & hairline & (at[:, 2] <= top) & ~np.char.startswith(labels, "tongue")
-    colours[hair] = linear(HAIRS[person.hair])
+    out[head & hairline & ~np.char.startswith(labels, "tongue")] = _PAINTS.index("hair")
     brows = (
         head
         & (np.abs(at[:, 2] - brow - 0.024) < 0.005)
         & (at[:, 1] < -0.12)
         & (np.abs(np.abs(at[:, 0]) - 0.033) < 0.018)
     )
-    colours[brows] = linear(HAIRS[person.hair]) * 0.6 + skin * 0.2
-    lips = head & np.isin(labels, _lip_bones(rig))
-    colours[lips] = skin * np.array([0.85, 0.5, 0.5], dtype=np.float32)
+    out[brows] = _PAINTS.index("brow")
+    out[head & np.isin(labels, _lip_bones(rig))] = _PAINTS.index("lip")
     for side in "LR":
         ball = labels == f"eye.{side}"
-        if not ball.any():
-            continue
-        colours[ball] = 0.8
+        out[ball] = _PAINTS.index("eye")
         offset = at[ball] - at[ball].mean(axis=0)
         forward = -offset[:, 1] / np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
-        inner = np.flatnonzero(ball)[forward > 0.88]
-        colours[inner] = np.array([0.03, 0.02, 0.02], dtype=np.float32)
+        out[np.flatnonzero(ball)[forward > 0.88]] = _PAINTS.index("pupil")
 
 
 def _lip_bones(rig: Rig) -> list[str]:

@@ -8,7 +8,7 @@ from asap.bodies.gestures import COUNTED, CUPPED, GESTURES, GRIPS, RELAXED, jitt
 from asap.bodies.limbs import HandShape, arm_turns, finger_turns, leg_turns
 from asap.bodies.plans import Plan
 from asap.bodies.rig import Pose, Rest, Rig
-from asap.bodies.turns import about
+from asap.bodies.turns import Floats, about, length
 from asap.core.records import FloatArray
 
 Streams = Mapping[str, np.random.Generator]
@@ -39,9 +39,10 @@ class Poser:
     """Builds the pose of one person for one plan."""
 
     def __init__(self, rig: Rig, rest: Rest, plan: Plan, streams: Streams) -> None:
+        """``rest`` is the person's own unposed body; ``streams`` are used up by one ``build``."""
         self.rig, self.rest, self.plan, self.streams = rig, rest, plan, streams
-        self.local: dict[str, FloatArray] = {}
-        self.world: dict[str, FloatArray] = {}
+        self.local: dict[str, Floats] = {}
+        self.world: dict[str, Floats] = {}
 
     def build(self) -> Pose:
         """The pose; the same streams give the same pose."""
@@ -167,14 +168,19 @@ class Poser:
             else:
                 self._free(one, arms[one])
 
+    def _span(self, side: str, first: str, second: str, third: str) -> float:
+        """Length in metres of the two bones between three joints."""
+        a, b, c = (self.rest.heads[self.rig.index[f"{bone}.{side}"]] for bone in (first, second, third))
+        return float(length(b - a) + length(c - b))
+
     def _sign(self, side: str) -> FloatArray:
         return np.array([1.0 if side == "L" else -1.0, 1.0, 1.0], dtype=np.float32)
 
     def _scale(self) -> float:
         heads = self.rest.heads
-        length = float(heads[self.rig.index["neck01"], 2] - heads[self.rig.index["spine05"], 2])
+        trunk = float(heads[self.rig.index["neck01"], 2] - heads[self.rig.index["spine05"], 2])
         template = self.rig.template.heads
-        return length / float(template[self.rig.index["neck01"], 2] - template[self.rig.index["spine05"], 2])
+        return trunk / float(template[self.rig.index["neck01"], 2] - template[self.rig.index["spine05"], 2])
 
     def _both_hands(self, side: str, x: float, y: float, z: float, *, palm: Vector, fingers: Vector) -> None:
         self._placed(side, "spine01", (x, y, z - 0.12), (1.0, 0.2, -0.8), fingers, palm)
@@ -192,25 +198,21 @@ class Poser:
         rng = self.streams[f"arm.{side}"]
         turns, heads = self.rig.skeleton(self.rest, Pose(local=self.local, world=self.world))
         offset, pole, fingers, palm = _ARMS[name]
-        bones = [self.rest.heads[self.rig.index[f"{bone}.{side}"]] for bone in ("upperarm01", "lowerarm01", "wrist")]
-        length = float(np.linalg.norm(bones[1] - bones[0]) + np.linalg.norm(bones[2] - bones[1]))
         aim = np.asarray(offset) * self._sign(side) + rng.normal(0.0, 0.05, 3)
         shoulder = heads[self.rig.index[f"upperarm01.{side}"]]
-        self._arm(side, turns, heads, shoulder + aim * length, pole, fingers, palm, 0.12)
+        self._arm(side, turns, heads, shoulder + aim * self._span(side, "upperarm01", "lowerarm01", "wrist"), pole, fingers, palm, 0.12)
 
     def _arm(
         self,
         side: str,
         turns: FloatArray,
         heads: FloatArray,
-        wrist: FloatArray,
+        wrist: Floats,
         pole: Vector,
         fingers: Vector,
         palm: Vector,
         loose: float,
     ) -> None:
-        rng, sign = self.streams[f"arm.{side}"], self._sign(side)
-        vary = lambda vector: (np.asarray(vector) * sign + rng.normal(0.0, loose, 3)).astype(np.float32)  # noqa: E731
         raise_by = self._raise(side, heads, wrist, turns)
         shoulder = heads[self.rig.index[f"upperarm01.{side}"]]
         if raise_by is not None:
@@ -226,15 +228,17 @@ class Poser:
                 torso,
                 shoulder,
                 wrist.astype(np.float32),
-                vary(pole),
-                vary(fingers),
-                vary(palm),
+                *(self._vary(side, vector, loose) for vector in (pole, fingers, palm)),
             )
         )
 
-    def _raise(self, side: str, heads: FloatArray, wrist: FloatArray, turns: FloatArray) -> FloatArray | None:
+    def _vary(self, side: str, vector: Vector, loose: float) -> FloatArray:
+        moved = np.asarray(vector) * self._sign(side) + self.streams[f"arm.{side}"].normal(0.0, loose, 3)
+        return moved.astype(np.float32)
+
+    def _raise(self, side: str, heads: FloatArray, wrist: Floats, turns: FloatArray) -> FloatArray | None:
         aim = wrist - heads[self.rig.index[f"upperarm01.{side}"]]
-        height = float(aim[2] / max(np.linalg.norm(aim), 1e-6))
+        height = float(aim[2] / max(length(aim), 1e-6))
         if height < 0.3:
             return None
         return about(_Y, (-1.0 if side == "L" else 1.0) * 0.5 * (height - 0.3) / 0.7)
@@ -242,8 +246,6 @@ class Poser:
     def _leg(self, side: str, offset: Vector, pole: Vector) -> None:
         rng = self.streams[f"leg.{side}"]
         _, heads = self.rig.skeleton(self.rest, Pose(local=self.local, world=self.world))
-        bones = [self.rest.heads[self.rig.index[f"{bone}.{side}"]] for bone in ("upperleg01", "lowerleg01", "foot")]
-        length = float(np.linalg.norm(bones[1] - bones[0]) + np.linalg.norm(bones[2] - bones[1]))
         hip = heads[self.rig.index[f"upperleg01.{side}"]]
         aim = np.asarray(offset) * self._sign(side) + rng.normal(0.0, 0.025, 3)
         bend = np.asarray(pole) * self._sign(side) + rng.normal(0.0, 0.08, 3)
@@ -255,7 +257,7 @@ class Poser:
             self.rest,
             side,
             hip,
-            (hip + aim * length).astype(np.float32),
+            (hip + aim * self._span(side, "upperleg01", "lowerleg01", "foot")).astype(np.float32),
             bend.astype(np.float32),
             toes.astype(np.float32),
         )

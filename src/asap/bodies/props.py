@@ -1,12 +1,15 @@
 """Simple objects that people hold or sit on, as small closed meshes."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
-from asap.bodies.turns import frame
-from asap.core.records import FloatArray, IntArray, Prop
+from asap.bodies.turns import Floats, frame
+from asap.core.records import Prop
 
 
-def cylinder(name: str, start: FloatArray, end: FloatArray, radius: float, colour: FloatArray, sides: int = 18) -> Prop:
+def cylinder(name: str, start: Floats, end: Floats, radius: float, colour: Floats, sides: int = 18) -> Prop:
     """A closed cylinder from ``start`` to ``end``, ``radius`` in metres."""
     axes = frame(end - start, np.array([0.31, 0.83, 0.46], dtype=np.float32))
     angles = np.linspace(0.0, 2 * np.pi, sides, endpoint=False)
@@ -22,7 +25,7 @@ def cylinder(name: str, start: FloatArray, end: FloatArray, radius: float, colou
     return _prop(name, np.concatenate([walls, caps]), np.array(faces), colour)
 
 
-def ball(name: str, centre: FloatArray, radius: float, colour: FloatArray) -> Prop:
+def ball(name: str, centre: Floats, radius: float, colour: Floats) -> Prop:
     """A sphere of ``radius`` metres."""
     rows, columns = 12, 20
     polar = np.linspace(0.0, np.pi, rows)[:, None]
@@ -36,9 +39,10 @@ def ball(name: str, centre: FloatArray, radius: float, colour: FloatArray) -> Pr
     return _prop(name, centre + radius * points.reshape(-1, 3), np.array(faces), colour)
 
 
-def box(name: str, centre: FloatArray, axes: FloatArray, half: tuple[float, float, float], colour: FloatArray) -> Prop:
+def box(name: str, centre: Floats, axes: Floats, half: tuple[float, float, float], colour: Floats) -> Prop:
     """A box with half sizes ``half`` (metres) along the columns of ``axes``."""
-    vertices, faces = [], []
+    vertices: list[Floats] = []
+    faces: list[tuple[int, int, int]] = []
     for axis in range(3):
         for sign in (-1.0, 1.0):
             first, second = (
@@ -58,7 +62,7 @@ def box(name: str, centre: FloatArray, axes: FloatArray, half: tuple[float, floa
     return _prop(name, np.array(vertices), np.array(faces), colour)
 
 
-def _prop(name: str, vertices: FloatArray, faces: IntArray, colour: FloatArray) -> Prop:
+def _prop(name: str, vertices: Floats, faces: npt.NDArray[np.integer[Any]], colour: Floats) -> Prop:
     return Prop(
         name=name,
         vertices=vertices.astype(np.float32),

@@ -1,7 +1,7 @@
 """Draw people: seed, namespace and index name one picture for ever; nothing depends on batches or order."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from asap.bodies.poses import STREAMS, Poser
 from asap.bodies.rig import Rest, Rig
 from asap.bodies.staging import draw_background, draw_camera, draw_light, make_props
 from asap.core.errors import AsapError
-from asap.core.records import ByteArray, PosedBody, Scene, SceneTruth
+from asap.core.records import ByteArray, IntArray, PosedBody, Scene, SceneTruth
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import REGION_PART, REGIONS, region_id
 
@@ -47,7 +47,7 @@ class Drawn:
 def draw(
     rig: Rig, seed: int, namespace: str, index: int, *, category: str | None = None, held_out: bool = False
 ) -> Drawn:
-    """The picture ``index`` of ``namespace``; ``held_out`` draws only captions reserved for the suite, else none of them.
+    """The picture ``index`` of ``namespace``; ``held_out`` draws captions reserved for the suite only, else none of them.
 
     Raises ``AsapError`` when no pose without collision is found.
     """
@@ -64,7 +64,7 @@ def draw(
         rest = rig.rest([person.phenotype])[0]
         streams = {name: derive(seed, namespace, index, attempt, name) for name in STREAMS}
         body = _body(rig, rest, person, plan, streams)
-        if plan.view in ("bust", "full") and penetration(body) > TOLERANCE + (0.02 if plan.view == "bust" else 0.01):
+        if _collides(rig, body, plan, 0.02 if plan.view == "bust" else 0.01):
             continue
         camera = draw_camera(rig, rest, body, plan, rng)
         scene = Scene(
@@ -101,7 +101,7 @@ def redraw(rig: Rig, drawn: Drawn, part: str, side: str, seed: int) -> Scene | N
     for attempt in range(_ATTEMPTS):
         streams = {**drawn.streams, name: derive(seed, "redraw", name, attempt)}
         body = _body(rig, drawn.rest, drawn.person, drawn.plan, streams)
-        if drawn.plan.view in ("bust", "full") and penetration(body) > TOLERANCE + 0.02:
+        if _collides(rig, body, drawn.plan, 0.02):
             continue
         return replace(drawn.scene, body=body)
     return None
@@ -116,6 +116,11 @@ def visible_parts(truth: SceneTruth, regions: ByteArray) -> tuple[str, ...]:
     return tuple(part for part in truth.visible_parts if shares[part] >= _VISIBLE_SHARE)
 
 
+def _collides(rig: Rig, body: PosedBody, plan: Plan, slack: float) -> bool:
+    """Whether a limb sits deeper in flesh than ``TOLERANCE`` and ``slack`` metres; close-ups show no two parts."""
+    return plan.view in ("bust", "full") and penetration(rig, body) > TOLERANCE + slack
+
+
 def _camouflaged(facts: dict[str, str]) -> bool:
     """Whether skin or clothes have the background's own colour, so that no outline could be seen."""
     near = {"black": ("black", "dark"), "white": ("white", "pale")}.get(facts["background"], (facts["background"],))
@@ -128,8 +133,8 @@ def _body(rig: Rig, rest: Rest, person: Person, plan: Plan, streams: dict[str, i
     vertices, poses, tails = rig.pose(rest, pose)
     return PosedBody(
         vertices=vertices,
-        faces=_faces(rig, plan),
-        colours=paint_person(rig, person if plan.view != "foot" else replace(person, shoes="barefoot"), rest),
+        faces=_faces(rig, plan.view, plan.side),
+        colours=paint_person(rig, person if plan.view != "foot" else replace(person, shoes="barefoot")),
         regions=rig.regions,
         bone_indices=rig.bone_indices,
         bone_weights=rig.bone_weights,
@@ -140,9 +145,10 @@ def _body(rig: Rig, rest: Rest, person: Person, plan: Plan, streams: dict[str, i
     )
 
 
-def _faces(rig: Rig, plan: Plan) -> "Sequence":  # type: ignore[type-arg]
-    shown = {"hand": ("arm", "hand"), "foot": ("leg", "foot")}.get(plan.view)
+@lru_cache(maxsize=16)
+def _faces(rig: Rig, view: str, side: str) -> IntArray:
+    shown = {"hand": ("arm", "hand"), "foot": ("leg", "foot")}.get(view)
     if shown is None:
         return rig.faces
-    keep = np.isin(rig.regions, [region_id(f"{name}.{plan.side}") for name in shown])
+    keep = np.isin(rig.regions, [region_id(f"{name}.{side}") for name in shown])
     return rig.faces[keep[rig.faces].all(axis=1)]
