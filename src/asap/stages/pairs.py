@@ -29,7 +29,7 @@ from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter, e
 CHUNK = 128
 TRIES = 4
 """Edits tried on one picture before it is given up."""
-_DILATE = {64: 1, 128: 2, 256: 4}
+_DILATE = {64: 2, 128: 3, 256: 5}
 _SIDE = {"L": "left", "R": "right", "": "none"}
 
 
