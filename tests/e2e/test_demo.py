@@ -1,0 +1,32 @@
+"""The whole loop at the smallest size that still makes every file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asap.stages.demo import DemoSettings, demo
+from asap.stages.reproduce import ReproduceSettings, mini, quick
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_a_report_and_goes_on_when_run_again(tmp_path: Path) -> None:
+    settings = DemoSettings(pairs=60, steps=2, batch_size=2, limit=1, workers=1)
+    page = demo(tmp_path / "demo", settings)
+    first = page.read_bytes()
+    models = json.loads((page.parent / "report.json").read_text())["models"]
+    assert set(models) == {"base", settings.method}
+    assert all(row["aer"]["n"] == 5 and row["judge"]["sensitivity"]["n"] > 0 for row in models.values())
+    assert demo(tmp_path / "demo", settings) == page
+    assert len(page.read_bytes()) == len(first)
+
+
+@pytest.mark.slow
+def test_the_reproduction_writes_the_names_that_others_rely_on(tmp_path: Path) -> None:
+    found = mini(tmp_path / "docs", work=tmp_path / "work", settings=quick(ReproduceSettings()))
+    stored = json.loads((tmp_path / "docs" / "results.json").read_text())
+    assert stored["mini"]["best"] == "asap"
+    names = {"aer", "ci", "aer_corrected", "n", "rsi", "win", "tie", "lose", "drift", "relative_reduction", "paired_ci"}
+    assert names | {"seconds", "steps"} <= set(stored["mini"]["asap"])
+    assert found["mini"]["base"]["n"] == 120
+    assert (tmp_path / "docs" / "results.md").read_text().startswith("# Results")
