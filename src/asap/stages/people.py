@@ -1,8 +1,7 @@
 """Render people for pretraining: pictures and captions in shards, made by a process pool, resumable."""
 
 import io
-import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -12,10 +11,15 @@ import numpy as np
 from rich.progress import track
 
 from asap.bodies import draw, load_rig, render, visible_parts
-from asap.core.errors import InputError
-from asap.core.files import write_bytes, write_json
+from asap.core.errors import InputError, StoreError
+from asap.core.files import read_json, write_bytes, write_json
+from asap.core.records import ByteArray
+from asap.stores.config import claim
+from asap.stores.lock import WriterLock
 
 SHARD = 250
+Job = tuple[str, int, int, int, int, str, bool]
+"""Folder, first picture, count, size, seed, namespace, held_out."""
 
 
 def render_people(
@@ -30,38 +34,63 @@ def render_people(
 ) -> int:
     """Write ``count`` pictures of people to ``out``; returns how many shards were made now.
 
-    ``images-XXXXX.npy`` is uint8 (N, size, size, 3), ``people-XXXXX.json`` a list of N records (caption, attributes,
-    category, person, visible_parts, seed). Shards already there are kept, so a killed run goes on where it was.
-    Raises ``InputError`` for a count or size that is not positive.
+    ``images-XXXXXX.npy`` is uint8 (N, size, size, 3), ``people-XXXXXX.json`` a list of N records (caption, attributes,
+    category, person, visible_parts, seed); six digits, the number of the first picture. ``config.json`` holds the
+    settings. Shards already there are kept, so a killed run goes on where it was.
+
+    Raises:
+        InputError: a count or size that is not positive, or ``out`` was begun with other settings or is unwritable.
+        StoreError: another process is writing to ``out``.
     """
     if count <= 0 or size <= 0:
         raise InputError(f"count and size must be positive, got count={count} and size={size}")
-    todo = [start for start in range(0, count, SHARD) if not _shard(out, start).exists()]
-    jobs = [(str(out), start, min(SHARD, count - start), size, seed, namespace, held_out) for start in todo]
-    if jobs:
-        load_rig()
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        for _ in track(pool.map(_render_shard, jobs), total=len(jobs), description="rendering people"):
-            pass
+    config = {"count": count, "size": size, "seed": seed, "namespace": namespace, "held_out": held_out}
+    with WriterLock(out):
+        claim(out, "people", config)
+        todo = [start for start in range(0, count, SHARD) if not _shard(out, start).exists()]
+        jobs = [(str(out), start, min(SHARD, count - start), size, seed, namespace, held_out) for start in todo]
+        if jobs:
+            _render_shards(jobs, workers)
     return len(jobs)
 
 
-def read_people(folder: Path) -> tuple[np.ndarray, list[dict[str, object]]]:  # type: ignore[type-arg]
-    """All pictures (N, size, size, 3) uint8 and their records; raises ``InputError`` when there are none."""
+def _render_shards(jobs: Sequence[Job], workers: int) -> None:
+    load_rig()  # here first, so that the workers find its files made
+    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+        for _ in track(pool.map(_render_shard, jobs), total=len(jobs), description="rendering people"):
+            pass
+
+
+def read_people(folder: Path) -> tuple[ByteArray, list[dict[str, object]]]:
+    """All pictures (N, size, size, 3) uint8 and their records.
+
+    Raises:
+        InputError: there are none.
+        StoreError: a shard is damaged, or has no records.
+    """
     shards = sorted(folder.glob("images-*.npy"))
     if not shards:
-        raise InputError(f"expected images-*.npy in {folder}, found none; render some with `asap mini render`")
-    records: list[dict[str, object]] = []
+        raise InputError(
+            f"expected images-*.npy in {folder}, found none; without --data `asap mini pretrain` makes some"
+        )
+    images, records = [], list[dict[str, object]]()
     for shard in shards:
-        records += json.loads(shard.with_name(shard.name.replace("images", "people")).with_suffix(".json").read_text())
-    return np.concatenate([np.load(shard) for shard in shards]), records
+        found = read_json(shard.with_name(shard.name.replace("images", "people")).with_suffix(".json"))
+        try:
+            images.append(np.load(shard))
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{shard} cannot be read ({error}); delete it and make it anew") from error
+        if not isinstance(found, list) or len(found) != len(images[-1]):
+            raise StoreError(f"{shard} has not one record a picture; delete it and make it anew")
+        records += found
+    return np.concatenate(images), records
 
 
 def _shard(out: Path, start: int) -> Path:
     return out / f"images-{start:06d}.npy"
 
 
-def _render_shard(job: tuple[str, int, int, int, int, str, bool]) -> None:
+def _render_shard(job: Job) -> None:
     folder, start, count, size, seed, namespace, held_out = job
     rig = load_rig()
     images, records = [], []
@@ -77,8 +106,3 @@ def _render_shard(job: tuple[str, int, int, int, int, str, bool]) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.stack(images))
     write_bytes(path, buffer.getvalue())
-
-
-def captions(records: Iterable[dict[str, object]]) -> list[str]:
-    """The caption of every record."""
-    return [str(record["caption"]) for record in records]

@@ -1,0 +1,67 @@
+"""Pictures for pretraining: a folder belongs to one setting, and what is there must be whole. Nobody is rendered."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asap.core.errors import InputError, StoreError
+from asap.stages import people
+from asap.stages.people import Job, read_people, render_people
+
+COUNT = people.SHARD + 3
+
+
+def make(jobs: Sequence[Job], workers: int) -> None:
+    for folder, start, count, size, *_ in jobs:
+        np.save(Path(folder) / f"images-{start:06d}.npy", np.full((count, size, size, 3), start % 255, np.uint8))
+        (Path(folder) / f"people-{start:06d}.json").write_text(json.dumps([{"caption": str(start)}] * count))
+
+
+@pytest.fixture(autouse=True)
+def _made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "_render_shards", make)
+
+
+def test_only_what_is_missing_is_rendered(tmp_path: Path) -> None:
+    assert render_people(tmp_path, count=COUNT, size=2) == 2
+    assert sorted(path.name for path in tmp_path.glob("images-*")) == ["images-000000.npy", "images-000250.npy"]
+    images, records = read_people(tmp_path)
+    assert images.shape == (COUNT, 2, 2, 3)
+    assert len(records) == COUNT
+    (tmp_path / "images-000250.npy").unlink()
+    assert render_people(tmp_path, count=COUNT, size=2) == 1
+    assert render_people(tmp_path, count=COUNT, size=2) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"size": 4}, {"namespace": "judge"}, {"held_out": True}, {"count": COUNT + 100}]
+)
+def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    render_people(tmp_path, count=COUNT, size=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=f"{next(iter(change))} is .* there, .* asked"):
+        render_people(tmp_path, **{"count": COUNT, "size": 2, **change})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_without_people_the_error_names_a_verb_that_exists(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`asap mini pretrain`"):
+        read_people(tmp_path)
+
+
+def test_damaged_shards_are_noticed(tmp_path: Path) -> None:
+    render_people(tmp_path, count=3, size=2)
+    (tmp_path / "people-000000.json").write_text("[{}]")
+    with pytest.raises(StoreError, match="not one record a picture"):
+        read_people(tmp_path)
+    (tmp_path / "people-000000.json").unlink()
+    with pytest.raises(StoreError, match="cannot read"):
+        read_people(tmp_path)
+    (tmp_path / "people-000000.json").write_text("[{}, {}, {}]")
+    (tmp_path / "images-000000.npy").write_bytes(b"")
+    with pytest.raises(StoreError, match="delete it and make it anew"):
+        read_people(tmp_path)
