@@ -1,6 +1,9 @@
 """The tiny variant stands for the embedded model: same parts, few channels, random weights."""
 
+import json
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +152,51 @@ def test_loading_says_what_is_wrong(tmp_path: Path) -> None:
         load("flux9")
     with pytest.raises(StoreError, match="model_index"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "found"),
+    [
+        ("model_index.json", {"_class_name": "FluxPipeline"}, "the class FluxPipeline"),
+        ("model_index.json", {"vae": ["diffusers", "AutoencoderKL"]}, "the autoencoder AutoencoderKL"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "epsilon"}, "prediction_type epsilon"),
+        ("scheduler/scheduler_config.json", {"use_flow_sigmas": False}, "use_flow_sigmas False"),
+        ("unet/config.json", {"sample_size": [8, 16]}, r"the sample_size \[8, 16\]"),
+    ],
+)
+def test_a_pipeline_of_another_kind_is_refused(
+    tiny: MiniBackbone, tmp_path: Path, file: str, change: dict[str, Any], found: str
+) -> None:
+    tiny.save_pipeline(tmp_path)
+    load(tmp_path)
+    settings = json.loads((tmp_path / file).read_text())
+    (tmp_path / file).write_text(json.dumps({**settings, **change}))
+    with pytest.raises(InputError, match=f"it has .*{found}.*; supported is a StableDiffusionPipeline with"):
+        load(tmp_path)
+
+
+def test_loading_warns_of_nothing_to_come_and_gives_float32(tmp_path: Path) -> None:
+    half = load_tiny()
+    half.pipeline.unet.half()
+    half.save_pipeline(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        found = load_folder(tmp_path, bf16=False)
+    parts = (found.pipeline.unet, found.pipeline.vae, found.pipeline.text_encoder)
+    assert {value.dtype for part in parts for value in part.parameters()} == {torch.float32}
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = with_lora()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(backbone.pipeline, "save_pretrained", full)
+    monkeypatch.setattr("asap.backbones.mini.backbone.StableDiffusionPipeline.save_lora_weights", full)
+    for save in (backbone.save_pipeline, backbone.save_lora):
+        with pytest.raises(InputError, match=f"to {tmp_path}: No space left on device"):
+            save(tmp_path)
 
 
 def test_the_same_seed_builds_the_same_model_and_leaves_the_global_generator_alone() -> None:

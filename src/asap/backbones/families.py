@@ -35,6 +35,7 @@ def load(name_or_folder: str | Path) -> Backbone:
     Raises:
         UnknownNameError: it is neither a known name nor a folder.
         StoreError: the folder holds no readable pipeline.
+        InputError: the pipeline is of a kind that no family here knows.
     """
     name = str(name_or_folder)
     if name in MODELS:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from diffusers import StableDiffusionPipeline
 from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from asap.backbones.paths import FlowPath, NoisePath
@@ -20,7 +21,7 @@ from asap.core.files import make_folder
 __all__ = ["GUIDANCE", "STEPS", "MiniBackbone", "native_bf16"]
 
 STEPS: Final = 16
-"""Sampling steps of the defaults; docs/mini.md says how far 16 steps are from many."""
+"""Sampling steps of the defaults."""
 GUIDANCE: Final = 2.5
 """Classifier-free guidance scale of the defaults."""
 CHUNK: Final = 8
@@ -169,9 +170,13 @@ class MiniBackbone:
         # peft's own key names: diffusers' converter renames the attention's keys only and its loader then drops them
         state = get_peft_model_state_dict(self.denoiser)
         adapter = next(iter(config.values()))
-        StableDiffusionPipeline.save_lora_weights(
-            str(folder), unet_lora_layers=state, unet_lora_adapter_metadata=adapter.to_dict()
-        )
+        try:
+            StableDiffusionPipeline.save_lora_weights(
+                str(folder), unet_lora_layers=state, unet_lora_adapter_metadata=adapter.to_dict()
+            )
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot write the adapter to {folder}: {reason}") from error
 
     def load_lora(self, folder: Path) -> None:
         """Put the adapter of a folder on the denoiser, as its only one.
@@ -191,5 +196,10 @@ class MiniBackbone:
         """Write a diffusers pipeline folder, float32; raises ``InputError`` if it cannot be written."""
         make_folder(folder)
         self.pipeline.vae.to(memory_format=torch.contiguous_format)  # safetensors stores contiguous tensors only
-        self.pipeline.save_pretrained(str(folder))
-        self.pipeline.vae.to(memory_format=torch.channels_last)
+        try:
+            self.pipeline.save_pretrained(str(folder))
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot write the pipeline to {folder}: {reason}") from error
+        finally:
+            self.pipeline.vae.to(memory_format=torch.channels_last)

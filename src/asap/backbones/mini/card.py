@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from asap.backbones.mini.backbone import GUIDANCE, STEPS, MiniBackbone
 from asap.core.errors import InputError
@@ -30,8 +31,9 @@ def export(backbone: MiniBackbone, folder: Path, log: Path, settings: Mapping[st
     try:
         backbone.pipeline.save_pretrained(str(folder))
         shutil.copyfile(log, folder / "training.jsonl")
-    except OSError as error:
-        raise InputError(f"cannot write the pipeline to {folder}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write the pipeline to {folder}: {reason}") from error
     finally:
         for part in (backbone.pipeline.unet, backbone.pipeline.vae):
             part.to(dtype=torch.float32)

@@ -1,6 +1,8 @@
 """Loading the embedded model: the packaged weights, another pipeline folder, or the random tiny variant."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final, cast
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -8,7 +10,8 @@ from torch import nn
 
 from asap.backbones.mini.backbone import MiniBackbone
 from asap.backbones.mini.build import build_pipeline
-from asap.core.errors import StoreError
+from asap.core.errors import InputError, StoreError
+from asap.core.files import read_json
 
 __all__ = ["WEIGHTS", "load_folder", "load_mini", "load_tiny"]
 
@@ -17,23 +20,58 @@ WEIGHTS = Path(__file__).parent / "weights"
 TINY_CAPTION = "a person with pale skin raises one hand with 5 fingers on a plain grey background"
 
 
+SUPPORTED: Final = (
+    "a StableDiffusionPipeline with AutoencoderTiny, a scheduler of flow_prediction with use_flow_sigmas, and square "
+    "latents"
+)
+
+
 def load_folder(folder: Path, name: str | None = None, *, bf16: bool | None = None) -> MiniBackbone:
     """A pipeline folder written by ``asap mini pretrain`` or ``save_pipeline``.
 
     Raises:
         StoreError: it is missing, incomplete or unreadable.
+        InputError: it is a pipeline of another kind.
     """
     if not (folder / "model_index.json").is_file():
         raise StoreError(f"{folder} is no diffusers pipeline folder: it has no model_index.json")
+    if faults := _strange(folder):
+        raise InputError(f"cannot use the pipeline in {folder}: it has {', '.join(faults)}; supported is {SUPPORTED}")
     try:
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            str(folder), torch_dtype=torch.float32, safety_checker=None, local_files_only=True
-        )
+        # The type is set afterwards, because its argument's name differs between versions of diffusers.
+        pipeline = StableDiffusionPipeline.from_pretrained(str(folder), safety_checker=None, local_files_only=True)
+        pipeline.to(torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"cannot read the pipeline in {folder}: {str(error).splitlines()[0]}") from error
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         _settle(part)
     return MiniBackbone(pipeline, name or folder.name, bf16=bf16)
+
+
+def _strange(folder: Path) -> list[str]:
+    """What a pipeline folder has that ``MiniBackbone`` cannot work with, in words; read before any weights are."""
+    index = _read(folder / "model_index.json")
+    kind, vae = index.get("_class_name"), (index.get("vae") or [None])[-1]
+    if kind != "StableDiffusionPipeline":
+        return [f"the class {kind}"]
+    faults = [] if vae == "AutoencoderTiny" else [f"the autoencoder {vae}"]
+    clock, unet = _read(folder / "scheduler" / "scheduler_config.json"), _read(folder / "unet" / "config.json")
+    if clock.get("prediction_type") != "flow_prediction" or not clock.get("use_flow_sigmas"):
+        faults.append(
+            f"the scheduler {clock.get('_class_name')} with prediction_type {clock.get('prediction_type')} and "
+            f"use_flow_sigmas {bool(clock.get('use_flow_sigmas'))}"
+        )
+    if not isinstance(unet.get("sample_size"), int):
+        faults.append(f"the sample_size {unet.get('sample_size')} instead of one number")
+    return faults
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """A configuration file; raises ``StoreError`` when it is missing or broken."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} holds no settings; fetch or export the model anew")
+    return cast("Mapping[str, Any]", value)
 
 
 def _settle(module: nn.Module) -> None:
