@@ -1,4 +1,4 @@
-"""People we can render: bodies, poses, gestures, clothes, camera, light, captions, and exact truth beside each picture."""
+"""People we can render: bodies, poses, gestures, clothes, camera, light, captions, and the truth beside each."""
 
 from asap.bodies.keypoints import keypoint_names, keypoints
 from asap.bodies.render import project, render

@@ -52,4 +52,5 @@ def _noise(rng: np.random.Generator, places: Floats) -> Floats:
 
 
 def _unit_range(values: Floats) -> Floats:
-    return np.clip(values, np.float32(0.0), np.float32(1.0))
+    clipped: Floats = np.clip(values, 0.0, 1.0)
+    return clipped

@@ -60,9 +60,7 @@ def finger_turns(rig: Rig, rest: Rest, side: str, shape: HandShape) -> dict[str,
     return turns
 
 
-def _thumb(
-    rig: Rig, rest: Rest, axes: HandAxes, bones: list[str], curl: Curl, across: float
-) -> Mapping[str, Floats]:
+def _thumb(rig: Rig, rest: Rest, axes: HandAxes, bones: list[str], curl: Curl, across: float) -> Mapping[str, Floats]:
     along = unit(rest.tails[rig.index[bones[2]]] - rest.heads[rig.index[bones[0]]])
     inward = unit(axes.palm * 0.55 - axes.thumb)
     flex = unit(cross(along, inward))

@@ -200,7 +200,8 @@ class Poser:
         offset, pole, fingers, palm = _ARMS[name]
         aim = np.asarray(offset) * self._sign(side) + rng.normal(0.0, 0.05, 3)
         shoulder = heads[self.rig.index[f"upperarm01.{side}"]]
-        self._arm(side, turns, heads, shoulder + aim * self._span(side, "upperarm01", "lowerarm01", "wrist"), pole, fingers, palm, 0.12)
+        wrist = shoulder + aim * self._span(side, "upperarm01", "lowerarm01", "wrist")
+        self._arm(side, turns, heads, wrist, pole, fingers, palm, 0.12)
 
     def _arm(
         self,

@@ -6,14 +6,14 @@ the cost is that of the outline and not of the picture. Runs on the CPU and on C
 Legend: H = W = size in pixels, N rays, V vertices (body first, then props), F triangles.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import warp as wp
 
 from asap.bodies.background import paint
+from asap.bodies.device import start
 from asap.bodies.rig import vertex_normals
-from asap.core.records import BoolArray, Camera, FloatArray, IntArray, Light, Rendering, Scene
+from asap.bodies.turns import Floats, cross, length
+from asap.core.records import BoolArray, ByteArray, Camera, FloatArray, IntArray, Light, Rendering, Scene
 from asap.core.vocabulary import region_id
 
 _FAR = 100.0
@@ -22,7 +22,21 @@ _DEPTH_STEP = 0.02
 _NORMAL_STEP = 0.75
 
 
-@wp.kernel
+if hasattr(wp, "mesh_query_ray_anyhit"):
+
+    @wp.func  # type: ignore[untyped-decorator]
+    def _in_shadow(mesh: wp.uint64, point: wp.vec3, light: wp.vec3) -> wp.bool:
+        return wp.mesh_query_ray_anyhit(mesh, point, light, 5.0)
+
+else:  # older releases look for the nearest hit, which takes longer and says the same
+
+    @wp.func  # type: ignore[untyped-decorator]
+    def _in_shadow(mesh: wp.uint64, point: wp.vec3, light: wp.vec3) -> wp.bool:
+        query = wp.mesh_query_ray(mesh, point, light, 5.0)
+        return query.result
+
+
+@wp.kernel  # type: ignore[untyped-decorator]
 def _trace(
     mesh: wp.uint64,
     faces: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
@@ -60,8 +74,7 @@ def _trace(
             light = lights[k]
             facing = wp.dot(normal, light)
             if facing > 0.0:
-                shade = wp.mesh_query_ray(mesh, point + normal * 0.002, light, 5.0)
-                if not shade.result:
+                if not _in_shadow(mesh, point + normal * 0.002, light):
                     half = wp.normalize(light - ray)
                     shine = wp.pow(wp.max(wp.dot(normal, half), 0.0), 24.0)
                     lit += facing + 0.15 * shine
@@ -99,12 +112,15 @@ class _Tracer:
         self.empty = len(faces) == 0
         if self.empty:
             return
-        self.faces = wp.array(faces.ravel(), dtype=wp.int32, device=device)
-        self.normals = wp.array(normals, dtype=wp.vec3, device=device)
-        self.colours = wp.array(colours, dtype=wp.vec3, device=device)
-        points = wp.array(vertices, dtype=wp.vec3, device=device)
-        self.mesh = wp.Mesh(points=points, indices=self.faces)
-        self.lights = wp.array(_light_samples(scene.light), dtype=wp.vec3, device=device)
+        self.faces = wp.array(faces.ravel(), dtype=wp.int32, device=device, copy=False)
+        self.normals = self._vectors(normals)
+        self.colours = self._vectors(colours)
+        self.mesh = wp.Mesh(points=self._vectors(vertices), indices=self.faces)
+        self.lights = self._vectors(_light_samples(scene.light))
+
+    def _vectors(self, rows: FloatArray) -> "wp.array":
+        """Rows (N, 3) as warp's vectors, on the CPU without a copy."""
+        return wp.array(rows, dtype=wp.vec3, device=self.device, copy=False)
 
     def __call__(self, rays: FloatArray) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
         hits = _Hits(len(rays), self.device)
@@ -114,9 +130,18 @@ class _Tracer:
         wp.launch(
             _trace,
             dim=len(rays),
-            inputs=[self.mesh.id, self.faces, self.normals, self.colours, wp.vec3(*self.scene.camera.eye)]
-            + [wp.array(rays, dtype=wp.vec3, device=self.device), self.lights, light.intensity, light.ambient]
-            + [hits.colour, hits.vertex, hits.depth, hits.normal],
+            inputs=[
+                self.mesh.id,
+                self.faces,
+                self.normals,
+                self.colours,
+                wp.vec3(*self.scene.camera.eye),
+                self._vectors(rays),
+                self.lights,
+                light.intensity,
+                light.ambient,
+            ],
+            outputs=[hits.colour, hits.vertex, hits.depth, hits.normal],
             device=self.device,
         )
         return hits.colour.numpy(), hits.vertex.numpy(), hits.depth.numpy(), hits.normal.numpy()
@@ -129,10 +154,10 @@ def render(scene: Scene, size: int, *, device: str = "cpu") -> Rendering:
     """
     if size <= 0:
         raise ValueError(f"size must be positive, got {size}")
-    _start()
+    start()
     tracer = _Tracer(scene, device)
     centres = _pixel_grid(size)
-    colour, vertex, depth, normal = tracer(_rays(scene.camera, centres, size))
+    colour, vertex, depth, normal = tracer(_rays(scene.camera, centres[None, :size, 0], centres[::size, None, 1], size))
     behind = paint(scene.background, centres / size)
     regions = np.append(tracer.regions, region_id("background"))[vertex].astype(np.uint8)
     linear = np.where((vertex >= 0)[:, None], colour, behind)
@@ -149,7 +174,7 @@ def render(scene: Scene, size: int, *, device: str = "cpu") -> Rendering:
     )
 
 
-def project(camera: Camera, points: FloatArray, size: int) -> FloatArray:
+def project(camera: Camera, points: Floats, size: int) -> FloatArray:
     """Pixel x, pixel y and distance along the view axis (metres) of world ``points`` (N, 3), as (N, 3)."""
     right, up, forward = camera_axes(camera)
     offset = points - np.asarray(camera.eye, dtype=np.float32)
@@ -164,17 +189,11 @@ def project(camera: Camera, points: FloatArray, size: int) -> FloatArray:
 def camera_axes(camera: Camera) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Unit right, up and forward vectors of ``camera``."""
     forward = np.asarray(camera.target, dtype=np.float64) - np.asarray(camera.eye)
-    forward /= np.linalg.norm(forward)
-    right = np.cross(forward, camera.up)
-    right /= np.linalg.norm(right)
-    up = np.cross(right, forward)
+    forward /= length(forward)
+    right = cross(forward, np.asarray(camera.up, dtype=np.float64))
+    right /= length(right)
+    up = cross(right, forward)
     return right.astype(np.float32), up.astype(np.float32), forward.astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def _start() -> None:
-    wp.config.quiet = True
-    wp.init()
 
 
 def _gather(scene: Scene) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
@@ -199,20 +218,20 @@ def _gather(scene: Scene) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
 def _in_view(camera: Camera, vertices: FloatArray, faces: IntArray) -> IntArray:
     """The triangles that can matter to the picture or to a shadow in it: those in a frame twice as wide."""
     places = project(camera, vertices, 1)
-    near = (np.abs(places[:, :2] - 0.5) < 1.0).all(axis=1) & (places[:, 2] > 0.01)
-    return np.ascontiguousarray(faces[near[faces].any(axis=1)])
+    near = (np.abs(places[:, 0] - 0.5) < 1.0) & (np.abs(places[:, 1] - 0.5) < 1.0) & (places[:, 2] > 0.01)
+    return np.ascontiguousarray(faces[near[faces[:, 0]] | near[faces[:, 1]] | near[faces[:, 2]]])
 
 
 def _light_samples(light: Light) -> FloatArray:
     direction = np.asarray(light.direction, dtype=np.float64)
-    direction /= np.linalg.norm(direction)
-    side = np.cross(direction, (0.0, 0.0, 1.0) if abs(direction[2]) < 0.9 else (1.0, 0.0, 0.0))
-    side /= np.linalg.norm(side)
-    other = np.cross(direction, side)
+    direction /= length(direction)
+    side = cross(direction, np.array((0.0, 0.0, 1.0) if abs(direction[2]) < 0.9 else (1.0, 0.0, 0.0)))
+    side /= length(side)
+    other = cross(direction, side)
     angles = np.arange(3) * 2.0 * np.pi / 3.0
     spread = np.tan(light.softness)
     samples = direction + spread * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * other)
-    return (samples / np.linalg.norm(samples, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(samples / np.linalg.norm(samples, axis=1, keepdims=True), dtype=np.float32)
 
 
 def _pixel_grid(size: int) -> FloatArray:
@@ -221,37 +240,38 @@ def _pixel_grid(size: int) -> FloatArray:
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
-def _rays(camera: Camera, pixels: FloatArray, size: int) -> FloatArray:
-    right, up, forward = camera_axes(camera)
+def _rays(camera: Camera, x: FloatArray, y: FloatArray, size: int) -> FloatArray:
+    """Unit rays (N, 3) through the pixels ``x`` and ``y``, which broadcast against each other to N places."""
     reach = np.tan(camera.fov / 2.0)
-    plane = (pixels / size * 2.0 - 1.0) * reach
-    rays = forward + plane[:, :1] * right - plane[:, 1:] * up
-    return (rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
+    across, down = (x / size * 2.0 - 1.0) * reach, (y / size * 2.0 - 1.0) * reach
+    parts = [f + across * r - down * u for r, u, f in zip(*camera_axes(camera), strict=True)]
+    far = np.sqrt(parts[0] * parts[0] + parts[1] * parts[1] + parts[2] * parts[2])
+    return np.stack([part / far for part in parts], axis=-1).reshape(-1, 3).astype(np.float32)
 
 
-def _edges(regions: IntArray, depth: FloatArray, normal: FloatArray, size: int) -> BoolArray:
-    r, n = regions.reshape(size, size), normal.reshape(size, size, 3)
-    d = np.nan_to_num(depth, posinf=_FAR).reshape(size, size)
+def _edges(regions: ByteArray, depth: FloatArray, normal: FloatArray, size: int) -> BoolArray:
+    r, d = regions.reshape(size, size), np.minimum(depth, np.float32(_FAR)).reshape(size, size)
+    n = np.ascontiguousarray(normal.T).reshape(3, size, size)
     out = np.zeros((size, size), dtype=bool)
-    for axis in (0, 1):
-        a, b = (slice(0, -1), slice(None)), (slice(1, None), slice(None))
-        if axis == 1:
-            a, b = (a[1], a[0]), (b[1], b[0])
+    pairs = (slice(0, -1), slice(None)), (slice(1, None), slice(None))
+    for a, b in (pairs, (pairs[0][::-1], pairs[1][::-1])):
         jump = (r[a] != r[b]) | (np.abs(d[a] - d[b]) > _DEPTH_STEP)
-        jump |= (n[a] * n[b]).sum(axis=2) < np.where(r[a] + r[b] > 0, _NORMAL_STEP, -2.0)
+        cosine = n[0][a] * n[0][b] + n[1][a] * n[1][b] + n[2][a] * n[2][b]
+        jump |= (cosine < _NORMAL_STEP) & ((r[a] | r[b]) > 0)
         out[a] |= jump
         out[b] |= jump
     return out.ravel()
 
 
-def _supersample(tracer: _Tracer, scene: Scene, pixels: FloatArray, size: int, centre: FloatArray) -> FloatArray:
+def _supersample(tracer: _Tracer, scene: Scene, pixels: FloatArray, size: int, centre: Floats) -> Floats:
     spots = (pixels[:, None] + _OFFSETS).reshape(-1, 2)
-    colour, vertex, _, _ = tracer(_rays(scene.camera, spots, size))
+    colour, vertex, _, _ = tracer(_rays(scene.camera, spots[:, 0], spots[:, 1], size))
     linear = np.where((vertex >= 0)[:, None], colour, paint(scene.background, spots / size))
-    return (linear.reshape(len(pixels), len(_OFFSETS), 3).sum(axis=1) + centre) / (len(_OFFSETS) + 1)
+    total = linear.reshape(len(pixels), len(_OFFSETS), 3).sum(axis=1) + centre
+    return np.asarray(total / (len(_OFFSETS) + 1))
 
 
-def _encode(linear: FloatArray) -> IntArray:
+def _encode(linear: Floats) -> ByteArray:
     value = np.clip(linear, 0.0, 1.0)
     srgb = np.where(value <= 0.0031308, value * 12.92, 1.055 * np.power(value, 1 / 2.4) - 0.055)
     return np.round(srgb * 255.0).astype(np.uint8)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from asap.bodies.device import start
+from asap.bodies.device import start as start_warp
 from asap.bodies.turns import Floats
 from asap.core.records import ByteArray, FloatArray, IntArray
 from asap.core.vocabulary import region_id
@@ -174,7 +174,7 @@ def _numpy(tensor: torch.Tensor) -> FloatArray:
 @lru_cache(maxsize=1)
 def load_rig() -> Rig:
     """The rig. The first call on a machine takes about 40 s (Anny builds its cache), later ones under 2 s."""
-    start()
+    start_warp()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from anny import Anny  # starts warp, so only after our own start

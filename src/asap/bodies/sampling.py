@@ -47,7 +47,7 @@ class Drawn:
 def draw(
     rig: Rig, seed: int, namespace: str, index: int, *, category: str | None = None, held_out: bool = False
 ) -> Drawn:
-    """The picture ``index`` of ``namespace``; ``held_out`` draws captions reserved for the suite only, else none of them.
+    """The picture ``index`` of ``namespace``; ``held_out`` draws only captions kept for the suite, else none of them.
 
     Raises ``AsapError`` when no pose without collision is found.
     """

@@ -10,7 +10,7 @@ from asap.bodies.plans import Plan
 from asap.bodies.props import ball, box, cylinder
 from asap.bodies.render import camera_axes
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.turns import about, unit
+from asap.bodies.turns import Floats, about, cross, length, unit
 from asap.core.records import Background, Camera, FloatArray, Light, PosedBody, Prop
 from asap.core.vocabulary import region_id
 
@@ -60,7 +60,7 @@ def hand_place(rig: Rig, rest: Rest, body: PosedBody, side: str) -> HandPlace:
         forward=turn @ axes.forward,
         palm=turn @ axes.palm,
         thumb=turn @ axes.thumb,
-        length=float(np.linalg.norm(knuckle - wrist)),
+        length=float(length(knuckle - wrist)),
     )
 
 
@@ -146,13 +146,11 @@ def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.rand
         if plan.gesture in ("thumbs up", "call me sign") or (plan.thing in ("cup", "stick"))
         else hand.forward
     )
-    facing = hand.palm if plan.palm else -hand.palm
+    facing: Floats = hand.palm if plan.palm else -hand.palm
     if plan.thing == "box":
         upward, facing = hand.palm, (hand.forward if plan.palm else hand.thumb)
     facing = (
-        about(upward, float(rng.normal(0.0, 0.3)))
-        @ about(np.cross(upward, facing), float(rng.normal(0.0, 0.2)))
-        @ facing
+        about(upward, float(rng.normal(0.0, 0.3))) @ about(cross(upward, facing), float(rng.normal(0.0, 0.2))) @ facing
     )
     mine = body.regions == region_id(f"hand.{plan.side}")
     points = body.vertices[mine]
@@ -163,9 +161,9 @@ def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.rand
     x, y = (points - hand.centre) @ right, (points - hand.centre) @ above
     centre = hand.centre + right * (x.max() + x.min()) / 2 + above * (y.max() + y.min()) / 2
     extent = max(float(np.ptp(x)), float(np.ptp(y)), hand.length * 1.5) / 2 * float(rng.uniform(1.1, 1.4))
-    centre = centre + (right * rng.normal(0, 0.04) + above * rng.normal(0, 0.04)) * extent
+    off = (right * rng.normal(0, 0.04) + above * rng.normal(0, 0.04)) * extent
     distance = extent / np.tan(0.21) + 0.05
-    return Camera(eye=_tuple(centre + facing * distance), target=_tuple(centre), up=_tuple(up), fov=0.42)
+    return Camera(eye=_tuple(centre + off + facing * distance), target=_tuple(centre + off), up=_tuple(up), fov=0.42)
 
 
 def make_props(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, person: Person) -> tuple[Prop, ...]:
@@ -177,7 +175,7 @@ def make_props(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, person: Person
     colour = linear(CLOTHES[plan.thing_colour])
     if plan.thing == "ball" and plan.view == "bust":
         left, right = (hand_place(rig, rest, body, side) for side in "LR")
-        gap = float(np.linalg.norm(left.centre - right.centre)) / 2 - 0.012
+        gap = float(length(left.centre - right.centre)) / 2 - 0.012
         middle = (left.centre + right.centre) / 2 + (left.palm + right.palm) * 0.0
         return (ball("ball", middle, gap, colour),)
     hand = hand_place(rig, rest, body, plan.side)
@@ -212,6 +210,6 @@ def _seat(rig: Rig, body: PosedBody) -> Prop:
     )
 
 
-def _tuple(vector: FloatArray) -> tuple[float, float, float]:
+def _tuple(vector: Floats) -> tuple[float, float, float]:
     x, y, z = (float(v) for v in vector)
     return (x, y, z)

@@ -74,9 +74,7 @@ def twist_about(turn: FloatArray, axis: FloatArray) -> float:
     return float(np.arctan2(cross(other, moved) @ a, other @ moved))
 
 
-def reach(
-    start: Floats, goal: Floats, upper: float, lower: float, pole: Floats
-) -> tuple[FloatArray, FloatArray]:
+def reach(start: Floats, goal: Floats, upper: float, lower: float, pole: Floats) -> tuple[FloatArray, FloatArray]:
     """Middle and end joint of a two-bone chain of lengths ``upper`` and ``lower`` (metres) from ``start`` to ``goal``.
 
     ``pole`` is the direction towards which the middle joint bends. A goal out of reach is brought within it.
