@@ -2,7 +2,7 @@ import pytest
 
 from asap.benchmark.lineage import refuse_own_examiner
 from asap.core.errors import InputError
-from asap.core.manifest import Instrument, Manifest
+from asap.core.manifest import Instrument, Manifest, Parent
 
 
 def test_a_judge_that_picked_the_pairs_is_refused() -> None:
@@ -15,3 +15,11 @@ def test_other_gates_and_earlier_verdicts_do_no_harm() -> None:
     seen = Manifest(kind="verdicts", instruments=(Instrument("judge", "learned", "abc"),))
     other = Manifest(kind="pairs", instruments=(Instrument("pair_gate", "ssim", "def"),))
     refuse_own_examiner("abc", [seen, other])
+
+
+def test_a_judge_that_learned_from_the_pairs_is_refused() -> None:
+    trained = Manifest(kind="trained", parents=(Parent("pairs", "runs/pairs", "f00"),))
+    with pytest.raises(InputError, match="was trained on the pairs"):
+        refuse_own_examiner("abc", [Manifest(kind="generations"), trained], taught_on="f00")
+    refuse_own_examiner("abc", [trained], taught_on="f01")
+    refuse_own_examiner("abc", [trained])

@@ -1,6 +1,7 @@
 """The whole way on drawn hands and a make-believe generator: train, calibrate, generate, judge, report."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,21 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from asap import backbones
 from asap.backbones.paths import FlowPath, NoisePath
 from asap.backbones.protocol import TextCondition
 from asap.benchmark.judge import JudgeSpec, JudgeTraining
 from asap.benchmark.suite import SuitePrompt, write_suite
-from asap.core.errors import InputError, StoreError
-from asap.core.manifest import Instrument, Manifest
+from asap.core.errors import InputError, StoreError, UnknownNameError
+from asap.core.manifest import Instrument, Manifest, Parent
 from asap.core.records import Edit, GateResult, PairRecord, SceneTruth
 from asap.core.vocabulary import CATEGORIES
 from asap.stages import generate as generate_stage
 from asap.stages import judge as judge_stage
+from asap.stages.encode import model_fingerprint
 from asap.stages.measure import measure
-from asap.stages.report import report
-from asap.stores.pairs import PairWriter
+from asap.stages.report import model_names, report
+from asap.stores.pairs import PairStore, PairWriter
 from asap.stores.verdicts import VerdictStore
 from tests.benchmark.conftest import draw_pair
 
@@ -82,10 +86,20 @@ def record(index: int) -> PairRecord:
     )  # fmt: skip
 
 
-def make_pairs(folder: Path, instruments: tuple[Instrument, ...] = ()) -> Path:
-    with PairWriter(folder, {"seed": 0}, 240) as writer:
-        writer.write_chunk(0, [record(index) for index in range(240)], {}, 1.0)
-        writer.finish(Manifest(kind="pairs", instruments=instruments))
+def make_pairs(folder: Path, count: int = 240, namespace: str = "judge") -> Path:
+    config: dict[str, object] = {"seed": 0, "namespace": namespace}
+    with PairWriter(folder, config, count) as writer:
+        writer.write_chunk(0, [record(index) for index in range(count)], {}, 1.0)
+        writer.finish(Manifest(kind="pairs", config=config))
+    return folder
+
+
+def make_run(folder: Path, manifest: Manifest | None) -> Path:
+    """What a training run leaves, as far as generating looks at it."""
+    (folder / "adapter").mkdir(parents=True)
+    save_file({"a": torch.ones(2)}, str(folder / "adapter" / "lora.safetensors"))
+    if manifest:
+        manifest.write(folder / "manifest.json")
     return folder
 
 
@@ -106,10 +120,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for i in range(4)
     ]
     write_suite(root / "suite.json", prompts, least=4)
-    adapter = root / "run" / "adapter"
-    adapter.mkdir(parents=True)
-    (adapter / "lora.safetensors").write_bytes(b"weights")
-    Manifest(kind="training").write(root / "run" / "manifest.json")
+    make_run(root / "run", Manifest(kind="trained"))
     return {"root": root, "judge": root / "judge", "suite": root / "suite.json", "run": root / "run", "pairs": pairs}
 
 
@@ -162,6 +173,18 @@ def test_models_are_named_after_their_folders(world: dict[str, Path], tmp_path: 
     assert set(json.loads((tmp_path / "out" / "report.json").read_text())["models"]) == {"base", "first"}
 
 
+def test_a_folder_called_verdicts_gives_the_name_of_the_one_above() -> None:
+    assert model_names([Path("runs/a/verdicts"), Path("runs/b")]) == ["a", "b"]
+    for folders in (["a/verdicts", "x/a"], ["a", "base"]):
+        with pytest.raises(InputError, match="need different names, not base"):
+            model_names(list(map(Path, folders)))
+
+
+def test_no_aligned_model_is_called_base(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be called base"):
+        report(tmp_path / "out", base=tmp_path / "b", aligned={"base": tmp_path / "a"})
+
+
 def test_stopped_runs_go_on(world: dict[str, Path], tmp_path: Path) -> None:
     def stop(line: str) -> None:
         raise KeyboardInterrupt
@@ -178,17 +201,90 @@ def test_stopped_runs_go_on(world: dict[str, Path], tmp_path: Path) -> None:
 def test_a_model_whose_pairs_the_judge_picked_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
     fingerprint = judge_stage.calibrate(world["judge"])["fingerprint"]
     run = tmp_path / "run"
-    (run / "adapter").mkdir(parents=True)
-    (run / "adapter" / "lora.safetensors").write_bytes(b"weights")
     gate = Instrument("pair_gate", "learned", fingerprint)
-    Manifest(kind="training", instruments=(gate,)).write(run / "manifest.json")
+    make_run(run, Manifest(kind="trained", instruments=(gate,)))
     with pytest.raises(InputError, match="worthless"):
         judged(world, tmp_path / "out", run)
     assert not (tmp_path / "out" / "verdicts").exists()
 
 
+def lesson_run(world: dict[str, Path], folder: Path) -> Path:
+    """A run that was aligned with the judge's own training pairs."""
+    parent = Parent("pairs", str(world["pairs"]), PairStore.open(world["pairs"]).content_hash)
+    return make_run(folder, Manifest(kind="trained", parents=(parent,)))
+
+
+def test_a_model_aligned_with_the_judges_lessons_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="was trained on the pairs"):
+        judged(world, tmp_path / "out", lesson_run(world, tmp_path / "run"))
+    assert not (tmp_path / "out" / "verdicts").exists()
+    shutil.rmtree(tmp_path / "run")  # the pictures remember it, though their run is gone
+    with pytest.raises(InputError, match="was trained on the pairs"):
+        judge_stage.run(tmp_path / "out" / "pictures", tmp_path / "out" / "verdicts", judge=world["judge"])
+
+
+def test_a_report_refuses_verdicts_of_such_a_judge(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge_stage, "refuse_own_examiner", lambda *_, **__: None)
+    verdicts = judged(world, tmp_path / "out", lesson_run(world, tmp_path / "run"))
+    with pytest.raises(InputError, match="was trained on the pairs"):
+        measure(verdicts)
+
+
+def test_a_judge_wants_people_of_its_own(tmp_path: Path) -> None:
+    pairs = make_pairs(tmp_path / "pairs", 20, "pairs")
+    with pytest.raises(InputError, match=r"namespace 'judge', .* has 'pairs'"):
+        judge_stage.train(tmp_path / "judge", pairs=pairs, model="fake", spec=SPEC)
+    assert not (tmp_path / "judge").exists()
+
+
+def test_a_new_calibration_goes_where_it_is_told_and_never_into_the_package(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in world["judge"].iterdir()}
+    found = judge_stage.calibrate(world["judge"], pairs=world["pairs"], out=tmp_path / "new", model="fake", limit=8)
+    assert json.loads((tmp_path / "new" / "calibration.json").read_text())["people"] == found["people"]
+    assert found["people"] < judge_stage.calibrate(world["judge"])["people"]
+    monkeypatch.setattr(judge_stage, "PACKAGED", world["judge"])
+    for judge, out in (("learned", None), (world["judge"], None), ("learned", world["judge"] / "work" / "..")):
+        with pytest.raises(InputError, match="is not overwritten; name another folder"):
+            judge_stage.calibrate(judge, pairs=world["pairs"], out=out, model="fake", limit=40)
+    with pytest.raises(InputError, match="name the pair store"):
+        judge_stage.calibrate("learned", out=tmp_path / "new")
+    assert {path: path.stat().st_mtime_ns for path in world["judge"].iterdir()} == before
+
+
+class Other(Fake):
+    """The same name, other weights."""
+
+    denoiser: nn.Module = nn.Linear(1, 1)
+
+
+def test_pictures_know_the_weights_and_not_only_their_name(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how: dict[str, Any] = {"model": "fake", "suite": world["suite"], "seeds": 1, "limit": 1}
+    pictures = generate_stage.generate(tmp_path / "pictures", **how)
+    manifest = Manifest.read(pictures / "manifest.json")
+    fingerprint = model_fingerprint(Fake())
+    assert manifest.instruments == (Instrument("generator", "fake", fingerprint),)
+    assert manifest.config["fingerprint"] == fingerprint
+    monkeypatch.setattr(generate_stage, "load", lambda name: Other())
+    with pytest.raises(InputError, match=f'fingerprint is "{fingerprint}" there'):
+        generate_stage.generate(pictures, **how)
+
+
+def test_an_unknown_model_leaves_no_folder(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate_stage, "load", backbones.load)
+    with pytest.raises(UnknownNameError, match="unknown model 'nope'"):
+        generate_stage.generate(tmp_path / "out", model="nope", suite=world["suite"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_without_manifest_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "a" / "b" / "adapter").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "adapter" / "lora.safetensors").write_bytes(b"weights")
+    make_run(tmp_path / "a" / "b", None)
     with pytest.raises(StoreError, match=r"no manifest\.json"):
         judged(world, tmp_path / "out", tmp_path / "a" / "b" / "adapter")

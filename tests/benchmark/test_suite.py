@@ -30,7 +30,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 def test_broken_suite_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"prompts": [{"id": 1}]}')
-    with pytest.raises(StoreError, match="not a prompt suite"):
+    with pytest.raises(StoreError, match=r"not a prompt suite.*use mini, or a file"):
         read_suite(tmp_path / "s.json")
 
 

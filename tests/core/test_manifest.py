@@ -51,3 +51,9 @@ def test_a_list_is_not_a_manifest(tmp_path: Path) -> None:
     write_json(tmp_path / "m.json", [1])
     with pytest.raises(StoreError, match="not a manifest"):
         Manifest.read(tmp_path / "m.json")
+
+
+def test_content_hashes_are_those_of_itself_its_parents_and_its_notes() -> None:
+    assert MANIFEST.content_hashes() == {"ab"}
+    notes = {"content_hash": "ef", "ancestors": ["gh", "ij"]}
+    assert replace(MANIFEST, notes=notes).content_hashes() == {"ab", "ef", "gh", "ij"}

@@ -1,4 +1,4 @@
-"""No instrument may pick the pairs and mark the exam."""
+"""No instrument may pick the pairs and mark the exam, and no judge may have learned from the pupil's own book."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,16 @@ from asap.core.manifest import Manifest
 __all__ = ["refuse_own_examiner"]
 
 
-def refuse_own_examiner(judge: str, ancestors: Iterable[Manifest]) -> None:
-    """Refuse to judge a model whose pairs were picked by the same judge.
+def refuse_own_examiner(judge: str, ancestors: Iterable[Manifest], *, taught_on: str | None = None) -> None:
+    """Refuse to judge a model whose pairs were picked by the same judge, or were the judge's own lessons.
 
     Args:
         judge: fingerprint of the judge.
         ancestors: manifests of everything upstream of the pictures.
+        taught_on: content hash of the pairs that the judge was trained on, None if it is not known.
 
     Raises:
-        InputError: one of them names the judge among its pair gates.
+        InputError: one of them names the judge among its pair gates, or is made from those pairs.
     """
     for manifest in ancestors:
         for instrument in manifest.instruments:
@@ -25,3 +26,8 @@ def refuse_own_examiner(judge: str, ancestors: Iterable[Manifest]) -> None:
                     f"the judge {judge[:12]} also picked the training pairs (as {instrument.name!r} of a "
                     f"{manifest.kind}), so its verdict on this model is worthless; use another judge or other pairs"
                 )
+        if taught_on and taught_on in manifest.content_hashes():
+            raise InputError(
+                f"the judge {judge[:12]} was trained on the pairs that this model was aligned with ({taught_on[:12]}), "
+                "so its verdict is worthless; use another judge or other pairs"
+            )

@@ -60,7 +60,9 @@ def read_suite(path: Path, *, least: int = 0) -> tuple[SuitePrompt, ...]:
     try:
         rows = tuple(_prompt(row) for row in value["prompts"])  # type: ignore[index]
     except (KeyError, TypeError) as error:
-        raise StoreError(f"{path} is not a prompt suite ({error}); write it with `asap`'s suite stage") from error
+        raise StoreError(
+            f"{path} is not a prompt suite ({error}); use mini, or a file as docs/formats.md has it"
+        ) from error
     if faults := _faults(rows, least):
         raise StoreError(f"{path} is not a usable suite: " + "; ".join(faults))
     return rows

@@ -22,6 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     calibrate = verbs.add_parser("calibrate", help="measure a judge on pictures whose truth is known")
     calibrate.add_argument("--judge", required=True, metavar="NAME", help="learned, or a judge's folder")
     calibrate.add_argument("--pairs", type=Path, metavar="DIR", help="measure anew on this pair store's test people")
+    calibrate.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of a new measurement (the judge's own; learned needs one)"
+    )
     calibrate.add_argument("--model", default="mini", metavar="NAME", help="generator of the round trip (mini)")
     calibrate.add_argument("--limit", type=positive, metavar="N", help="at most so many pairs")
     calibrate.add_argument("--json", action="store_true", help="print JSON")
@@ -51,7 +54,14 @@ def _train(arguments: argparse.Namespace) -> None:
 def _calibrate(arguments: argparse.Namespace) -> None:
     from asap.stages.judge import calibrate
 
-    found = calibrate(arguments.judge, pairs=arguments.pairs, model=arguments.model, limit=arguments.limit, report=tell)
+    found = calibrate(
+        arguments.judge,
+        pairs=arguments.pairs,
+        out=arguments.out,
+        model=arguments.model,
+        limit=arguments.limit,
+        report=tell,
+    )
     (print_json if arguments.json else print_lines)(found)
 
 

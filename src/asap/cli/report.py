@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="verdicts on each aligned model",
+        help="verdicts on each aligned model, named after its folder",
     )
     parser.add_argument("--pairs", type=Path, metavar="DIR", help="pair store to show pairs of")
     parser.add_argument(
@@ -28,11 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from asap.stages.report import report
+    if len(arguments.runs) not in (0, len(arguments.aligned)):
+        raise InputError("--runs needs one folder for each of --aligned, or none")
+    from asap.stages.report import model_names, report
 
-    names = [folder.name for folder in arguments.aligned]
-    if len(set(names)) != len(names) or len(arguments.runs) not in (0, len(names)):
-        raise InputError("the --aligned folders need different names, and --runs one folder for each of them")
+    names = model_names(arguments.aligned)
     print(
         report(
             arguments.out,

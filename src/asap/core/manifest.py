@@ -107,6 +107,12 @@ class Manifest:
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path} is not a complete manifest ({error}); make it anew") from error
 
+    def content_hashes(self) -> set[str]:
+        """Hashes of the artefact's content, of its parents' and of what its notes call ``ancestors``."""
+        own, further = self.notes.get("content_hash"), self.notes.get("ancestors")
+        found = {parent.content_hash for parent in self.parents} | ({str(own)} if own else set())
+        return found | (set(map(str, further)) if isinstance(further, list | tuple) else set())
+
     def fingerprint(self) -> str:
         """Hash of kind, config, parents and instruments; versions and notes do not count."""
         whole = asdict(self)

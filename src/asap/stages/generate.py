@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asap import generate as room
-from asap.backbones import load
+from asap.backbones import Backbone, load
 from asap.benchmark.suite import SuitePrompt, mini_suite, read_suite
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
-from asap.core.manifest import Manifest
+from asap.core.manifest import Instrument, Manifest
+from asap.stages.encode import model_fingerprint
 from asap.stages.lineage import instruments_of, trained_parent
 from asap.stages.trained import apply_trained
 from asap.stores.generations import GenerationWriter
@@ -55,15 +56,20 @@ def generate(
         report: is given a line now and then.
 
     Raises:
-        InputError: a wrong model, adapter, suite or folder.
+        InputError: a wrong model, adapter, suite or folder, or a folder begun with other settings or other weights.
         StoreError: the adapter has no manifest.
     """
     prompts, wanted = _limited(suite_named(suite), limit), _seed_list(seeds)
     parents, upstream = [trained_parent(adapter)] if adapter else [], list[Manifest]()
     for _, manifests in parents:
         upstream += manifests
+    backbone = load(model)  # before the folder is made, so that a wrong name leaves nothing behind
+    fingerprint = model_fingerprint(backbone)
+    if adapter:
+        apply_trained(backbone, adapter)
     config = {
         "model": model,
+        "fingerprint": fingerprint,
         "adapter": parents[0][0].content_hash if parents else None,
         "suite": digest_json([row.prompt for row in prompts]),
         "seeds": wanted,
@@ -71,13 +77,14 @@ def generate(
         "guidance": guidance,
     }
     with GenerationWriter(out, config) as writer:
-        _fill(writer, prompts, wanted, model, adapter, (steps, guidance, batch), report)
+        _fill(writer, prompts, wanted, backbone, (steps, guidance, batch), report)
         writer.finish(
             Manifest(
                 kind="generations",
                 config=config,
                 parents=tuple(parent for parent, _ in parents),
-                instruments=instruments_of(upstream),
+                instruments=(*instruments_of(upstream), Instrument("generator", model, fingerprint)),
+                notes={"ancestors": sorted({name for manifest in upstream for name in manifest.content_hashes()})},
             )
         )
     return out
@@ -87,18 +94,12 @@ def _fill(
     writer: GenerationWriter,
     prompts: Sequence[SuitePrompt],
     seeds: Sequence[int],
-    model: str,
-    adapter: Path | None,
+    backbone: Backbone,
     how: tuple[int | None, float | None, int],
     report: Report,
 ) -> None:
-    """Add the pictures that are missing; the model is loaded only if there are any."""
+    """Add the pictures that are missing."""
     by_id, total, done = {row.id: row for row in prompts}, len(prompts) * len(seeds), writer.done()
-    if len(done) >= total:
-        return
-    backbone = load(model)
-    if adapter:
-        apply_trained(backbone, adapter)
     steps, guidance, batch = how
     texts = [(row.id, row.prompt) for row in prompts]
     pictures = room.generate(backbone, texts, seeds, steps=steps, guidance=guidance, batch=batch, done=done)

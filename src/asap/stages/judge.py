@@ -27,6 +27,7 @@ __all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "run", "train"]
 
 Report = Callable[[str], None]
 ATTRIBUTES: Final = ("fingers", "skin", "background", "shirt", "trousers", "hair", "gesture")
+NAMESPACE: Final = "judge"
 STRENGTHS: Final = (0.1, 0.35)
 CHUNK: Final = 64
 BATCH: Final = 64
@@ -194,10 +195,11 @@ def train(
         report: is given a line now and then.
 
     Raises:
-        InputError: settings differ from those of an earlier run in ``out``.
+        InputError: the pairs are not of the namespace ``judge``, or settings differ from those of an earlier run.
         StoreError: the pair store cannot be read.
         TrainingError: the loss is not a number.
     """
+    _own_people(pairs)
     spec, work = spec or JudgeSpec(), out / "work"
     chunks: dict[str, Any] = {
         "model": model, "held_out": held_out, "size": spec.size, "seed": seed, "strengths": strengths, "report": report,
@@ -229,6 +231,16 @@ def train(
     }  # fmt: skip
 
 
+def _own_people(pairs: Path) -> None:
+    """Raise ``InputError`` unless the store shows people whom no model is aligned or tested with."""
+    namespace = PairStore.open(pairs).manifest.config.get("namespace")
+    if namespace != NAMESPACE:
+        raise InputError(
+            f"a judge needs people of its own: want a pair store of the namespace {NAMESPACE!r}, {pairs} has "
+            f"{namespace!r}; build one with `asap pairs build --namespace {NAMESPACE}`"
+        )
+
+
 def _columns(pairs: JudgePairs, columns: list[int]) -> JudgePairs:
     """The pairs with only these attributes."""
     return JudgePairs(**{**vars(pairs), "attributes": pairs.attributes[:, :, columns]})
@@ -238,6 +250,7 @@ def calibrate(
     judge: str | Path,
     *,
     pairs: Path | None = None,
+    out: Path | None = None,
     work: Path | None = None,
     model: str = "mini",
     limit: int | None = None,
@@ -245,20 +258,33 @@ def calibrate(
     strengths: tuple[float, float] = STRENGTHS,
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure a judge on the test people of a pair store and write the result beside its weights.
+    """Measure a judge on the test people of a pair store and write the result, ``calibration.json``.
 
     Without ``pairs`` the stored result is given back, after checking that it belongs to these weights.
 
+    Args:
+        judge: ``learned`` or a folder.
+        pairs: pair store to measure on.
+        out: folder of the result; None: beside the judge's weights, which the packaged judge does not allow.
+        work: folder of the round trip; None: ``work`` in the folder of the result.
+        model: generator of the round trip.
+        limit: at most so many pairs.
+        seed: of the round trip.
+        strengths: range of the round trip's time.
+        report: is given a line now and then.
+
     Raises:
         StoreError: no judge, no stored calibration, or no readable store.
-        InputError: no defect of a known operation among the test people.
+        InputError: no defect of a known operation among the test people, or the result would land in the package.
     """
     folder, stored = _folder(judge), judge_named(judge)
     if pairs is None:
+        if out is not None:
+            raise InputError(f"{out} is for a new measurement; name the pair store to measure on, or leave it out")
         return room.read_calibration(folder, stored.fingerprint)
+    target = _target(folder, out)
     held_out = tuple(stored.settings["notes"].get("held_out", ()))
-    size = stored.network.spec.size
-    where = (work or folder / "work") / "test"
+    size, where = stored.network.spec.size, (work or target / "work") / "test"
     data = prepare(
         pairs, where, split="test", model=model, limit=limit, size=size, seed=seed, strengths=strengths, report=report
     )
@@ -271,22 +297,34 @@ def calibrate(
         fingerprint=stored.fingerprint,
         notes={"pairs": PairStore.open(pairs).content_hash, "model": model, "strengths": list(strengths), "seed": seed},
     )
-    write_json(folder / "calibration.json", found)
+    write_json(target / room.CALIBRATION, found)
     return found
+
+
+def _target(judge: Path, out: Path | None) -> Path:
+    """Where a new calibration goes; never into the package, whose own is replaced by an explicit copy only."""
+    target = out or judge
+    if target.resolve() == PACKAGED.resolve():
+        raise InputError(
+            f"the packaged judge's {room.CALIBRATION} is not overwritten; name another folder (--out DIR), and copy "
+            "the file if it is to replace the packaged one"
+        )
+    return target
 
 
 def run(generations: Path, out: Path, *, judge: str | Path, report: Report = lambda _: None) -> Path:
     """Judge every picture of a store of generations, or go on; returns the folder of the verdicts.
 
     Raises:
-        InputError: the judge picked the pairs that the model was aligned with.
+        InputError: the judge picked the pairs that the model was aligned with, or was trained on them.
         StoreError: generations or judge cannot be read.
     """
     stored, store = judge_named(judge), GenerationStore.open(generations)
     parent, manifests = parent_of(generations)
-    refuse_own_examiner(stored.fingerprint, manifests)
+    lessons = stored.settings.get("notes", {}).get("pairs")
+    refuse_own_examiner(stored.fingerprint, manifests, taught_on=lessons)
     config = {"judge": str(judge), "fingerprint": stored.fingerprint, "threshold": stored.threshold}
-    config |= {"generations": store.content_hash}
+    config |= {"taught_on": lessons, "generations": store.content_hash}
     with VerdictWriter(out, config) as writer:
         todo = [row for row in store.rows if row.key not in writer.done()]
         for start in range(0, len(todo), BATCH):

@@ -26,10 +26,12 @@ def load_judged(verdicts: Path) -> list[Judged]:
 
     Raises:
         StoreError: verdicts or their generations cannot be read, or do not belong together.
-        InputError: the judge also picked the pairs that the model was aligned with.
+        InputError: the judge also picked the pairs that the model was aligned with, or was trained on them.
     """
     store = VerdictStore.open(verdicts)
-    refuse_own_examiner(str(store.manifest.config["fingerprint"]), ancestors(store.manifest))
+    config, lessons = store.manifest.config, store.manifest.config.get("taught_on")
+    taught_on = None if lessons is None else str(lessons)
+    refuse_own_examiner(str(config["fingerprint"]), ancestors(store.manifest), taught_on=taught_on)
     source = GenerationStore.open(generations_of(store.manifest))
     if source.content_hash != store.manifest.config["generations"]:
         raise StoreError(f"{source.root} is no longer what {verdicts} judged; judge it again")

@@ -26,7 +26,7 @@ from asap.stages.measure import calibration_of, load_judged, measure
 from asap.stores.pairs import PairStore
 from asap.stores.verdicts import VerdictStore
 
-__all__ = ["report"]
+__all__ = ["model_names", "report"]
 
 QUANTITIES: Final = (
     "loss",
@@ -60,8 +60,7 @@ def report(
     Args:
         out: folder.
         base: verdicts on the base model.
-        aligned: verdicts on each aligned model, by name; of a list the names are those of the folders
-            (of the folder above where it is called ``verdicts``).
+        aligned: verdicts on each aligned model, by name; a list is named by ``model_names``.
         pairs: pair store to show pairs of, and of clean renders if ``reference`` is not given.
         runs: training runs by name, for their curves.
         sweep: points of AER against drift by method; the models' own if None.
@@ -72,10 +71,12 @@ def report(
         shown_pairs: pairs to show.
 
     Raises:
-        InputError: different judges or suites, or a folder that cannot be written.
+        InputError: different judges or suites, an aligned model called base, or a folder that cannot be written.
         StoreError: a store cannot be read.
     """
-    folders = dict(aligned) if isinstance(aligned, Mapping) else _named(aligned)
+    folders = dict(aligned) if isinstance(aligned, Mapping) else dict(zip(model_names(aligned), aligned, strict=True))
+    if "base" in folders:
+        raise InputError("an aligned model cannot be called base; give it another name")
     more, clean = extra or {}, reference or pairs
     models = {"base": measure(base, None, reference=clean, extra=more.get("base"))}
     models |= {name: measure(path, base, reference=clean, extra=more.get(name)) for name, path in folders.items()}
@@ -97,12 +98,16 @@ def report(
     return out / "report.html"
 
 
-def _named(folders: Sequence[Path]) -> dict[str, Path]:
-    """Folders by name; raises ``InputError`` when two would share one or one would be called ``base``."""
-    names = [path.resolve().parent.name if path.name == "verdicts" else path.name for path in folders]
+def model_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder of verdicts: its own, or that of the folder above where it is called ``verdicts``.
+
+    Raises:
+        InputError: two folders would share a name, or one would be called ``base``.
+    """
+    names = [path.resolve().parent.name if path.name == "verdicts" else path.resolve().name for path in folders]
     if len(set(names)) < len(names) or "base" in names:
         raise InputError(f"models are named after their folders and need different names, not base; got {names}")
-    return dict(zip(names, folders, strict=True))
+    return names
 
 
 def _pair_views(pairs: Path | None, count: int) -> list[PairView]:

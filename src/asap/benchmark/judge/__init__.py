@@ -5,9 +5,17 @@ from asap.benchmark.judge.dataset import JudgePairs, LabelledPair, join, label_p
 from asap.benchmark.judge.network import JudgeNetwork, JudgeSpec, attribute_classes
 from asap.benchmark.judge.predict import Predictions, Verdict, predict, verdicts
 from asap.benchmark.judge.trainer import JudgeTraining, TrainedJudge, train_judge
-from asap.benchmark.judge.weights import PACKAGED, StoredJudge, load_judge, read_calibration, save_judge
+from asap.benchmark.judge.weights import (
+    CALIBRATION,
+    PACKAGED,
+    StoredJudge,
+    load_judge,
+    read_calibration,
+    save_judge,
+)
 
 __all__ = [
+    "CALIBRATION",
     "HELD_OUT",
     "PACKAGED",
     "CalibrationSet",

@@ -14,7 +14,16 @@ from asap.core.errors import StoreError
 from asap.core.files import read_json, write_bytes, write_json
 from asap.core.hashing import digest, digest_json
 
-__all__ = ["PACKAGED", "StoredJudge", "fingerprint", "halve", "load_judge", "read_calibration", "save_judge"]
+__all__ = [
+    "CALIBRATION",
+    "PACKAGED",
+    "StoredJudge",
+    "fingerprint",
+    "halve",
+    "load_judge",
+    "read_calibration",
+    "save_judge",
+]
 
 PACKAGED: Final = Path(__file__).parent / "weights"
 WEIGHTS: Final = "judge.safetensors"
