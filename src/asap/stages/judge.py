@@ -28,7 +28,7 @@ __all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "run", "train"]
 Report = Callable[[str], None]
 ATTRIBUTES: Final = ("fingers", "skin", "background", "shirt", "trousers", "hair", "gesture")
 NAMESPACE: Final = "judge"
-STRENGTHS: Final = (0.1, 0.35)
+STRENGTHS: Final = (0.05, 0.2)
 CHUNK: Final = 64
 BATCH: Final = 64
 
@@ -206,23 +206,17 @@ def train(
     }  # fmt: skip
     learn = prepare(pairs, work / "train", split="train", limit=limit, plain_share=plain_share, **chunks)
     check = prepare(pairs, work / "val", split="val", limit=validation, **chunks)
-    overlap = set(learn.fact("person")) & set(check.fact("person"))
-    if overlap:
-        raise InputError(f"{len(overlap)} people are in both train and val of {pairs}; build the store anew")
-    texts = [dict(zip(ATTRIBUTES, map(str, row[0]), strict=True)) for row in learn.attributes]
-    known = [{name: value for name, value in row.items() if value != "?"} for row in texts]
-    spec = JudgeSpec(size=spec.size, widths=spec.widths, attributes=room.attribute_classes(known, ATTRIBUTES))
-    columns = [ATTRIBUTES.index(name) for name, _ in spec.attributes]
-    learn, check = (_columns(part, columns) for part in (learn, check))
+    _apart(learn, check, pairs)
+    spec = JudgeSpec(size=spec.size, widths=spec.widths, attributes=_classes(learn))
+    learn, check = (_columns(part, spec) for part in (learn, check))
     loop = JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
     judge = room.train_judge(learn, check, spec, loop, folder=work / "run", report=report)
     parent, manifests = parent_of(pairs)
+    gates = [asdict(item) for item in instruments_of(manifests)]
     notes = {
         "held_out": list(held_out), "model": model, "pairs": parent.content_hash, "strengths": list(strengths),
         "plain_share": plain_share, "steps": judge.steps, "training": asdict(loop), "training_pairs": len(learn),
-        "validation_auroc": judge.auroc.to_json(), "training_people_gates": [
-            asdict(item) for item in instruments_of(manifests)
-        ],
+        "validation_auroc": judge.auroc.to_json(), "training_people_gates": gates,
     }  # fmt: skip
     name = room.save_judge(out, judge.network, judge.threshold, notes)
     return {
@@ -241,8 +235,23 @@ def _own_people(pairs: Path) -> None:
         )
 
 
-def _columns(pairs: JudgePairs, columns: list[int]) -> JudgePairs:
-    """The pairs with only these attributes."""
+def _classes(pairs: JudgePairs) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The attributes that these pairs' captions say, with their values."""
+    texts = [dict(zip(ATTRIBUTES, map(str, row[0]), strict=True)) for row in pairs.attributes]
+    known = [{name: value for name, value in row.items() if value != "?"} for row in texts]
+    return room.attribute_classes(known, ATTRIBUTES)
+
+
+def _apart(learn: JudgePairs, check: JudgePairs, pairs: Path) -> None:
+    """Raise ``InputError`` if a person is in both splits."""
+    overlap = set(learn.fact("person")) & set(check.fact("person"))
+    if overlap:
+        raise InputError(f"{len(overlap)} people are in both train and val of {pairs}; build the store anew")
+
+
+def _columns(pairs: JudgePairs, spec: JudgeSpec) -> JudgePairs:
+    """The pairs with only the attributes of ``spec``."""
+    columns = [ATTRIBUTES.index(name) for name, _ in spec.attributes]
     return JudgePairs(**{**vars(pairs), "attributes": pairs.attributes[:, :, columns]})
 
 
