@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from asap.backbones.mini import fit, load_folder
-from asap.core.errors import InputError, TrainingError
+from asap.core.errors import InputError, StoreError, TrainingError
 from asap.stages import phase
-from asap.stages.pretrain import PretrainConfig, pretrain
+from asap.stages.pretrain import PretrainConfig, pretrain, write_sheet
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 210)}
 CONFIG = PretrainConfig(steps=12, size="tiny", batch=8, vae_steps=10, vae_batch=8, vae_window=32)
@@ -96,6 +96,18 @@ def test_wrong_pictures_and_a_loss_that_is_no_number_are_reported(
     monkeypatch.setattr(fit, "LATENT_NOISE", float("nan"))
     with pytest.raises(TrainingError, match="step 0"):
         pretrain(data, tmp_path / "nan", CONFIG)
+
+
+def test_what_cannot_be_written_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"cannot write {tmp_path}: "):
+        phase._write(tmp_path, {"step": 1})
+    with pytest.raises(StoreError, match=f"cannot read {tmp_path}: "):
+        phase._trim(tmp_path, "vae", 0)
+    with pytest.raises(InputError, match=f"cannot write {tmp_path}: "):
+        write_sheet(tmp_path, np.zeros((2, 4, 4, 3), np.uint8), 2)
+    (tmp_path / "out" / "latents.npy").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"cannot write .*latents\.npy: "):
+        pretrain(data, tmp_path / "out", CONFIG)
 
 
 def test_the_encoder_keeps_what_principal_components_keep() -> None:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from asap.backbones.mini.fit import Average, schedule
-from asap.core.errors import TrainingError
-from asap.core.files import write_text
+from asap.core.errors import StoreError, TrainingError
+from asap.core.files import append_text, write_text
 from asap.stores.checkpoints import CheckpointStore
 
 __all__ = ["Phase", "run_phase"]
@@ -53,7 +53,8 @@ def run_phase(phase: Phase, folder: Path, log: Path, *, save_seconds: float) -> 
 
     Raises:
         TrainingError: the loss is no number.
-        StoreError: the checkpoint is damaged.
+        StoreError: the checkpoint is damaged, or the log cannot be read.
+        InputError: log or checkpoint cannot be written.
     """
     store = CheckpointStore(folder / phase.name)
     parameters = [p for p in phase.modules.parameters() if p.requires_grad]
@@ -144,8 +145,7 @@ def _save(phase: Phase, store: CheckpointStore, optimizer: torch.optim.Optimizer
 
 
 def _write(log: Path, line: Mapping[str, object]) -> None:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_text(log, json.dumps(line) + "\n")
     shown = " ".join(f"{name} {value}" for name, value in line.items())
     print(shown, flush=True)
 
@@ -154,8 +154,12 @@ def _trim(log: Path, phase: str, start: int) -> None:
     """Drop lines of this phase after ``start``: they are about to be computed again."""
     if not log.exists():
         return
+    try:
+        known = log.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise StoreError(f"cannot read {log}: {error.strerror or error}") from error
     lines = []
-    for text in log.read_text(encoding="utf-8").splitlines():
+    for text in known:
         try:
             line = json.loads(text)
         except ValueError:

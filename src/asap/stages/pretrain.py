@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from asap.backbones.mini import fit
@@ -25,13 +24,14 @@ from asap.backbones.mini.build import build_pipeline
 from asap.backbones.mini.card import export
 from asap.backbones.protocol import TextCondition
 from asap.core.errors import InputError
-from asap.core.files import make_folder, read_json, write_json
+from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import derive, generator
 from asap.stages.people import read_people
 from asap.stages.phase import Phase, run_phase
+from asap.stores.png import encode
 from asap.tensors import to_signed
 
-__all__ = ["PretrainConfig", "pretrain"]
+__all__ = ["PretrainConfig", "pretrain", "write_sheet"]
 
 HELD_OUT: Final = 512
 """Pictures never trained on, at most a tenth of all."""
@@ -60,7 +60,7 @@ class PretrainConfig:
     vae_lr: float = 3e-3
     drop: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
-    decay: float = 0.999
+    decay: float = 0.998
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,11 @@ def _latents(backbone: MiniBackbone, data: _Data, out: Path) -> npt.NDArray[np.f
         images = to_signed(data.images[k : k + EVALUATE_BATCH])
         latents[k : k + len(images)] = backbone.encode(images).numpy()
         latents[count + k : count + k + len(images)] = backbone.encode(images.flip(-1)).numpy()
-    note.unlink(missing_ok=True)
-    np.save(path, latents)
+    try:  # not in one piece in memory: the file is as large as all latents, and the note says whether it is whole
+        note.unlink(missing_ok=True)
+        np.save(path, latents)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     write_json(note, key)
     return latents
 
@@ -313,7 +316,6 @@ def _prompts(data: _Data, count: int) -> list[str]:
 
 
 def write_sheet(path: Path, pictures: npt.NDArray[np.uint8], columns: int) -> None:
-    """Pictures (B, H, W, 3) in rows of ``columns`` as one PNG."""
-    make_folder(path.parent)
+    """Pictures (B, H, W, 3) in rows of ``columns`` as one PNG; raises ``InputError`` if it cannot be written."""
     rows = [np.concatenate(list(pictures[k : k + columns]), axis=1) for k in range(0, len(pictures), columns)]
-    Image.fromarray(np.concatenate(rows)).save(path)
+    write_bytes(path, encode(np.concatenate(rows)))

@@ -193,6 +193,13 @@ def test_resumed_training_gives_the_same_weights(drawn: Maker, tmp_path: Path) -
         train_judge(train, validation, SPEC, JudgeTraining(epochs=5), folder=tmp_path / "cut")
 
 
+def test_a_log_that_cannot_be_written_is_one_line(drawn: Maker, tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").mkdir()
+    settings = JudgeTraining(epochs=0.1, batch=8)
+    with pytest.raises(InputError, match=r"cannot write .*log\.jsonl: "):
+        train_judge(drawn(8, 0), drawn(8, 900), SPEC, settings, folder=tmp_path)
+
+
 def test_stored_judge_says_the_same(trained: tuple[TrainedJudge, Path], drawn: Maker, tmp_path: Path) -> None:
     judge, _ = trained
     name = save_judge(tmp_path, judge.network, judge.threshold, {"seed": 1})

@@ -23,7 +23,7 @@ from asap.benchmark.judge.predict import predict
 from asap.benchmark.judge.weights import halve
 from asap.benchmark.ranking import auroc
 from asap.core.errors import InputError, StoreError, TrainingError
-from asap.core.files import make_folder, write_bytes
+from asap.core.files import append_text, make_folder, write_bytes
 from asap.core.hashing import digest_json
 from asap.core.seeds import derive
 
@@ -38,7 +38,7 @@ WARMUP: Final = 0.05
 class JudgeTraining:
     """Settings of the loop."""
 
-    epochs: float = 6.0
+    epochs: float = 20.0
     batch: int = 32
     """Pairs a step."""
     learning_rate: float = 2e-3
@@ -179,7 +179,7 @@ def train_judge(
     """Train, or go on training, in ``folder``; the log is ``log.jsonl`` there.
 
     Raises:
-        InputError: a split is empty of what is needed, or the folder holds a run with other settings.
+        InputError: a split is empty of what is needed, or the folder holds a run with other settings or is unwritable.
         TrainingError: the loss is not a number.
     """
     make_folder(folder)
@@ -203,8 +203,7 @@ def train_judge(
 
 def _log(folder: Path, row: dict[str, float]) -> None:
     """Append one line."""
-    with (folder / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    append_text(folder / LOG, json.dumps(row) + "\n")
 
 
 def _finish(run: _Run, validation: JudgePairs, images: int) -> TrainedJudge:
