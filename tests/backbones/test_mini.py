@@ -1,6 +1,7 @@
 """The tiny variant stands for the embedded model: same parts, few channels, random weights."""
 
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -175,13 +176,17 @@ def test_a_pipeline_of_another_kind_is_refused(
         load(tmp_path)
 
 
-def test_loading_warns_of_nothing_to_come_and_gives_float32(tmp_path: Path) -> None:
+def test_loading_warns_of_nothing_to_come_and_gives_float32(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     half = load_tiny()
     half.pipeline.unet.half()
     half.save_pipeline(tmp_path)
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         found = load_folder(tmp_path, bf16=False)
+    assert not [line for line in caplog.messages if "float32" in line or "dtype" in line]
     parts = (found.pipeline.unet, found.pipeline.vae, found.pipeline.text_encoder)
     assert {value.dtype for part in parts for value in part.parameters()} == {torch.float32}
 

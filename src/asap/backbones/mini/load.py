@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-import torch
 from diffusers import StableDiffusionPipeline
 from torch import nn
 
@@ -38,9 +37,8 @@ def load_folder(folder: Path, name: str | None = None, *, bf16: bool | None = No
     if faults := _strange(folder):
         raise InputError(f"cannot use the pipeline in {folder}: it has {', '.join(faults)}; supported is {SUPPORTED}")
     try:
-        # The type is set afterwards, because its argument's name differs between versions of diffusers.
+        # The type is set by _settle, because the name of its argument here differs between versions of diffusers.
         pipeline = StableDiffusionPipeline.from_pretrained(str(folder), safety_checker=None, local_files_only=True)
-        pipeline.to(torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"cannot read the pipeline in {folder}: {str(error).splitlines()[0]}") from error
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
@@ -75,7 +73,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _settle(module: nn.Module) -> None:
-    """Move weights out of the mapped file: matrix kernels round differently at its odd addresses."""
+    """Float32, and out of the mapped file: matrix kernels round differently at its odd addresses."""
+    module.float()  # not ``to``, about which diffusers warns
     for parameter in module.parameters():
         parameter.data = parameter.data.clone()
 
