@@ -35,8 +35,8 @@ from asap.stores.pairs import PairStore
 
 __all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "aer_at", "mini"]
 
-METHODS = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo", "asap_hinge", "asap_guard", "localized_sdpo")
-LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_guard", "localized_sdpo")
+METHODS = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo")
+LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_area", "asap_guard", "localized_sdpo")
 
 MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
 
@@ -45,13 +45,13 @@ MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
 class ReproduceSettings:
     """Sizes of the reproduction."""
 
-    pairs: int = 3000
+    pairs: int = 1800
     methods: tuple[str, ...] = METHODS
-    snapshots: tuple[int, ...] = (40, 100)
+    snapshots: tuple[int, ...] = (40,)
     """Steps at which each run is measured; the last is its length and the one of "equal steps"."""
     seeds: tuple[int, ...] = (0, 1, 2)
     batch_size: int = 8
-    lr: float | None = None
+    lr: float = 2e-5
     full: bool = True
     workers: int = 2
 

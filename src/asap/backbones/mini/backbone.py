@@ -20,7 +20,7 @@ from asap.core.files import make_folder
 
 __all__ = ["GUIDANCE", "STEPS", "MiniBackbone", "native_bf16"]
 
-STEPS: Final = 16
+STEPS: Final = 12
 """Sampling steps of the defaults."""
 GUIDANCE: Final = 2.5
 """Classifier-free guidance scale of the defaults."""
