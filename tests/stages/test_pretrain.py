@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,16 @@ def test_the_encoder_keeps_what_principal_components_keep() -> None:
     assert np.abs(found - patches).max() < 1e-3
     assert latents.std(0) == pytest.approx([1, 1, 1, fit.DETAIL], rel=0.02)
     assert np.abs(latents.mean(0)).max() < 0.01
+
+
+def test_going_on_from_other_weights_keeps_the_autoencoder_and_trains_the_denoiser(data: Path, tmp_path: Path) -> None:
+    first = pretrain(data, tmp_path / "first", CONFIG)
+    more = pretrain(data, tmp_path / "more", replace(CONFIG, init=str(first), steps=3))
+    before, after = weights(first), weights(more)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("vae."))
+    assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith("unet."))
+    scale = [json.loads((run / "vae" / "config.json").read_text())["scaling_factor"] for run in (first, more)]
+    assert scale[0] == scale[1]
+    phases = {json.loads(line)["phase"] for line in (more / "training.jsonl").read_text().splitlines()}
+    assert phases == {"denoiser"}

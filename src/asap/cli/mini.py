@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--data", type=Path, metavar="DIR", help="shards of rendered people (OUT/people, made now)")
     pretrain.add_argument("--people", type=positive, default=24000, metavar="N", help="people to render (24000)")
     pretrain.add_argument("--steps", type=positive, required=True, metavar="N", help="steps of the denoiser")
+    pretrain.add_argument("--init", default="", metavar="NAME", help="go on from these weights: mini, or a folder")
     pretrain.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people, noise and weights (0)")
     pretrain.add_argument("--workers", type=positive, metavar="N", help="processes that render (one a core)")
     pretrain.set_defaults(run=_pretrain)
@@ -30,4 +31,6 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     if arguments.data is None:
         workers = arguments.workers or os.cpu_count() or 1
         render_people(data, count=arguments.people, seed=arguments.seed, workers=workers)
-    print(pretrain(data, arguments.out, PretrainConfig(steps=arguments.steps, seed=arguments.seed)))
+    print(
+        pretrain(data, arguments.out, PretrainConfig(steps=arguments.steps, seed=arguments.seed, init=arguments.init))
+    )

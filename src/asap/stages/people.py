@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from asap.bodies import draw, load_rig, render, visible_parts
@@ -57,7 +58,9 @@ def render_people(
 def _render_shards(jobs: Sequence[Job], workers: int) -> None:
     load_rig()  # here first, so that the workers find its files made
     with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        for _ in track(pool.map(_render_shard, jobs), total=len(jobs), description="rendering people"):
+        for _ in track(
+            pool.map(_render_shard, jobs), total=len(jobs), description="rendering people", console=Console(stderr=True)
+        ):
             pass
 
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asap.backbones import load
 from asap.backbones.mini import fit
 from asap.backbones.mini.backbone import MiniBackbone
 from asap.backbones.mini.build import build_pipeline
@@ -58,6 +59,8 @@ class PretrainConfig:
     vae_window: int = 64
     """Side of a window in pixels."""
     vae_lr: float = 3e-3
+    init: str = ""
+    """Known name or pipeline folder whose weights are trained on, autoencoder kept; empty to start from random ones."""
     drop: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
     decay: float = 0.998
@@ -95,21 +98,32 @@ def pretrain(
     make_folder(out)
     _claim(out, config)
     content = _read(data, config.seed)
-    pipeline = build_pipeline(config.size, content.captions, config.seed)
-    backbone = MiniBackbone(pipeline, config.size, bf16=None if config.size == "mini" else False)
+    backbone = _begin(config, content)
     if content.images.shape[1] != backbone.resolution:
         raise InputError(
             f"{config.size} is trained at {backbone.resolution} pixels, {data} has {content.images.shape[1]}"
         )
     log = out / "log.jsonl"
-    run_phase(_autoencoder_phase(backbone, content, config, evaluate_every), out, log, save_seconds=save_seconds)
-    latents = _latents(backbone, content, out)
+    if not config.init:
+        run_phase(_autoencoder_phase(backbone, content, config, evaluate_every), out, log, save_seconds=save_seconds)
+    latents = _latents(backbone, content, out, rescale=not config.init)
     run_phase(
         _denoiser_phase(backbone, content, latents, config, evaluate_every, out), out, log, save_seconds=save_seconds
     )
     return export(
         backbone, out / "pipeline", log, {**asdict(config), "pictures": len(content.train)}, time.monotonic() - began
     )
+
+
+def _begin(config: PretrainConfig, content: _Data) -> MiniBackbone:
+    """Random weights, or those that ``config.init`` names; raises ``InputError`` for a model of another family."""
+    if not config.init:
+        pipeline = build_pipeline(config.size, content.captions, config.seed)
+        return MiniBackbone(pipeline, config.size, bf16=None if config.size == "mini" else False)
+    backbone = load(config.init)
+    if not isinstance(backbone, MiniBackbone):
+        raise InputError(f"pretraining goes on from an embedded model, and {config.init!r} is {backbone.name}")
+    return backbone
 
 
 def _claim(out: Path, config: PretrainConfig) -> None:
@@ -188,13 +202,14 @@ def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConf
     )
 
 
-def _latents(backbone: MiniBackbone, data: _Data, out: Path) -> npt.NDArray[np.float16]:
+def _latents(backbone: MiniBackbone, data: _Data, out: Path, *, rescale: bool) -> npt.NDArray[np.float16]:
     """Latents of all pictures, then of all mirror images: (2N, C, h, w); kept in ``out`` and read from there again."""
     vae = backbone.pipeline.vae
     vae.requires_grad_(False)
-    vae.register_to_config(scaling_factor=1.0)
-    sample = backbone.encode(to_signed(data.images[data.train[: 4 * EVALUATE_BATCH]]))
-    vae.register_to_config(scaling_factor=round(1.0 / sample.std().item(), 6))
+    if rescale:
+        vae.register_to_config(scaling_factor=1.0)
+        sample = backbone.encode(to_signed(data.images[data.train[: 4 * EVALUATE_BATCH]]))
+        vae.register_to_config(scaling_factor=round(1.0 / sample.std().item(), 6))
     key = {"vae": _digest(vae), "captions": hashlib.sha256(json.dumps(data.captions).encode()).hexdigest()}
     path, note = out / "latents.npy", out / "latents.json"
     if path.exists() and note.exists() and read_json(note) == key:
@@ -281,7 +296,8 @@ def _denoiser_phase(
 ) -> Phase:
     modules = nn.ModuleDict({"unet": backbone.denoiser, "text": backbone.pipeline.text_encoder})
     modules.requires_grad_(True)
-    fit.calm_denoiser(backbone.denoiser)
+    if not config.init:
+        fit.calm_denoiser(backbone.denoiser)
     task = _Denoising(backbone, data, latents, config)
     prompts = _prompts(data, GRID[0] * GRID[1])
 
