@@ -3,15 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asap.bodies.keypoints import keypoint_names, keypoints
+from asap.bodies.keypoints import keypoints
 from asap.bodies.props import box
 from asap.bodies.render import render
 from asap.core.records import Camera, FloatArray, PosedBody, Prop
 from asap.core.vocabulary import region_id
+from asap.core.wholebody import KEYPOINTS
 from tests.bodies.figures import BEHIND, FRONT, scene, spot
 
 SIZE = 96
-NAMES = keypoint_names()
+NAMES = KEYPOINTS
 INDEX = {name: i for i, name in enumerate(NAMES)}
 
 

@@ -1,6 +1,6 @@
 """People we can render: bodies, poses, gestures, clothes, camera, light, captions, and the truth beside each."""
 
-from asap.bodies.keypoints import keypoint_names, keypoints
+from asap.bodies.keypoints import keypoints
 from asap.bodies.render import project, render
 from asap.bodies.rig import Rig, load_rig
 from asap.bodies.sampling import Drawn, draw, redraw, visible_parts
@@ -9,7 +9,6 @@ __all__ = [
     "Drawn",
     "Rig",
     "draw",
-    "keypoint_names",
     "keypoints",
     "load_rig",
     "project",

@@ -8,8 +8,8 @@ import numpy as np
 from asap.bodies.render import project
 from asap.core.records import Camera, FloatArray, PosedBody, Rendering
 from asap.core.vocabulary import region_id
+from asap.core.wholebody import FINGERS, KEYPOINTS
 
-_BODY = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 _BONE = {
     "eye": "eye",
     "shoulder": "upperarm01",
@@ -19,28 +19,15 @@ _BONE = {
     "knee": "lowerleg01",
     "ankle": "foot",
 }
-_FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
 _SIDES = {"left": "L", "right": "R"}
 _TOLERANCE = {"hand": 0.022, "body": 0.09}
-_FACE_POINTS = 68
-
-
-def keypoint_names() -> tuple[str, ...]:
-    """The 133 names, in order: body, feet, face, left hand, right hand."""
-    names = ["nose"] + [f"{side}_{part}" for part in _BODY[1:] for side in _SIDES]
-    names += [f"{side}_{part}" for side in _SIDES for part in ("big_toe", "small_toe", "heel")]
-    names += [f"face-{i}" for i in range(_FACE_POINTS)]
-    for side in _SIDES:
-        names.append(f"{side}_hand_root")
-        names += [f"{side}_{finger}{joint}" for finger in _FINGERS for joint in (1, 2, 3, 4)]
-    return tuple(names)
 
 
 def keypoints(body: PosedBody, camera: Camera, picture: Rendering) -> FloatArray:
     """(133, 3): x and y in pixels, and 0 absent or out of frame, 1 hidden, 2 seen."""
     size = picture.image.shape[0]
     places = _places(body)
-    names = keypoint_names()
+    names = KEYPOINTS
     shown = np.unique(body.regions[body.faces.ravel()])
     out = np.zeros((len(names), 3), dtype=np.float32)
     known = [(i, places[name][0], places[name][1]) for i, name in enumerate(names) if name in places]
@@ -88,7 +75,7 @@ def _places(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
         out[f"{side}_small_toe"] = (tails[index[f"toe5-3.{letter}"]], foot)
         out[f"{side}_heel"] = (body.vertices[sole[np.linalg.norm(body.vertices[sole] - toe, axis=1).argmax()]], foot)
         out[f"{side}_hand_root"] = (heads[index[f"wrist.{letter}"]], hand)
-        for number, finger in enumerate(_FINGERS, start=1):
+        for number, finger in enumerate(FINGERS, start=1):
             bones = [index[f"finger{number}-{joint}.{letter}"] for joint in (1, 2, 3)]
             for joint, point in enumerate([*heads[bones], tails[bones[2]]], start=1):
                 out[f"{side}_{finger}{joint}"] = (point, hand)

@@ -1,18 +1,23 @@
-"""``asap pairs build | stats | show``."""
+"""``asap pairs``: build, stats and show here, every further sub-verb in a file of its own."""
 
 import argparse
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 from asap.cli.output import print_json, print_lines
 from asap.cli.values import fraction, natural, positive
 
 __all__ = ["configure"]
 
+MORE: Final[dict[str, str]] = {}
+"""Further sub-verbs and what each does; ``asap.cli.pairs_NAME`` has its ``configure``."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the three sub-verbs."""
-    verbs = parser.add_subparsers(metavar="build|stats|show", required=True)
+    """Add the sub-verbs."""
+    verbs = parser.add_subparsers(metavar="|".join(("build", "stats", "show", *MORE)), required=True)
     _configure_build(verbs.add_parser("build", help="render, degrade and gate pairs; goes on where it was stopped"))
     stats = verbs.add_parser("stats", help="counts and gate means of a pair store")
     stats.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
@@ -25,6 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--count", type=positive, default=24, metavar="N", help="pairs on the sheet (24)")
     show.add_argument("--seed", type=natural, default=0, metavar="N", help="which pairs are drawn (0)")
     show.set_defaults(run=_show)
+    for name, summary in MORE.items():
+        import_module(f"asap.cli.pairs_{name}").configure(verbs.add_parser(name, help=summary, description=summary))
 
 
 def _configure_build(parser: argparse.ArgumentParser) -> None:

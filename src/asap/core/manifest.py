@@ -18,7 +18,7 @@ from asap.core.hashing import digest_json
 __all__ = ["ROLES", "Instrument", "Manifest", "Parent", "environment"]
 
 FORMAT: Final = 1
-ROLES: Final = ("pair_gate", "judge", "generator", "landmarker")
+ROLES: Final = ("pair_gate", "judge", "generator", "landmarker", "screen", "captioner")
 PACKAGES: Final = (
     "asap-anatomy",
     "accelerate",

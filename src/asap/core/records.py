@@ -185,8 +185,10 @@ class PairRecord:
     """x0, y0, x1, y1 of the mask in pixels, end exclusive."""
     gates: GateResult
     keypoints: FloatArray
-    """(N, 3) x, y in pixels and visibility (0 absent, 1 hidden, 2 seen), COCO-WholeBody order of ``keypoint_names``."""
+    """(N, 3) x, y in pixels and visibility (0 absent, 1 hidden, 2 seen), order of ``wholebody.KEYPOINTS``."""
     split: str
     """train, val or test; a person is in one only."""
     recipe: dict[str, float | int | str]
+    source: str = ""
+    """Name of the photograph it was made from; empty for rendered people."""
     parents: tuple[str, ...] = ()

@@ -78,6 +78,7 @@ def _plain_columns(record: PairRecord) -> dict[str, object]:
         "category": truth.category,
         "person": truth.person,
         "split": record.split,
+        "source": record.source,
         "box": [int(value) for value in record.box],
         "keypoints": np.asarray(record.keypoints, np.float32).tolist(),
         "attributes": canonical_json(truth.attributes),

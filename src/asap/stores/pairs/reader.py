@@ -48,6 +48,7 @@ class PairRow:
     category: str
     person: str
     split: str
+    source: str
     box: tuple[int, ...]
     keypoints: FloatArray
     """(N, 3) x, y in pixels and visibility."""

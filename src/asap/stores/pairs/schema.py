@@ -19,10 +19,12 @@ GATES: Final = (
     "contrast",
     "changed_share",
     "visible_share",
+    "region_lpips",
+    "background_lpips",
 )
 """Gate values that are stored, each as the column ``gate_<name>``; null where a gate did not measure."""
 
-TEXT: Final = ("prompt", "kind", "part", "side", "operation", "category", "person", "split")
+TEXT: Final = ("prompt", "kind", "part", "side", "operation", "category", "person", "split", "source")
 NUMBERS: Final = {"index": "int64", "severity": "int32", "width": "int32", "height": "int32", "seed": "int64"}
 LISTS: Final = {"box": "int32", "visible_parts": "string", "parents": "string"}
 

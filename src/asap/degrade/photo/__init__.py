@@ -1,0 +1,1 @@
+"""Break one part of a person in a photograph on the CPU: warps, removal, grafts. numpy and scipy only."""
