@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from asap.core.errors import InputError
 
-__all__ = ["canonical_json", "digest", "digest_file", "digest_json", "to_plain"]
+__all__ = ["canonical_json", "digest", "digest_file", "digest_json", "digest_json_list", "to_plain"]
 
 BLOCK = 1 << 20
 
@@ -49,6 +50,16 @@ def canonical_json(value: object) -> str:
 def digest_json(value: object) -> str:
     """SHA-256 of the canonical JSON of ``value``."""
     return digest(canonical_json(value).encode())
+
+
+def digest_json_list(values: Iterable[object]) -> str:
+    """``digest_json(list(values))`` without holding the list: one value at a time is in memory."""
+    hasher, separator = hashlib.sha256(b"["), b""
+    for value in values:
+        hasher.update(separator + canonical_json(value).encode())
+        separator = b","
+    hasher.update(b"]")
+    return hasher.hexdigest()
 
 
 def digest_file(path: Path | str) -> str:

@@ -142,7 +142,8 @@ class PairStore:
         """Counts and means over the rows of this split, and what was rejected (of all splits).
 
         ``*_mean`` are over all accepted pairs that measured the value; ``region_ssim_mean_defect`` leaves null edits
-        out. ``pairs_per_second`` is accepted pairs of all splits over the build's wall-clock time.
+        out. ``pass_share`` is accepted pairs over all tries, null where one split is asked for. ``by_outcome`` counts
+        photographs. ``pairs_per_second`` is accepted pairs of all splits over the build's wall-clock time.
         """
         reasons: Counter[str] = Counter()
         for part in self._parts.values():
@@ -160,7 +161,11 @@ class PairStore:
             "region_ssim_mean_defect": _mean(
                 value for value, kind in zip(region, kinds, strict=True) if kind == "defect"
             ),
+            "pass_share": len(self) / (len(self) + reasons.total()) if self.split is None else None,
             "by_reason": _sorted(reasons),
+            "by_outcome": _sorted(
+                Counter(source["outcome"] for part in self._parts.values() for source in part["sources"])
+            ),
             "by_kind": _sorted(Counter(kinds)),
             **{f"by_{name}": _sorted(Counter(map(str, self.column(name)))) for name in _COUNTED},
             "pairs_per_second": total / seconds if seconds > 0 else None,
@@ -199,7 +204,7 @@ def _verify(root: Path, manifest: Manifest, parts: Mapping[int, Mapping[str, Any
     ordered = [parts[index] for index in sorted(parts)]
     if (
         digest_json(ordered) != manifest.notes.get("parts_hash")
-        or content_hash(parts) != manifest.notes["content_hash"]
+        or content_hash(ordered) != manifest.notes["content_hash"]
     ):
         raise StoreError(f"{root} does not match its manifest; {REPAIR}")
     for part in ordered:

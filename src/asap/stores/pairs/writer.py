@@ -2,26 +2,29 @@
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asap.core.errors import InputError, StoreError
 from asap.core.files import TEMPORARY, read_json, write_bytes, write_json
-from asap.core.hashing import digest, digest_file, digest_json
+from asap.core.hashing import digest, digest_file, digest_json_list
 from asap.core.manifest import Manifest
 from asap.core.records import PairRecord
+from asap.core.seeds import derive
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs.encode import EncodedChunk, EncodedRow, encode_rows
 from asap.stores.pairs.schema import IMAGES, SCHEMA, SPLITS
 
-__all__ = ["REPAIR", "PairWriter", "check_shards", "content_hash", "read_parts"]
+__all__ = ["REPAIR", "PairWriter", "check_shards", "content_hash", "iter_parts", "read_parts"]
 
 REPAIR: Final = "run the same `asap pairs build` again to repair it"
 PART_NAME: Final = re.compile(r"\d{5,}\.json")
@@ -51,7 +54,7 @@ class PairWriter:
         self._lock = WriterLock(self.root)
         try:
             claim(self.root, "pairs", {**config, "chunk": chunk})
-            self._parts = _drop_damaged(self.root)
+            self._rows = _drop_damaged(self.root)
         except BaseException:
             self._lock.release()
             raise
@@ -70,11 +73,11 @@ class PairWriter:
 
     def done_chunks(self) -> set[int]:
         """Numbers of the chunks that are on disk."""
-        return set(self._parts)
+        return set(self._rows)
 
     def accepted(self) -> int:
         """Number of pairs on disk."""
-        return sum(len(part["rows"]) for part in self._parts.values())
+        return sum(self._rows.values())
 
     def write_chunk(
         self,
@@ -82,6 +85,7 @@ class PairWriter:
         accepted: Sequence[PairRecord] | EncodedChunk,
         rejected: Mapping[str, int],
         seconds: float,
+        sources: Sequence[Mapping[str, object]] = (),
     ) -> None:
         """Write one chunk, all or nothing; writing a finished chunk again is refused.
 
@@ -90,11 +94,12 @@ class PairWriter:
             accepted: its pairs, or the same already encoded by ``encode_rows`` in a worker process.
             rejected: how many were refused for each reason.
             seconds: wall-clock time by which this chunk lengthened the build; ``pairs_per_second`` divides by the sum.
+            sources: what became of each photograph of the chunk, plain values; empty for rendered people.
 
         Raises:
             InputError: an index lies outside the chunk or comes twice, or the disk refuses.
         """
-        if chunk_index in self._parts:
+        if chunk_index in self._rows:
             raise InputError(f"chunk {chunk_index} of {self.root} is written already; ask done_chunks() first")
         encoded = accepted if isinstance(accepted, EncodedChunk) else encode_rows(accepted)
         self._check(chunk_index, encoded)
@@ -112,9 +117,10 @@ class PairWriter:
             "rows": [[row.index, row.uid, row.digest] for row in encoded.rows],
             "rejected": {reason: int(count) for reason, count in rejected.items() if count},
             "seconds": float(seconds),
+            "sources": [dict(source) for source in sources],
         }
         write_json(_part_path(self.root, chunk_index), part)
-        self._parts[chunk_index] = part
+        self._rows[chunk_index] = len(encoded.rows)
 
     def finish(self, manifest: Manifest) -> str:
         """Close the store with ``manifest`` (its notes gain the content hash and counts); returns the content hash.
@@ -122,17 +128,22 @@ class PairWriter:
         Raises:
             StoreError: two rows share an index or a uid, or no pair was accepted.
         """
-        whole = content_hash(self._parts)
+        whole = content_hash(iter_parts(self.root))
         self._sweep()
         notes = {
             **manifest.notes,
             "content_hash": whole,
-            "parts_hash": digest_json([self._parts[index] for index in sorted(self._parts)]),
+            "parts_hash": digest_json_list(iter_parts(self.root)),
             "accepted": self.accepted(),
-            "rejected": sum(sum(part["rejected"].values()) for part in self._parts.values()),
+            "rejected": sum(sum(part["rejected"].values()) for part in iter_parts(self.root)),
         }
         replace(manifest, notes=notes).write(self.root / "manifest.json")
         return whole
+
+    def sources(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number of the chunk and what became of each photograph, in order, from the disk."""
+        for part in iter_parts(self.root):
+            yield from ((int(part["chunk"]), source) for source in part["sources"])
 
     def _check(self, chunk_index: int, encoded: EncodedChunk) -> None:
         first = chunk_index * self.chunk
@@ -145,7 +156,7 @@ class PairWriter:
 
     def _sweep(self) -> None:
         """Remove what killed writers left: shards that no part names, and temporary files."""
-        known = {name for part in self._parts.values() for name in part["shards"]}
+        known = {name for part in iter_parts(self.root) for name in part["shards"]}
         for path in _files(self.root):
             if path.name.startswith(TEMPORARY) or (
                 path.suffix == ".parquet" and path.relative_to(self.root).as_posix() not in known
@@ -159,7 +170,12 @@ def read_parts(root: Path) -> dict[int, dict[str, Any]]:
     Raises:
         StoreError: one of them is damaged.
     """
-    return {int(path.stem): _read_part(path) for path in _part_files(root)}
+    return {int(part["chunk"]): part for part in iter_parts(root)}
+
+
+def iter_parts(root: Path) -> Iterator[dict[str, Any]]:
+    """The records of all finished chunks in order, one in memory at a time; raises ``StoreError`` at a damaged one."""
+    yield from map(_read_part, _part_files(root))
 
 
 def check_shards(root: Path, part: Mapping[str, Any]) -> None:
@@ -173,18 +189,19 @@ def check_shards(root: Path, part: Mapping[str, Any]) -> None:
 
 
 def _part_files(root: Path) -> list[Path]:
-    return sorted(path for path in (root / "parts").glob("*.json") if PART_NAME.fullmatch(path.name))
+    found = (path for path in (root / "parts").glob("*.json") if PART_NAME.fullmatch(path.name))
+    return sorted(found, key=lambda path: int(path.stem))
 
 
 def _read_part(path: Path) -> dict[str, Any]:
     part = read_json(path)
-    if not isinstance(part, dict) or set(part) != {"chunk", "shards", "rows", "rejected", "seconds"}:
+    if not isinstance(part, dict) or set(part) != {"chunk", "shards", "rows", "rejected", "seconds", "sources"}:
         raise StoreError(f"{path} is damaged; {REPAIR}")
     return part
 
 
-def _drop_damaged(root: Path) -> dict[int, dict[str, Any]]:
-    """The sound chunks; the records of damaged ones are deleted."""
+def _drop_damaged(root: Path) -> dict[int, int]:
+    """Rows of each sound chunk; the records of damaged ones are deleted."""
     sound = {}
     for path in _part_files(root):
         try:
@@ -193,23 +210,34 @@ def _drop_damaged(root: Path) -> dict[int, dict[str, Any]]:
         except StoreError:
             path.unlink()
         else:
-            sound[int(path.stem)] = part
+            sound[int(path.stem)] = len(part["rows"])
     return sound
 
 
-def content_hash(parts: Mapping[int, Mapping[str, Any]]) -> str:
-    """SHA-256 over (index, uid, digest) of all rows in index order.
+def content_hash(parts: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over (index, uid, digest) of all rows in index order; ``parts`` come in order of their chunks.
 
     Raises:
         StoreError: there are no rows, or two rows share an index or a uid.
     """
-    rows = sorted(row for part in parts.values() for row in part["rows"])
-    if not rows:
+    last, uids = -1, array("Q")
+
+    def rows() -> Iterator[list[object]]:
+        nonlocal last
+        for part in parts:
+            for index, uid, key in part["rows"]:  # in order within a chunk, because they were encoded so
+                if index <= last:
+                    raise StoreError("two pairs share one index; make the store anew")
+                last = index
+                uids.append(derive(0, uid))  # eight bytes a row in place of the text
+                yield [index, uid, key]
+
+    found = digest_json_list(rows())
+    if not uids:
         raise StoreError("no pair was accepted; the reasons are in the rejection counts, ask for more pairs")
-    for position, word in ((0, "index"), (1, "uid")):
-        if len({row[position] for row in rows}) != len(rows):
-            raise StoreError(f"two pairs share one {word}; make the store anew")
-    return digest_json(rows)
+    if len(np.unique(np.frombuffer(uids, np.uint64))) != len(uids):
+        raise StoreError("two pairs share one uid; make the store anew")
+    return found
 
 
 def _part_path(root: Path, chunk_index: int) -> Path:
