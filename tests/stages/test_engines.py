@@ -1,0 +1,45 @@
+"""Both engines give every result once and in order, and lose nothing when a worker is killed."""
+
+from pathlib import Path
+
+import pytest
+
+from asap.core.errors import AsapError, UnknownNameError
+from asap.stages.engines import ENGINES, in_order
+from tests.stages.jobs import always_deadly, once_deadly, square
+
+ENGINE = pytest.mark.parametrize(
+    "engine", ["pool", pytest.param("ray", marks=pytest.mark.slow)]
+)
+
+
+def test_both_engines_are_tested() -> None:
+    assert ENGINES == ("pool", "ray")
+
+
+@ENGINE
+def test_results_come_in_order(engine: str) -> None:
+    assert list(in_order(engine, square, range(9), 2)) == [(i, i * i) for i in range(9)]
+
+
+@ENGINE
+def test_nothing_to_do_gives_nothing(engine: str) -> None:
+    assert list(in_order(engine, square, [], 2)) == []
+
+
+@ENGINE
+def test_a_killed_worker_costs_no_result_and_doubles_none(engine: str, tmp_path: Path) -> None:
+    items = [(str(tmp_path), number) for number in range(12)]
+    found = list(in_order(engine, once_deadly, items, 2))
+    assert (tmp_path / "killed").exists()
+    assert [(item[1], result) for item, result in found] == [(n, n * 10) for n in range(12)]
+
+
+def test_an_item_that_kills_every_worker_is_named() -> None:
+    with pytest.raises(AsapError, match="item 3 of 5"):
+        list(in_order("pool", always_deadly, range(5), 1))
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="pool, ray"):
+        in_order("spark", square, [1], 1)
