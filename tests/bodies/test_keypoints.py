@@ -31,15 +31,38 @@ def test_there_are_133_names_in_the_order_of_coco_wholebody() -> None:
     assert NAMES[9:11] == ("left_wrist", "right_wrist")
     assert NAMES[15:18] == ("left_ankle", "right_ankle", "left_big_toe")
     assert NAMES[22] == "right_heel"
-    assert all(name.startswith("face-") for name in NAMES[23:91])
+    assert NAMES[23:91] == tuple(f"face-{i}" for i in range(68))
     assert (NAMES[91], NAMES[112]) == ("left_hand_root", "right_hand_root")
     assert NAMES[132] == "right_pinky_finger4"
 
 
-def test_all_but_the_face_are_found_on_a_whole_body(front: FloatArray) -> None:
+def test_all_are_found_on_a_whole_body(front: FloatArray) -> None:
     assert front.shape == (133, 3)
-    assert not front[23:91].any()
-    assert (np.delete(front, np.s_[23:91], axis=0)[:, 2] >= 1).all()
+    assert (front[:, 2] >= 1).all()
+
+
+def test_points_of_the_face_lie_where_the_68_point_face_has_them(body: PosedBody) -> None:
+    near = replace(FRONT, eye=(0.0, -1.2, 0.71), target=(0.0, 0.0, 0.71), fov=0.22)
+    picture = render(scene(body, camera=near), 256)
+    points = keypoints(body, near, picture)[23:91]
+    assert (points[17:, 2] == 2).all()
+    x, y = points[:, 0], points[:, 1]
+    assert (np.diff(x[:17]) > 0).all(), "the jaw runs from the right ear, at the left of the picture, to the left one"
+    assert y[:17].argmax() == 8, "the chin is lowest"
+    assert (np.diff(x[17:27]) > 0).all(), "eyebrows outwards in, then inwards out"
+    assert (np.diff(y[27:31]) > 0).all(), "down the nose"
+    assert (np.diff(x[31:36]) > 0).all()
+    for corner, inner, brow in ((36, 39, slice(17, 22)), (45, 42, slice(22, 27))):
+        assert abs(x[corner] - 128) > abs(x[inner] - 128), "outer and inner corner of the eye"
+        assert y[brow].max() < y[corner], "an eyebrow is above its eye"
+    assert y[37] < y[41] < y[30] < y[33] < y[51] < y[62] <= y[66] < y[57] < y[8]
+    assert x[48] < x[60] < x[62] < x[64] < x[54]
+    mirrored = {0: 16, 17: 26, 36: 45, 39: 42, 31: 35, 48: 54, 60: 64}
+    assert all(abs(x[a] + x[b] - 256) < 2.5 and abs(y[a] - y[b]) < 1.5 for a, b in mirrored.items())
+
+
+def test_a_face_that_looks_away_is_hidden(body: PosedBody) -> None:
+    assert (found(body, BEHIND)[23 + 17 : 91, 2] == 1).all()
 
 
 def test_left_is_the_persons_left(body: PosedBody, front: FloatArray) -> None:

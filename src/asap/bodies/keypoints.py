@@ -1,10 +1,11 @@
-"""2D keypoints with visibility in COCO-WholeBody order (133 points), from the rig's own joints.
+"""2D keypoints with visibility in COCO-WholeBody order (133 points), from the rig's own joints and skin.
 
-The 17 body, 6 foot and 2 x 21 hand points are exact; the 68 face points have no joint in the rig and stay absent (0).
+Body, foot and hand points are joints of the rig, the 68 face points are vertices of its skin.
 """
 
 import numpy as np
 
+from asap.bodies.face import FACE_VERTICES, VERTICES
 from asap.bodies.render import project
 from asap.core.records import Camera, FloatArray, PosedBody, Rendering
 from asap.core.vocabulary import region_id
@@ -20,7 +21,7 @@ _BONE = {
     "ankle": "foot",
 }
 _SIDES = {"left": "L", "right": "R"}
-_TOLERANCE = {"hand": 0.022, "body": 0.09}
+_TOLERANCE = {"face": 0.012, "hand": 0.022, "body": 0.09}
 
 
 def keypoints(body: PosedBody, camera: Camera, picture: Rendering) -> FloatArray:
@@ -40,10 +41,17 @@ def keypoints(body: PosedBody, camera: Camera, picture: Rendering) -> FloatArray
     for (index, _, region), (x, y, ahead), far in zip(known, pixels, distance, strict=True):
         if ahead <= 0 or not (0 <= x < size and 0 <= y < size):
             continue
-        slack = _TOLERANCE["hand" if region in (region_id("hand.L"), region_id("hand.R")) else "body"]
+        slack = _slack(KEYPOINTS[index], region)
         seen = picture.depth[int(y), int(x)] > far - slack and np.isfinite(picture.depth[int(y), int(x)])
         out[index] = (x, y, 2.0 if seen else 1.0)
     return out
+
+
+def _slack(name: str, region: int) -> float:
+    """How far behind the surface a seen point may lie, metres: joints are inside, points of the skin are not."""
+    if name.startswith("face-"):
+        return _TOLERANCE["face"]
+    return _TOLERANCE["hand" if region in (region_id("hand.L"), region_id("hand.R")) else "body"]
 
 
 def _places(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
@@ -79,4 +87,12 @@ def _places(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
             bones = [index[f"finger{number}-{joint}.{letter}"] for joint in (1, 2, 3)]
             for joint, point in enumerate([*heads[bones], tails[bones[2]]], start=1):
                 out[f"{side}_{finger}{joint}"] = (point, hand)
-    return out
+    return out | _face(body)
+
+
+def _face(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
+    """The face's points, on a body whose vertices are numbered as ``FACE_VERTICES`` are; else none."""
+    if len(body.vertices) < VERTICES:
+        return {}
+    head = region_id("head")
+    return {f"face-{number}": (body.vertices[vertex], head) for number, vertex in enumerate(FACE_VERTICES)}
