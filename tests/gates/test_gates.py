@@ -7,8 +7,9 @@ from skimage.metrics import structural_similarity
 
 from asap import gates
 from asap.core.errors import InputError, UnknownNameError
-from asap.core.records import ByteArray
+from asap.core.records import ByteArray, FloatArray
 from asap.gates.duplicates import BITS
+from asap.gates.masks import grow
 
 
 def picture(seed: int, size: int = 128) -> ByteArray:
@@ -89,6 +90,78 @@ def test_similarity_agrees_with_scikit_image(size: int) -> None:
     np.testing.assert_allclose(gates.similarity_map(one, two), full.mean(axis=2), atol=1e-5)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (3, 80), (50, 60), (98, 98)])
+def test_similarity_of_a_local_change_agrees_with_scikit_image(corner: tuple[int, int]) -> None:
+    one = picture(0, 128)
+    two = one.copy()
+    two[corner[0] : corner[0] + 30, corner[1] : corner[1] + 30] ^= 64
+    two[127, 0] ^= 1  # a difference far off is not forgotten
+    _, full = structural_similarity(one, two, channel_axis=2, full=True)
+    found = gates.similarity_map(one, two)
+    np.testing.assert_allclose(found, full.mean(axis=2), atol=1e-5)
+    assert found[64, 120] == 1
+    assert found[127, 0] < 1
+
+
+def test_similarity_of_equal_pictures_is_exactly_one() -> None:
+    assert (gates.similarity_map(picture(0), picture(0)) == 1).all()
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 4, 40])
+def test_growing_in_a_window_is_growing(pixels: int) -> None:
+    inside = np.zeros((60, 90), dtype=bool)
+    inside[2:9, 30:41] = True
+    inside[50, 88] = True
+    wanted = inside
+    for step in range(pixels):
+        wanted = ndimage.binary_dilation(wanted, ndimage.generate_binary_structure(2, 1 + step % 2))
+    grown = grow(inside, pixels)
+    assert (grown == wanted).all()
+    assert inside.sum() == 78  # the caller's own is left alone
+    assert not grow(np.zeros((5, 5), dtype=bool), 3).any()
+
+
+def test_box() -> None:
+    mask = np.zeros((20, 30), dtype=np.uint8)
+    assert gates.box_of(mask) == (0, 0, 0, 0)
+    mask[4:9, 7:27] = 255
+    assert gates.box_of(mask) == (7, 4, 27, 9)
+
+
+class Fixed:
+    """A perceptual distance with a known answer: 0.4 in the left half, 0.01 in the right."""
+
+    name, fingerprint = "fixed", "0"
+
+    def __init__(self, shape: tuple[int, int] = (128, 128)) -> None:
+        self.shape = shape
+
+    def __call__(self, first: ByteArray, second: ByteArray) -> FloatArray:
+        out = np.full(self.shape, 0.01, dtype=np.float32)
+        out[:, : self.shape[1] // 2] = 0.4
+        return out
+
+
+class TestPerceptual:
+    def test_means_inside_and_outside(self) -> None:
+        mask = np.zeros((128, 128), dtype=np.uint8)
+        mask[:, :64] = 255
+        values = gates.measure(picture(0), picture(1), mask, perceptual=Fixed())
+        assert values["region_lpips"] == pytest.approx(0.4)
+        assert values["background_lpips"] == pytest.approx(0.01)
+        assert "region_lpips" not in gates.measure(picture(0), picture(1), mask)
+
+    def test_empty_and_full_masks(self) -> None:
+        none, whole = np.zeros((128, 128), dtype=np.uint8), np.full((128, 128), 255, dtype=np.uint8)
+        assert gates.measure(picture(0), picture(0), none, perceptual=Fixed())["region_lpips"] == 0
+        assert gates.measure(picture(0), picture(1), whole, perceptual=Fixed())["background_lpips"] == 0
+
+    def test_a_plug_in_that_answers_for_another_size_is_refused(self) -> None:
+        mask = np.zeros((128, 128), dtype=np.uint8)
+        with pytest.raises(InputError, match="fixed must give finite distances"):
+            gates.measure(picture(0), picture(1), mask, perceptual=Fixed((64, 64)))
+
+
 class TestMeasure:
     def test_values_by_hand(self) -> None:
         one = np.full((128, 128, 3), 100, dtype=np.uint8)
@@ -139,6 +212,21 @@ class TestMeasure:
             gates.measure(one, two, mask)
         assert (time.process_time() - start) / 20 < 0.012  # measured 0.004
 
+    @pytest.mark.slow
+    def test_speed_of_a_large_picture(self) -> None:
+        one = picture(0, 1024)
+        two = one.copy()
+        two[400:600, 300:500] = 255 - two[400:600, 300:500]
+        start = time.process_time()
+        mask = gates.difference_mask(one, two, 5)
+        between = time.process_time()
+        gates.measure(one, two, mask)
+        assert time.process_time() - between < SPEED
+        assert between - start < SPEED
+
+
+SPEED = 0.3
+"""Seconds of processor time for a picture of 1024 pixels; measured 0.05."""
 
 GOOD = {
     "region_ssim": 0.5,
@@ -194,6 +282,44 @@ class TestEvaluate:
     def test_limits_that_nothing_keeps(self) -> None:
         with pytest.raises(InputError, match="upper limit"):
             gates.GateLimits(area_min=0.6)
+
+
+class TestPhotographs:
+    """The paper's four gates, at their limits and just beyond; the figures are those of paper.md."""
+
+    limits = gates.GateLimits.photographs()
+    at = GOOD | {"region_ssim": 0.65, "background_ssim": 0.95, "region_lpips": 0.25, "background_lpips": 0.02}
+
+    def judged(self, values: dict[str, float], kind: str = "defect", side: int = 32) -> tuple[str, ...]:
+        return gates.evaluate(values, self.limits, kind, box=(10, 20, 10 + side, 220)).reasons
+
+    def test_at_the_limits(self) -> None:
+        assert self.judged(self.at) == ()
+
+    @pytest.mark.parametrize(
+        ("name", "value", "reason"),
+        [
+            ("region_ssim", 0.651, "region_ssim_high"),
+            ("background_ssim", 0.949, "background_ssim_low"),
+            ("region_lpips", 0.249, "region_lpips_low"),
+            ("background_lpips", 0.021, "background_lpips_high"),
+        ],
+    )
+    def test_just_beyond(self, name: str, value: float, reason: str) -> None:
+        assert self.judged(self.at | {name: value}) == (reason,)
+
+    def test_what_was_not_measured_is_not_judged(self) -> None:
+        assert self.judged(GOOD) == ()
+
+    def test_a_null_edit_may_look_the_same_but_not_elsewhere(self) -> None:
+        assert self.judged(self.at | {"region_lpips": 0.0}, "null_pose") == ()
+        assert self.judged(self.at | {"background_lpips": 0.5}, "null_pose") == ("background_lpips_high",)
+
+    def test_least_size(self) -> None:
+        assert self.judged(self.at, side=31) == ("side_too_short",)
+        assert gates.evaluate(GOOD, gates.GateLimits(), "defect", box=(0, 0, 3, 3)).reasons == ()
+        with pytest.raises(InputError, match="32 pixels at least"):
+            gates.evaluate(self.at, self.limits, "defect")
 
 
 class TestDuplicates:

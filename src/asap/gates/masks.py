@@ -21,12 +21,39 @@ def check_images(chosen: ByteArray, rejected: ByteArray) -> None:
         raise InputError(f"chosen {chosen.shape} and rejected {rejected.shape} must have the same size")
 
 
+def difference(first: ByteArray, second: ByteArray) -> ByteArray:
+    """(H, W) largest absolute difference of a channel, in grey levels."""
+    gap = np.maximum(first, second) - np.minimum(first, second)
+    return np.asarray(np.maximum(np.maximum(gap[:, :, 0], gap[:, :, 1]), gap[:, :, 2]))
+
+
+def box_of(mask: ByteArray | BoolArray) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 in pixels of what is set in ``mask`` (H, W), end exclusive; zeros where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        return (0, 0, 0, 0)
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def around(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the box of ``inside`` (H, W), grown by ``margin`` as far as the picture goes."""
+    x0, y0, x1, y1 = box_of(inside)
+    height, width = inside.shape
+    return (
+        slice(max(0, y0 - margin), min(height, y1 + margin)),
+        slice(max(0, x0 - margin), min(width, x1 + margin)),
+    )
+
+
 def grow(inside: BoolArray, pixels: int) -> BoolArray:
     """``inside`` (H, W) grown by about ``pixels`` in every direction (an octagon: cross and block by turns)."""
-    grown = inside
+    out = np.array(inside, dtype=bool)
+    window = around(out, pixels)  # nothing beyond it can be reached, and a region is small in a large picture
+    grown = out[window]
     for step in range(pixels):
         grown = ndimage.binary_dilation(grown, _CROSS if step % 2 == 0 else _BLOCK)
-    return np.asarray(grown, dtype=bool)
+    out[window] = grown
+    return out
 
 
 def _without_specks(differs: BoolArray) -> BoolArray:
@@ -53,7 +80,7 @@ def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tole
     check_images(chosen, rejected)
     if dilate < 0 or not 0 <= tolerance < 255:
         raise InputError(f"dilate must be 0 or more, tolerance from 0 to 254; got {dilate} and {tolerance}")
-    differs = np.abs(chosen.astype(np.int16) - rejected.astype(np.int16)).max(axis=2) > tolerance
+    differs = difference(chosen, rejected) > tolerance
     if tolerance:
         differs = _without_specks(differs)
     if dilate == 0 or not differs.any():

@@ -1,15 +1,33 @@
 """What is measured on a pair. SSIM after Wang et al. 2004, with a uniform 7x7 window over the colour channels."""
 
+from typing import Protocol
+
 import numpy as np
 from scipy import ndimage
 
+from asap.core.errors import InputError
 from asap.core.records import BoolArray, ByteArray, FloatArray
-from asap.gates.masks import check_images, grow
+from asap.gates.masks import around, check_images, difference, grow
 
 _WINDOW = 7
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _BAND = 3
 """Pixels at 128 across on either side of the mask's rim."""
+
+
+class Perceptual(Protocol):
+    """A perceptual distance that a caller plugs in; its name and fingerprint belong into the manifest."""
+
+    @property
+    def name(self) -> str:
+        """How a manifest lists it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of its weights."""
+
+    def __call__(self, first: ByteArray, second: ByteArray) -> FloatArray:
+        """(H, W) distance of two (H, W, 3) uint8 pictures at each pixel, 0 where nothing differs."""
 
 
 def _smooth(values: FloatArray) -> FloatArray:
@@ -19,8 +37,21 @@ def _smooth(values: FloatArray) -> FloatArray:
 def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
     """(H, W) structural similarity in [-1, 1], mean over the three channels; 1 where the pictures are equal.
 
-    The same numbers as scikit-image's ``structural_similarity`` (uniform window of 7, sample covariance).
+    The same numbers as scikit-image's ``structural_similarity`` (uniform window of 7, sample covariance). Only windows
+    that reach a difference are computed.
     """
+    similar = np.ones(first.shape[:2], dtype=np.float32)
+    differs = difference(first, second) > 0
+    if differs.any():
+        half = _WINDOW // 2
+        seen, read = around(differs, half), around(differs, 2 * half)
+        inner = tuple(slice(s.start - r.start, s.stop - r.start) for s, r in zip(seen, read, strict=True))
+        similar[seen] = _similarity(first[read], second[read])[inner]
+    return similar
+
+
+def _similarity(first: ByteArray, second: ByteArray) -> FloatArray:
+    """The map of a whole picture; edges are mirrored."""
     # centred values keep float32 exact enough: the variance is not the difference of two large numbers
     a, b = first.astype(np.float32) - 128, second.astype(np.float32) - 128
     mean_a, mean_b = _smooth(a), _smooth(b)
@@ -35,7 +66,12 @@ def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
 
 
 def measure(
-    chosen: ByteArray, rejected: ByteArray, mask: ByteArray, *, touched_visible: BoolArray | None = None
+    chosen: ByteArray,
+    rejected: ByteArray,
+    mask: ByteArray,
+    *,
+    touched_visible: BoolArray | None = None,
+    perceptual: Perceptual | None = None,
 ) -> dict[str, float]:
     """All gate values of a composed pair.
 
@@ -44,6 +80,7 @@ def measure(
         rejected: (H, W, 3) uint8, composed: equal to ``chosen`` outside the mask.
         mask: (H, W) 255 inside.
         touched_visible: (H, W) True where a pixel of either picture shows skin that the edit touched; None if unknown.
+        perceptual: a perceptual distance; None where none is at hand.
 
     Returns:
         ``region_ssim``: mean SSIM of the windows centred inside the mask (1 for an empty mask).
@@ -54,25 +91,38 @@ def measure(
         ``contrast``: mean over the masked pixels of the largest channel difference, over 255.
         ``changed_share``: share of the masked pixels that changed clearly (more than 12 of 255).
         ``visible_share``: share of the picture that shows touched skin; the changed area where that is unknown.
+        ``region_lpips``, ``background_lpips``: mean perceptual distance inside and outside the mask, 0 where there is
+        no such pixel; only with ``perceptual``.
 
     Raises:
         InputError: shapes or types do not fit.
     """
     check_images(chosen, rejected)
     inside = mask > 0
-    difference = np.abs(chosen.astype(np.int16) - rejected.astype(np.int16)).max(axis=2)
+    gap = difference(chosen, rejected)
     similar = similarity_map(chosen, rejected)
     outside = similar[~inside]
     band = _band(inside)
-    return {
+    distances = {} if perceptual is None else _distances(perceptual, chosen, rejected, inside)
+    return distances | {
         "region_ssim": float(similar[inside].mean()) if inside.any() else 1.0,
         "background_ssim": float(outside.mean()) if outside.size else 1.0,
         "edge_ssim": float(similar[band].mean()) if band.any() else 1.0,
-        "max_abs_diff_outside": float(difference[~inside].max()) if not inside.all() else 0.0,
+        "max_abs_diff_outside": float(gap[~inside].max()) if not inside.all() else 0.0,
         "area_share": float(inside.mean()),
-        "contrast": float(difference[inside].mean()) / 255 if inside.any() else 0.0,
-        "changed_share": float((difference[inside] > 12).mean()) if inside.any() else 0.0,
-        "visible_share": float((difference > 12).mean() if touched_visible is None else touched_visible.mean()),
+        "contrast": float(gap[inside].mean()) / 255 if inside.any() else 0.0,
+        "changed_share": float((gap[inside] > 12).mean()) if inside.any() else 0.0,
+        "visible_share": float((gap > 12).mean() if touched_visible is None else touched_visible.mean()),
+    }
+
+
+def _distances(perceptual: Perceptual, chosen: ByteArray, rejected: ByteArray, inside: BoolArray) -> dict[str, float]:
+    found = perceptual(chosen, rejected)
+    if found.shape != inside.shape or not np.isfinite(found).all():
+        raise InputError(f"{perceptual.name} must give finite distances {inside.shape}, not {found.shape}")
+    return {
+        "region_lpips": float(found[inside].mean()) if inside.any() else 0.0,
+        "background_lpips": float(found[~inside].mean()) if not inside.all() else 0.0,
     }
 
 

@@ -270,7 +270,7 @@ def _record(
         regions=chosen.regions,
         edit=edit,
         truth=truth,
-        box=_box(mask),
+        box=gates.box_of(mask),
         gates=result,
         keypoints=bodies.keypoints(drawn.scene.body, drawn.scene.camera, chosen),
         split=_split(plan, truth.person),
@@ -283,13 +283,6 @@ def _record(
             "perceptual_hash": f"{gates.perceptual_hash(chosen.image):048x}",
         },
     )
-
-
-def _box(mask: Any) -> tuple[int, int, int, int]:  # noqa: ANN401  (numpy's own typing would say no more)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return (0, 0, 0, 0)
-    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def _split(plan: Plan, person: str) -> str:
