@@ -5,6 +5,7 @@ AsapError                      our own fault, exit code 1
     ├── ConfigError            a setting is missing, unknown or out of range (all faults reported together)
     ├── UnknownNameError       a name that no registry knows; lists the known ones
     ├── MissingDependencyError an optional package is absent; gives the pip line
+    ├── PhotoError             a file is no picture that we can use; says the reason in one word
     ├── StoreError             a store is missing, corrupt, empty or locked
     └── TrainingError          the run cannot go on (the loss is not a number...)
 """
@@ -17,6 +18,7 @@ __all__ = [
     "ConfigError",
     "InputError",
     "MissingDependencyError",
+    "PhotoError",
     "StoreError",
     "TrainingError",
     "UnknownNameError",
@@ -66,6 +68,18 @@ class MissingDependencyError(InputError):
         """Say what ``package`` (its pip name) is needed for."""
         self.package = package
         super().__init__(f"{purpose} needs the package {package}, which is not installed; run: pip install {package}")
+
+
+class PhotoError(InputError):
+    """A file is no picture that we can use; ``reason`` is a short stable word, for counting."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Give the ``reason`` (one of ``regions.reading.REASONS``) and one line that names the file."""
+        super().__init__(reason, message)
+        self.reason, self.message = reason, message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class StoreError(InputError):
