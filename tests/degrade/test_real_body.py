@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from asap import bodies
+from asap.bodies.people import draw_person
 from asap.core.records import Camera, PosedBody, Rendering, Scene
+from asap.core.seeds import generator
 from asap.degrade import CELLS, apply
 from asap.degrade.anatomy import hand_frame, head_frame, trunk_frame
 from asap.degrade.mesh import boundary_loops
+from asap.degrade.proportions import LONGER, SHORTER, THICKER
 from asap.degrade.work import Work
 
 pytestmark = pytest.mark.slow
@@ -65,3 +68,39 @@ def test_the_strongest_defects_show(scene: Scene, part: str) -> None:
         edited = apply(scene.body, part, side, operation, 3, np.random.default_rng(1))
         image = shot(scene, edited.body, part).image.astype(int)
         assert (np.abs(image - clean).max(axis=2) > 12).mean() > 0.005, operation
+
+
+def test_severity_1_leaves_the_range_of_correct_bodies() -> None:
+    """A factor that takes one drawn adult to the shape of another would be no error: the rule of ``proportions``."""
+    rig = bodies.load_rig()
+    people = [draw_person(generator(0, "spread", number), "x").phenotype for number in range(60)]
+    rests = rig.rest(people)
+    heads = np.stack([rest.heads for rest in rests])
+    tall = np.array([np.ptp(rest.vertices[:, 2]) for rest in rests])
+
+    def spread(part: str) -> float:
+        ends = {
+            "arm": ("upperarm01.L", "wrist.L"), "leg": ("upperleg01.L", "foot.L"), "torso": ("spine05", "neck01"),
+            "neck": ("neck01", "head"), "foot": ("foot.L", "toe3-1.L"), "hand": ("finger3-1.L", "finger3-3.L"),
+        }[part]  # fmt: skip
+        near, far = (heads[:, rig.index[end]] for end in ends)
+        share = np.linalg.norm(far - near, axis=1) / tall
+        return float(np.quantile(share, 0.99) / np.quantile(share, 0.01))
+
+    for part in ("arm", "leg", "torso", "neck", "foot", "hand"):
+        assert 1.02 < spread(part) < 1.5, part
+        assert LONGER[part][0] > spread(part) ** 1.5, part
+        assert 1 / SHORTER[part][0] > spread(part) ** 1.5, part
+    for table in (LONGER, THICKER):
+        assert all(row[0] < row[1] < row[2] for row in table.values())
+
+
+def test_no_finger_of_a_misshapen_hand_is_left_as_it_was(scene: Scene) -> None:
+    """Each digit's length differs by at least the least deviation: at severity 1 a factor of exp(0.25 * 0.8 * 0.7)."""
+    before = Work(scene.body)
+    for seed in range(5):
+        edited = apply(scene.body, "hand", "left", "misshapen", 1, np.random.default_rng(seed)).body
+        for number in (2, 3, 4, 5):
+            tip = before.weight(f"finger{number}-3.L") > 0.9
+            moved = np.linalg.norm(edited.vertices - scene.body.vertices, axis=1)[tip]
+            assert moved.mean() > 0.004, number

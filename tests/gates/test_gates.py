@@ -256,6 +256,7 @@ class TestEvaluate:
             ("max_abs_diff_outside", 1.0, "outside_differs"),
             ("area_share", 0.9, "area_too_large"),
             ("area_share", 0.001, "area_too_small"),
+            ("changed_share", 0.07, "area_too_small"),  # 0.07 of 0.05 of the picture changed clearly
             ("contrast", 0.01, "contrast_low"),
             ("visible_share", 0.0, "hidden"),
         ],

@@ -17,16 +17,16 @@ from asap.degrade.work import Work, ramp, rotate, unit
 
 Detail = dict[str, float | int | str]
 
-_OVER = {"hand": (35.0, 60.0, 90.0), "arm": (30.0, 55.0, 85.0), "leg": (30.0, 55.0, 85.0)}
-"""Degrees beyond straight, by severity; our choice."""
+_OVER = {"hand": (45.0, 65.0, 90.0), "arm": (45.0, 65.0, 90.0), "leg": (40.0, 60.0, 85.0)}
+"""Degrees beyond straight, by severity; our choice: some joints go 10 to 15 degrees too far, none goes 40."""
 _TURN = {
     "hand": (70.0, 110.0, 150.0),
     "arm": (120.0, 150.0, 180.0),
     "leg": (80.0, 130.0, 180.0),
     "foot": (60.0, 100.0, 150.0),
     "neck": (110.0, 140.0, 175.0),
-    "torso": (75.0, 105.0, 140.0),
-    "face": (32.0, 48.0, 66.0),
+    "torso": (95.0, 120.0, 145.0),
+    "face": (42.0, 56.0, 72.0),
 }
 """Degrees, by severity; our choice: the first is beyond what the joint can do."""
 
@@ -72,7 +72,7 @@ def twisted(work: Work, part: str, side: str, severity: int, rng: np.random.Gene
     elif part in ("arm", "leg"):
         bones, end = chain(part, side)
         work.twist(bones[2:], end, angle)
-        _wring(work, bones[2], end, (0.8, 0.65, 0.5)[severity - 1])
+        _wring(work, bones[2], end, (0.65, 0.52, 0.4)[severity - 1])
         if part == "arm":
             work.swing(end, hand_frame(work, side)[2], 0.35 * angle)
     elif part == "foot":

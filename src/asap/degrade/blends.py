@@ -70,8 +70,11 @@ def _radius(points: FloatArray, centre: FloatArray, across: FloatArray) -> float
 
 
 def _legs(work: Work, severity: int) -> Detail:
-    """Swing both legs together until knees and ankles meet; the last third of the gap is filled."""
-    share = (0.7, 0.9, 1.0)[severity - 1]
+    """Swing both legs together until knees and ankles meet, and fill the rest of the gap.
+
+    Legs that only touch or cross are a correct pose; these share their flesh from severity 1 on.
+    """
+    share = (0.9, 0.95, 1.0)[severity - 1]
     spare = trunk_frame(work)[2]
     legs = [(*chain("leg", side)[0], chain("leg", side)[1]) for side in ("left", "right")]
     joints = np.array([[work.head(bones[2]), work.head(bones[4])] for bones in legs])
@@ -80,15 +83,10 @@ def _legs(work: Work, severity: int) -> Detail:
         for bones, leg_goals in zip(legs, goals, strict=True):
             start = work.head(bones[first])
             work.aim(bones[first], work.head(bones[second]), leg_goals[number] - start, spare)
-    if severity == 3:
-        _thicken_calves(work)
-    return {"share": share}
-
-
-def _thicken_calves(work: Work) -> None:
     for side in ("left", "right"):
         bones, end = chain("leg", side)
-        work.inflate(bones, end, 1.15)
+        work.inflate(bones, end, (1.12, 1.16, 1.2)[severity - 1])
+    return {"share": share}
 
 
 def swapped_side(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:

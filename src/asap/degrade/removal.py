@@ -70,7 +70,7 @@ def _foot_gone(work: Work, side: str, severity: int) -> Detail:
         limb = work.weight(f"lowerleg02.{s}") > _HALF
         cut(work.mesh, limb, (ankle - 0.03 * shin).astype(np.float32), shin, 0.6)
     else:
-        where = (0.85, 0.4)[severity - 1]
+        where = (0.6, 0.25)[severity - 1]  # lost toes alone look like a short foot
         point = (ankle + where * (toes - ankle)).astype(np.float32)
         cut(work.mesh, work.weight(f"foot.{s}") > _HALF, point, foot_frame(work, side)[0], 0.5)
     return {"severity": severity}

@@ -35,6 +35,9 @@ class GateLimits:
     """Ours: pixels of the shorter side of the mask's box; 0 asks nothing."""
     contrast_min: float = 0.04
     """Ours: mean change inside the mask, of 1; less cannot be seen."""
+    changed_area_min: float = 0.004
+    """Ours: clearly changed pixels, as a share of the picture; the mask is grown by some pixels on every side, so one
+    as large as ``area_min`` may hold a change of 2x2 pixels, which no eye and no latent sees."""
     visible_share_min: float = 0.002
     """Ours: touched skin that shows, as a share of the picture; else the defect is hidden."""
 
@@ -96,6 +99,7 @@ def evaluate(
         reasons["area_too_small"] = values["area_share"] < limits.area_min
         reasons["side_too_short"] = box is not None and _short_side(box) < limits.short_side_min
     if kind == "defect":
+        reasons["area_too_small"] |= values["changed_share"] * values["area_share"] < limits.changed_area_min
         reasons["contrast_low"] = values["contrast"] < limits.contrast_min
         reasons["region_ssim_high"] = values["region_ssim"] > limits.region_ssim_max
         reasons["region_ssim_low"] = values["region_ssim"] < limits.region_ssim_min

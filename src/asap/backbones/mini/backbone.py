@@ -1,7 +1,7 @@
 """The embedded model behind the ``Backbone`` protocol: a stock Stable Diffusion pipeline on the flow path."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from asap.backbones.paths import FlowPath, NoisePath
 from asap.backbones.protocol import TextCondition
 from asap.core.errors import InputError
 from asap.core.files import make_folder
+from asap.tensors.precision import native_bf16, precision
 
 __all__ = ["GUIDANCE", "STEPS", "MiniBackbone", "native_bf16"]
 
@@ -43,13 +44,6 @@ LORA_TARGETS: Final = (
 """Attention alone sits at the coarsest level only; fingers are drawn by the residual blocks."""
 
 
-def native_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; without that bfloat16 is slower than float32."""
-    capability = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return bool(supported) and "AVX512" in capability
-
-
 class MiniBackbone:
     """See ``asap.backbones.protocol.Backbone``. The weights stay float32; ``bf16`` computes in bfloat16."""
 
@@ -71,7 +65,7 @@ class MiniBackbone:
 
     def precision(self) -> AbstractContextManager[object]:
         """Context in which the networks run."""
-        return torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()
+        return precision(self.bf16)
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32.

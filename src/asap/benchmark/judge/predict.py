@@ -13,6 +13,7 @@ from asap.benchmark.judge.batches import to_tensor
 from asap.benchmark.judge.dataset import resize
 from asap.benchmark.judge.network import JudgeNetwork
 from asap.core.vocabulary import PARTS
+from asap.tensors.precision import precision
 
 __all__ = ["Predictions", "Verdict", "predict", "verdicts"]
 
@@ -80,7 +81,7 @@ def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int 
 def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
     """Numpy arrays of one batch; probabilities except for the score."""
     tensor = to_tensor(images)
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision():
         plain, mirrored = network(tensor), network(tensor.flip(3))
     out = {
         "score": (plain.fails + mirrored.fails) / 2,

@@ -26,6 +26,7 @@ from asap.core.errors import InputError, StoreError, TrainingError
 from asap.core.files import append_text, make_folder, write_bytes
 from asap.core.hashing import digest_json
 from asap.core.seeds import derive
+from asap.tensors.precision import precision
 
 __all__ = ["JudgeTraining", "TrainedJudge", "specificity_threshold", "train_judge"]
 
@@ -136,7 +137,7 @@ class _Run:
             group["lr"] = _rate(self.step, total, self.settings.learning_rate)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.settings.seed, "judge-dropout", self.step))
-            with torch.autocast("cpu", torch.bfloat16):
+            with precision():
                 output = self.network(images)
         loss, terms = judge_loss(output, targets)
         if not torch.isfinite(loss):
