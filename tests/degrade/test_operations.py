@@ -13,6 +13,7 @@ from asap.core.vocabulary import OPERATIONS, PARTS, REGIONS
 from asap.degrade import CELLS, SEVERITY_SHARES, SOURCES, apply, sample_edit
 from asap.degrade.anatomy import root_of
 from asap.degrade.cells import FUNCTIONS
+from asap.degrade.shapes import deviations
 from asap.degrade.work import Work
 from tests.degrade.synthetic import synthetic_body
 
@@ -200,3 +201,10 @@ class TestSampling:
 def test_bad_input(arguments: tuple[str, str, str, int], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         apply(synthetic_body(), *arguments, np.random.default_rng(0))
+
+
+def test_no_deviation_of_a_misshapen_part_is_near_zero() -> None:
+    draws = deviations(np.random.default_rng(0), (4000,))
+    assert np.abs(draws).min() == 0.7
+    assert np.abs(draws).max() == 1.6
+    assert (draws > 0).mean() == pytest.approx(0.5, abs=0.03)

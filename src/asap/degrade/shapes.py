@@ -53,7 +53,7 @@ def field(points: FloatArray, size: float, rng: np.random.Generator) -> FloatArr
     return np.asarray(waves @ (pushes * lengths[:, None] / 22.0), dtype=np.float32)
 
 
-def _deviations(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def deviations(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Normal deviates kept between ``_LEAST`` and 1.6 in size."""
     draws = rng.normal(size=shape)
     return np.asarray(np.copysign(np.clip(np.abs(draws), _LEAST, 1.6), draws), dtype=np.float64)
@@ -84,7 +84,7 @@ def misshapen(work: Work, part: str, side: str, severity: int, rng: np.random.Ge
 def _hand(work: Work, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:
     """Each finger gets its own length, girth and bends, then the whole hand melts a little."""
     _, _, palm = hand_frame(work, side)
-    draws = _deviations(rng, (5, 6))
+    draws = deviations(rng, (5, 6))
     for number, draw in zip(FINGERS, draws, strict=True):
         bones = finger(number, side)
         across = np.cross(palm, work.head(bones[1]) - work.head(bones[0]))
@@ -102,7 +102,7 @@ def _hand(work: Work, side: str, amount: float, seed: int, rng: np.random.Genera
 def _foot(work: Work, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:
     s = letter(side)
     _, _, up = foot_frame(work, side)
-    for number, draw in zip(FINGERS, _deviations(rng, (5, 3)), strict=True):
+    for number, draw in zip(FINGERS, deviations(rng, (5, 3)), strict=True):
         bones = toe(number, side)
         work.swing(bones[0], up, 0.4 * amount * float(draw[0]))
         work.inflate(bones, None, float(np.exp(0.22 * amount * draw[1])))
@@ -117,7 +117,7 @@ def _face(work: Work, amount: float, seed: int, rng: np.random.Generator) -> Non
     frame, gap = head_frame(work), eye_gap(work)
     anchors = face_anchors(work)
     for name in ("eye.L", "eye.R", "nose", "mouth"):
-        draw = _deviations(rng, (4,))
+        draw = deviations(rng, (4,))
         offset = work.mesh.vertices - anchors[name]
         local = offset @ frame.T
         near = 1 - ramp(np.hypot(local[:, 0], 1.15 * local[:, 1]), 0.22 * gap, 0.85 * gap)
@@ -136,7 +136,7 @@ def _limb(work: Work, part: str, side: str, amount: float, seed: int, rng: np.ra
     share = part_weight(work, part, side)
     length = float(np.linalg.norm(np.diff(joints, axis=0), axis=1).sum())
     lower = work.weight(bones[len(bones) // 2])
-    uneven = _deviations(rng, (2,))
+    uneven = deviations(rng, (2,))
     pushes = rng.normal(size=(2, 3))
     for number in (0, 1):
         start, step = joints[number], joints[number + 1] - joints[number]
@@ -163,6 +163,6 @@ def _trunk(work: Work, amount: float, seed: int, rng: np.random.Generator) -> No
     )
     work.mesh.vertices += share[:, None] * lean
     work.scale(
-        share, low + 0.5 * height * frame[1], frame, [1 + 0.3 * amount * float(_deviations(rng, (1,))[0]), 1.0, 1.15]
+        share, low + 0.5 * height * frame[1], frame, [1 + 0.3 * amount * float(deviations(rng, (1,))[0]), 1.0, 1.15]
     )
     _wobble(work, share, low, 0.7 * height, 0.7 * amount, seed)
