@@ -1,0 +1,186 @@
+"""A painter made of a diffusers pipeline: one call a picture, one CPU generator a call."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from asap.core.errors import InputError
+from asap.core.hashing import digest_json
+from asap.core.records import BoolArray, ByteArray
+from asap.degrade.diffusion.families import Family
+
+__all__ = ["PipelinePainter"]
+
+
+class PipelinePainter:
+    """The ``Painter`` that ``load_painter`` returns. Not for threads: a pipeline's scheduler keeps the current step."""
+
+    def __init__(
+        self,
+        pipeline: Any,  # noqa: ANN401  diffusers has no types
+        family: Family,
+        *,
+        name: str,
+        weights: str,
+        steps: int,
+        guidance: float,
+        size: int | None,
+        maps: tuple[str, ...],
+    ) -> None:
+        """Take a loaded pipeline; ``weights`` is a hash of its files, ``size`` replaces the model's own."""
+        self.pipeline, self.family, self.name, self.maps = pipeline, family, name, maps
+        self.steps, self.guidance = steps, guidance
+        pipeline.set_progress_bar_config(disable=True)
+        self.size_multiple = _multiple(pipeline)
+        self.native_size = size or _native(pipeline)
+        if self.native_size % self.size_multiple:
+            raise InputError(f"size must be a multiple of {self.size_multiple} for {name}, not {self.native_size}")
+        self.fingerprint = digest_json(
+            {
+                "weights": weights,
+                "pipeline": family.pipeline,
+                "maps": maps,
+                "steps": steps,
+                "guidance": guidance,
+                "size": self.native_size,
+                "dtype": str(pipeline.dtype),
+            }
+        )
+
+    def paint(
+        self,
+        image: ByteArray,
+        mask: BoolArray,
+        prompt: str,
+        *,
+        seed: int,
+        strength: float,
+        control: Mapping[str, ByteArray] | None = None,
+        negative: str = "",
+    ) -> ByteArray:
+        """As ``Painter.paint``.
+
+        Raises:
+            InputError: a shape or the strength does not fit, a map is missing, or the memory does not suffice.
+        """
+        self._check(image, mask, strength, control or {})
+        arguments: dict[str, Any] = {
+            "prompt": prompt,
+            "height": image.shape[0],
+            "width": image.shape[1],
+            "num_inference_steps": self.steps,
+            self.family.guidance_argument: self.guidance,
+            "generator": torch.Generator().manual_seed(seed),  # on the CPU, so that every device gets the same noise
+            self.family.image_argument: Image.fromarray(image),
+            self.family.mask_argument: Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)),
+        }
+        if self.family.strength:
+            arguments["strength"] = strength
+        if self.family.negative and self.guidance > 1:
+            # without any, Qwen-Image leaves guidance out; SDXL takes none for another thing than an empty one
+            spare = " " if self.family.guidance_argument == "true_cfg_scale" else None
+            arguments["negative_prompt"] = negative or spare
+        if self.maps:
+            arguments |= self._control(control or {})
+        try:
+            with torch.random.fork_rng(devices=[]):  # some schedulers draw from the global generator
+                torch.manual_seed(seed)
+                painted = self.pipeline(**arguments).images[0]
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"{self.name} does not fit the memory at {image.shape[1]}x{image.shape[0]}; take a smaller size, "
+                "dtype bfloat16, or a smaller model"
+            ) from error
+        if painted.size != (image.shape[1], image.shape[0]):  # Qwen-Image-Edit picks its own size
+            painted = painted.resize((image.shape[1], image.shape[0]), Image.Resampling.LANCZOS)
+        return np.asarray(painted.convert("RGB"), dtype=np.uint8)
+
+    def roundtrip(self, image: ByteArray) -> ByteArray:
+        """As ``Painter.roundtrip``; raises ``InputError`` when the size does not fit."""
+        self._check_size(image)
+        vae, processor = self.pipeline.vae, self.pipeline.image_processor
+        before = vae.dtype
+        # the rule of diffusers' own SDXL pipelines: this encoder overflows in half precision
+        wide = before != torch.float32 and bool(getattr(vae.config, "force_upcast", False))
+        if wide:
+            vae.float()
+        with torch.no_grad():
+            values = processor.preprocess(Image.fromarray(image), height=image.shape[0], width=image.shape[1])
+            values = values.to(self.pipeline._execution_device, vae.dtype)
+            values = values.unsqueeze(2) if _is_video(vae) else values
+            encoded = vae.encode(values)
+            latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+            decoded = vae.decode(latents).sample
+            decoded = decoded[:, :, 0] if _is_video(vae) else decoded
+        if wide:
+            torch.nn.Module.to(vae, before)  # not its own ``to``, which warns
+        picture = processor.postprocess(decoded.float(), output_type="pil")[0]
+        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+    def _control(self, control: Mapping[str, ByteArray]) -> dict[str, Any]:
+        """The maps as the pipeline wants them: alone, or as lists where it has several ControlNets or modes."""
+        pictures = [Image.fromarray(control[name]) for name in self.maps]
+        modes = [self.family.modes[name] for name in self.maps] if self._wants_modes() else None
+        several = len(self.maps) > 1 or type(self.pipeline.controlnet).__name__.startswith(("Multi", "FluxMulti"))
+        out: dict[str, Any] = {"control_image": pictures if several else pictures[0]}
+        if type(self.pipeline.controlnet).__name__ == "ControlNetUnionModel":
+            return {"control_image": pictures, "control_mode": modes}
+        if several:
+            out["controlnet_conditioning_scale"] = [1.0] * len(pictures)
+        if modes is not None:
+            out["control_mode"] = modes if several else modes[0]
+        elif several and "Flux" in self.family.pipeline:
+            out["control_mode"] = [None] * len(pictures)
+        return out
+
+    def _wants_modes(self) -> bool:
+        """Whether the ControlNet was trained for several maps and must be told which one this is."""
+        network = self.pipeline.controlnet
+        first = network.nets[0] if hasattr(network, "nets") else network
+        return type(first).__name__ == "ControlNetUnionModel" or bool(getattr(first, "union", False))
+
+    def _check(self, image: ByteArray, mask: BoolArray, strength: float, control: Mapping[str, ByteArray]) -> None:
+        self._check_size(image)
+        if mask.shape != image.shape[:2] or mask.dtype != np.bool_:
+            raise InputError(f"the mask must be bool {image.shape[:2]}, got {mask.dtype} {mask.shape}")
+        if not 0 < strength <= 1 or (self.family.strength and int(self.steps * strength) < 1):
+            raise InputError(
+                f"strength {strength} of {self.steps} steps leaves none; it must be in (0, 1], or more steps"
+            )
+        for name in self.maps:
+            if name not in control or control[name].shape != image.shape or control[name].dtype != np.uint8:
+                came = f"{control[name].dtype} {control[name].shape}" if name in control else "none"
+                raise InputError(f"{self.name} needs the map {name!r} as uint8 {image.shape}, got {came}")
+
+    def _check_size(self, image: ByteArray) -> None:
+        fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        if not fits or image.shape[0] % self.size_multiple or image.shape[1] % self.size_multiple:
+            raise InputError(
+                f"{self.name} wants uint8 (H, W, 3) with sides that are multiples of {self.size_multiple}, "
+                f"got {image.dtype} {image.shape}"
+            )
+
+
+def _is_video(vae: Any) -> bool:  # noqa: ANN401
+    """Whether the autoencoder has a time axis (Qwen-Image's was made for video)."""
+    return type(vae).__name__ == "AutoencoderKLQwenImage"
+
+
+def _multiple(pipeline: Any) -> int:  # noqa: ANN401
+    """Sides that every level of the UNet, or the 2x2 patches of a transformer, divide without remainder."""
+    scale = int(pipeline.vae_scale_factor)
+    unet = getattr(pipeline, "unet", None)
+    whole = scale * (2 ** (len(unet.config.block_out_channels) - 1) if unet is not None else 2)
+    return math.lcm(whole, 8)  # the calls themselves ask for 8, whatever the model
+
+
+def _native(pipeline: Any) -> int:  # noqa: ANN401
+    """The size that the model was trained at, as its configuration says; 1024 where it says nothing."""
+    unet = getattr(pipeline, "unet", None)
+    if unet is not None:
+        return int(unet.config.sample_size) * int(pipeline.vae_scale_factor)
+    return int(getattr(pipeline.vae.config, "sample_size", None) or 1024)

@@ -1,0 +1,209 @@
+"""Every family that is loaded and called for real, on tiny random weights."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asap.core.errors import ConfigError, InputError, StoreError, UnknownNameError
+from asap.core.photos import PartRegion
+from asap.core.records import ByteArray
+from asap.degrade.diffusion import KINDS, load_painter, repaint
+from asap.degrade.diffusion.families import FAMILIES, find_family
+from tests.degrade.diffusion.tiny import PIPELINES, SIZE
+
+Tiny = Callable[..., str]
+CLASSES = {
+    "sd": "StableDiffusionInpaintPipeline",
+    "sdxl": "StableDiffusionXLInpaintPipeline",
+    "sd3": "StableDiffusion3InpaintPipeline",
+    "flux": "FluxInpaintPipeline",
+    "flux-fill": "FluxFillPipeline",
+    "flux2-klein": "Flux2KleinInpaintPipeline",
+    "qwen": "QwenImageInpaintPipeline",
+    "z-image": "ZImageInpaintPipeline",
+}
+
+
+def square(seed: int = 0, height: int = SIZE) -> ByteArray:
+    return np.random.default_rng(seed).integers(0, 256, (height, SIZE, 3), dtype=np.uint8)
+
+
+def middle(height: int = SIZE) -> np.ndarray:
+    mask = np.zeros((height, SIZE), dtype=bool)
+    mask[16:40, 16:40] = True
+    return mask
+
+
+def test_all_tiny_pipelines_are_tried() -> None:
+    assert set(CLASSES) == set(PIPELINES)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_repaint_end_to_end(kind: str, tiny: Tiny, photo: ByteArray, hand: PartRegion) -> None:
+    painter = load_painter("repaint", tiny(kind), steps=2, size=SIZE)
+    assert type(painter.pipeline).__name__ == CLASSES[kind]
+    assert (painter.native_size, painter.size_multiple, painter.maps) == (SIZE, 8, ())
+    pair = repaint(photo, hand, 3, np.random.default_rng(1), painter, caption="a hand")
+    other = repaint(photo, hand, 3, np.random.default_rng(2), painter, caption="a hand")
+    again = repaint(photo, hand, 3, np.random.default_rng(1), painter, caption="a hand")
+    inside = pair.mask == 255
+    assert (pair.chosen[~inside] == photo[~inside]).all()
+    assert (pair.rejected[~inside] == photo[~inside]).all()
+    assert (pair.chosen != pair.rejected).any(axis=2)[hand.mask].mean() > 0.5
+    # one call is one picture: what was painted before and after it does not matter
+    assert (pair.rejected == again.rejected).all()
+    assert (pair.rejected != other.rejected).any()
+    assert (pair.chosen == other.chosen).all()
+
+
+def test_an_inpainting_controlnet_takes_the_masked_picture_itself(
+    tiny: Tiny, photo: ByteArray, hand: PartRegion
+) -> None:
+    painter = load_painter("repaint", tiny("qwen"), controlnet=tiny("qwen-controlnet"), steps=1, size=SIZE)
+    assert type(painter.pipeline).__name__ == "QwenImageControlNetInpaintPipeline"
+    pair = repaint(photo, hand, 1, np.random.default_rng(1), painter)
+    assert (pair.rejected[pair.mask == 0] == photo[pair.mask == 0]).all()
+    first, second = (painter.paint(square(i), middle(), "x", seed=1, strength=1.0) for i in (0, 1))
+    assert (first != second).any()
+
+
+def test_a_painter_loaded_twice_paints_the_same(tiny: Tiny) -> None:
+    first, second = (load_painter("repaint", tiny("sd"), steps=2) for _ in range(2))
+    pictures = [p.paint(square(), middle(), "a hand", seed=5, strength=1.0) for p in (first, second)]
+    assert (pictures[0] == pictures[1]).all()
+    assert first.fingerprint == second.fingerprint
+    assert first.native_size == SIZE  # of the UNet's configuration
+
+
+def test_the_global_generator_is_neither_read_nor_moved(tiny: Tiny) -> None:
+    import torch
+
+    painter = load_painter("repaint", tiny("sd"), steps=2)
+    pictures = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        pictures.append(painter.paint(square(), middle(), "a hand", seed=5, strength=0.7))
+        assert torch.equal(before, torch.get_rng_state())
+    assert (pictures[0] == pictures[1]).all()
+
+
+def test_prompt_negative_and_strength_reach_the_model(tiny: Tiny) -> None:
+    painter = load_painter("repaint", tiny("sd"), steps=4)
+
+    def paint(prompt: str = "a hand", negative: str = "", strength: float = 1.0) -> ByteArray:
+        return painter.paint(square(), middle(), prompt, seed=5, strength=strength, negative=negative)
+
+    plain = paint()
+    assert (plain != paint(prompt="six fingers")).any()
+    assert (plain != paint(negative="six fingers")).any()
+    assert (plain != paint(strength=0.5)).any()
+
+
+def test_other_weights_or_settings_have_another_fingerprint(tiny: Tiny) -> None:
+    marks = [
+        load_painter("repaint", tiny("sd"), steps=2).fingerprint,
+        load_painter("repaint", tiny("sd"), steps=3).fingerprint,
+        load_painter("repaint", tiny("sd"), steps=2, guidance=1.0).fingerprint,
+        load_painter("repaint", tiny("sd"), steps=2, size=SIZE * 2).fingerprint,
+        load_painter("repaint", tiny("sd", 1), steps=2).fingerprint,
+    ]
+    assert len(set(marks)) == len(marks)
+
+
+def test_a_picture_that_is_not_square(tiny: Tiny) -> None:
+    painter = load_painter("repaint", tiny("sdxl"), steps=1)
+    image = square(height=SIZE + 16)
+    assert painter.paint(image, middle(SIZE + 16), "a hand", seed=0, strength=1.0).shape == image.shape
+    assert painter.roundtrip(image).shape == image.shape
+
+
+def test_roundtrip_is_the_autoencoder_alone(tiny: Tiny) -> None:
+    import torch
+
+    painter = load_painter("repaint", tiny("sd"), steps=1)
+    image = square()
+    values = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        decoded = painter.pipeline.vae.decode(painter.pipeline.vae.encode(values).latent_dist.mode()).sample
+    expected = ((decoded[0].permute(1, 2, 0).clamp(-1, 1) / 2 + 0.5) * 255).round().numpy().astype(int)
+    assert np.abs(painter.roundtrip(image).astype(int) - expected).max() <= 1
+
+
+def test_half_precision_leaves_the_autoencoder_as_it_was(tiny: Tiny) -> None:
+    import torch
+
+    half = load_painter("repaint", tiny("sdxl"), steps=1, dtype="float16")
+    full = load_painter("repaint", tiny("sdxl"), steps=1)
+    difference = np.abs(half.roundtrip(square()).astype(int) - full.roundtrip(square()).astype(int))
+    assert difference.max() <= 2  # the weights were rounded, the sums were not
+    assert half.pipeline.vae.dtype == torch.float16
+    assert half.fingerprint != full.fingerprint
+
+
+def test_wrong_calls_are_refused(tiny: Tiny) -> None:
+    painter = load_painter("repaint", tiny("sd"), steps=4)
+    with pytest.raises(InputError, match="multiples of 8"):
+        painter.paint(square()[:, :60], middle()[:, :60], "x", seed=0, strength=1.0)
+    with pytest.raises(InputError, match="mask must be bool"):
+        painter.paint(square(), middle().astype(np.uint8), "x", seed=0, strength=1.0)
+    for strength in (0.0, 1.5, 0.1):
+        with pytest.raises(InputError, match="strength"):
+            painter.paint(square(), middle(), "x", seed=0, strength=strength)
+
+
+def test_settings_are_checked_together(tiny: Tiny) -> None:
+    with pytest.raises(UnknownNameError, match="guided, repaint, skeleton"):
+        load_painter("draw", tiny("sd"))
+    with pytest.raises(ConfigError, match=r"dtype.*steps.*guidance.*size"):
+        load_painter("repaint", tiny("sd"), dtype="int8", steps=0, guidance=-1, size=0)
+    with pytest.raises(InputError, match="multiple of 8"):
+        load_painter("repaint", tiny("sd"), size=60)
+    with pytest.raises(InputError, match="no device 'abacus'"):
+        load_painter("repaint", tiny("sd"), device="abacus")
+
+
+def test_a_missing_model_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"model_index\.json"):
+        load_painter("repaint", str(tmp_path))
+    with pytest.raises(StoreError, match="no pipeline 'nobody/nothing'"):
+        load_painter("repaint", "nobody/nothing")
+
+
+def test_a_model_of_another_class_is_refused_with_the_known_ones(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(tiny("sd"), folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "WanPipeline"}))
+    with pytest.raises(InputError, match=r"'WanPipeline'; known: .*FluxFillPipeline.*ZImagePipeline"):
+        load_painter("repaint", str(folder))
+
+
+def test_a_broken_folder_is_a_store_error(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny("sd"), folder)
+    shutil.rmtree(folder / "unet")
+    with pytest.raises(StoreError, match="cannot read the pipeline"):
+        load_painter("repaint", str(folder))
+
+
+def test_the_table_names_classes_of_the_installed_diffusers() -> None:
+    import diffusers
+
+    for family in FAMILIES.values():
+        assert hasattr(diffusers, family.pipeline)
+        assert not family.controlnet or hasattr(diffusers, family.controlnet)
+        assert set(family.kinds) <= set(KINDS)
+
+
+def test_missing_and_needless_controlnets_are_told_apart() -> None:
+    with pytest.raises(InputError, match="takes a ControlNet of class ControlNetModel; name one"):
+        find_family("skeleton", "StableDiffusionPipeline", controlled=False)
+    with pytest.raises(InputError, match="takes no ControlNet; leave it out"):
+        find_family("repaint", "StableDiffusionPipeline", controlled=True)
+    with pytest.raises(InputError, match=r"cannot skeleton .*'QwenImagePipeline'; known: Flux"):
+        find_family("skeleton", "QwenImagePipeline", controlled=True)
