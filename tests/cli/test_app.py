@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from asap.cli import app, main
+from asap.cli.pairs import MORE
 from asap.core.errors import AsapError, InputError, StoreError
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,14 @@ def test_help_of_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]
 
 def test_every_verb_has_its_file_and_every_file_its_verb() -> None:
     files = {path.stem for path in (ROOT / "src" / "asap" / "cli").glob("*.py")}
-    assert files - {"__init__", "__main__", "app", "values", "output"} == set(app.VERBS)
+    further = {f"pairs_{name}" for name in MORE}
+    assert files - {"__init__", "__main__", "app", "values", "output"} == set(app.VERBS) | further
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_help_of_every_further_sub_verb_of_pairs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pairs", name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: asap pairs {name}")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,10 @@ from asap.cli.values import fraction, natural, positive
 
 __all__ = ["configure"]
 
-MORE: Final[dict[str, str]] = {}
+MORE: Final[dict[str, str]] = {
+    "export": "write pairs as another tool reads them",
+    "import": "make a pair store of another tool's pairs",
+}
 """Further sub-verbs and what each does; ``asap.cli.pairs_NAME`` has its ``configure``."""
 
 

@@ -9,6 +9,8 @@ from typing import Final
 CATEGORIES: Final = ("basic_anatomy", "semantic_gesture", "self_interaction", "object_interaction", "full_body")
 UNSPECIFIED: Final = "unspecified"
 """Category of a photograph of which nobody said what it is about."""
+UNKNOWN: Final = "unknown"
+"""Part and operation of an imported pair whose source did not say what is wrong; its severity is 0."""
 PARTS: Final = ("hand", "arm", "leg", "foot", "face", "torso", "neck")
 SIDES: Final = ("left", "right", "none")
 OPERATIONS: Final = (

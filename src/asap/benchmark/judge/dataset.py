@@ -144,7 +144,7 @@ def label_pair(
         mask: (H, W) 255 where they may differ.
         regions: (H, W) part-id map of the chosen picture.
         kind: ``vocabulary.KINDS``; only "defect" is wrong.
-        part: the edited part.
+        part: the edited part; raises ``InputError`` where nobody said it.
         operation: what was done to it.
         severity: 1 to 3.
         person: id of the person.
@@ -153,6 +153,7 @@ def label_pair(
         names: attributes to keep, A of them.
         size: S, a multiple of 16.
     """
+    _check_part(part)
     parts, seen = _part_maps(resize(regions, size, nearest=True))
     seen[[PARTS.index(name) for name in visible_parts]] = 1
     visible, wrong = np.stack([seen, seen]), np.zeros((2, len(PARTS)), dtype=np.int8)
@@ -178,3 +179,8 @@ def label_pair(
         attributes=texts,
         facts=np.array([kind, part, operation, str(severity), person], dtype="U64"),
     )
+
+
+def _check_part(part: str) -> None:
+    if part not in PARTS:
+        raise InputError(f"a judge wants pairs whose part is known, got {part!r}; use pairs of `asap pairs build`")

@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +25,8 @@ from asap.stores.png import decode
 __all__ = ["PairRow", "PairStore"]
 
 SHARDS_IN_MEMORY = 32
+ROWS_IN_MEMORY = 8
+"""Rows of a shard that ``stream`` reads at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +142,15 @@ class PairStore:
         """Several rows in the order asked."""
         return [self.row(position) for position in positions]
 
+    def stream(self) -> Iterator[dict[str, Any]]:
+        """All rows in index order as plain values: pictures as PNG bytes, JSON columns as dictionaries.
+
+        A few rows are in memory at a time, however large the store is.
+        """
+        for number in sorted(self._parts):
+            names = [name for name in self._parts[number]["shards"] if _split_of(name, self.split)]
+            yield from merge(*map(self._plain_rows, names), key=itemgetter("index"))
+
     def stats(self) -> dict[str, Any]:
         """Counts and means over the rows of this split, and what was rejected (of all splits).
 
@@ -174,6 +187,17 @@ class PairStore:
     def _indices(self, name: str) -> Iterable[tuple[int, int]]:
         shard = self._shards.index(name)
         return enumerate(self._read(shard, ("index",)).column("index").to_pylist())
+
+    def _plain_rows(self, name: str) -> Iterator[dict[str, Any]]:
+        path = self.root / name
+        try:
+            with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+                for batch in file.iter_batches(batch_size=ROWS_IN_MEMORY):
+                    for row in batch.to_pylist():
+                        pictures = {name: row[name]["bytes"] for name in IMAGES}
+                        yield row | pictures | {name: json.loads(row[name]) for name in JSON_COLUMNS}
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{path} cannot be read ({error}); make the store anew") from error
 
     def _read(self, shard: int, columns: tuple[str, ...] | None = None) -> Any:  # noqa: ANN401 - pyarrow has no types
         path = self.root / self._shards[shard]

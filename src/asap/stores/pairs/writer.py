@@ -145,6 +145,11 @@ class PairWriter:
         for part in iter_parts(self.root):
             yield from ((int(part["chunk"]), source) for source in part["sources"])
 
+    def uids(self) -> Iterator[str]:
+        """The uid of every pair on disk."""
+        for part in iter_parts(self.root):
+            yield from (str(row[1]) for row in part["rows"])
+
     def _check(self, chunk_index: int, encoded: EncodedChunk) -> None:
         first = chunk_index * self.chunk
         indices = [row.index for row in encoded.rows]

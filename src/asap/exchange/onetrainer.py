@@ -1,0 +1,29 @@
+"""OneTrainer: NAME.png, NAME.txt and the mask NAME-masklabel.png in one folder, white where the trainer shall learn.
+
+Source: "Masked training" in docs/QuickStartGuide.md and modules/dataLoader/mixin/DataLoaderText2ImageMixin.py of
+Nerogar/OneTrainer (``exclude_postfix``, ``ModifyPath``). A concept is the folder SPLIT/chosen, without subdirectories.
+"""
+
+from functools import partial
+from typing import Final
+
+from asap.exchange.folders import folder_shard, parse_folder
+from asap.exchange.pair import Format, nothing
+
+__all__ = ["ONETRAINER"]
+
+LAYOUT: Final = {
+    "chosen": "chosen/{}",
+    "rejected": "rejected/{}",
+    "mask": "chosen/{}-masklabel",
+    "text": "chosen/{}",
+}
+ONETRAINER: Final = Format(
+    name="onetrainer",
+    tool="OneTrainer, masked training",
+    container="folder",
+    shard=partial(folder_shard, LAYOUT),
+    closing=nothing,
+    parse=parse_folder,
+    layout=LAYOUT,
+)

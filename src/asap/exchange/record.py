@@ -1,0 +1,213 @@
+"""From a shared pair to the record that a pair store takes: every fact is checked, what nobody said is called so."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+
+from asap.core.hashing import digest
+from asap.core.records import ByteArray, Edit, FloatArray, GateResult, PairRecord, SceneTruth
+from asap.core.seeds import derive
+from asap.core.vocabulary import CATEGORIES, KINDS, OPERATIONS, PARTS, REGIONS, SIDES, UNKNOWN, UNSPECIFIED
+from asap.exchange.pair import Refused, SharedPair
+from asap.exchange.pictures import decode_mask, decode_picture, decode_regions
+
+__all__ = ["GATE", "to_record"]
+
+GATE: Final = "gate_"
+MEASURED: Final = "max_abs_diff_outside"
+"""The gate that the store measures itself; a claim is not taken over."""
+SPLITS: Final = ("train", "val", "test")
+SHARES: Final = ((60, "val"), (160, "test"), (1000, "train"))
+"""Of 1000 groups: the first 60 go to val, the next 100 to test, as in our own sets."""
+WHERE: Final = "imported_from"
+Kind = TypeVar("Kind")
+
+
+class _NoPairError(Exception):
+    """Carries a ``Refused`` out of the steps below."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason)
+        self.refused = refused
+
+
+class _WrongFactError(_NoPairError):
+    """A fact has another type or range than its column."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Refused("bad_facts", detail))
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    chosen: ByteArray
+    rejected: ByteArray
+    mask: ByteArray
+    regions: ByteArray
+    notes: tuple[str, ...]
+
+
+def to_record(pair: SharedPair, *, where: str, index: int, gates: tuple[str, ...], own: bool) -> PairRecord | Refused:
+    """The record of ``pair``, or why there is none.
+
+    Args:
+        pair: as a format's ``parse`` gave it.
+        where: file and row, for people; the source of a pair that names none.
+        index: its number in the store.
+        gates: gate values that the store has columns for; others are dropped.
+        own: the whole set is an export of ours: its split is kept. Otherwise the split follows from the person, the
+            source or the caption, whichever is known first, so that nothing of one is in two splits.
+    """
+    try:
+        return _record(_Facts(pair.facts), pair, _arrays(pair), where, index, gates, own)
+    except _NoPairError as error:
+        return error.refused
+
+
+def _arrays(pair: SharedPair) -> _Arrays:
+    chosen, rejected = _sound(decode_picture(pair.chosen)), _sound(decode_picture(pair.rejected))
+    shape, notes = chosen.shape[:2], []
+    mask, regions = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8)
+    if pair.mask is None:
+        notes.append("everywhere")
+    else:
+        mask, grey = _sound(decode_mask(pair.mask))
+        notes += ["binarized"] * grey
+    if pair.regions is not None:
+        regions = _sound(decode_regions(pair.regions))
+    for name, array in (("rejected picture", rejected), ("mask", mask), ("part map", regions)):
+        if array.shape[:2] != shape:
+            _sound(Refused("sizes_differ", f"the chosen picture is {shape}, the {name} is {array.shape[:2]}"))
+    if regions.max(initial=0) >= len(REGIONS):
+        _sound(Refused("bad_regions", f"wanted part ids below {len(REGIONS)}, got {regions.max()}"))
+    return _Arrays(chosen, rejected, mask, regions, tuple(notes))
+
+
+def _sound(value: Kind | Refused) -> Kind:
+    """``value``, unless it is a refusal."""
+    if isinstance(value, Refused):
+        raise _NoPairError(value)
+    return value
+
+
+class _Facts:
+    """Facts by name with the types of the store's columns; raises ``_WrongFactError`` where one does not fit."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self.values = values
+
+    def text(self, name: str, otherwise: str, known: tuple[str, ...] = ()) -> str:
+        value = self.values.get(name, otherwise)
+        if not isinstance(value, str) or (known and value not in known):
+            raise _WrongFactError(f"{name} must be {' or '.join(known) if known else 'text'}, got {value!r:.60}")
+        return value
+
+    def whole(self, name: str, otherwise: int, below: int = 1 << 63) -> int:
+        value = self.values.get(name, otherwise)
+        if type(value) is not int or not 0 <= value < below:
+            raise _WrongFactError(f"{name} must be a whole number from 0 to {below - 1}, got {value!r:.60}")
+        return value
+
+    def texts(self, name: str, known: tuple[str, ...] = ()) -> tuple[str, ...]:
+        value = self.values.get(name, ())
+        if not isinstance(value, list | tuple) or not all(
+            isinstance(item, str) and (not known or item in known) for item in value
+        ):
+            raise _WrongFactError(f"{name} must be a list of {' or '.join(known) or 'texts'}, got {value!r:.60}")
+        return tuple(value)
+
+    def plain(self, name: str) -> dict[str, float | int | str]:
+        value = self.values.get(name, {})
+        if not isinstance(value, dict) or not all(map(_is_scalar, value.values())):
+            raise _WrongFactError(f"{name} must be an object of texts and finite numbers, got {value!r:.60}")
+        return dict(value)
+
+    def keypoints(self) -> FloatArray:
+        value = self.values.get("keypoints", [])
+        try:
+            points = np.asarray(value or np.zeros((0, 3)), np.float32)
+        except (ValueError, TypeError):
+            points = np.zeros(0, np.float32)
+        if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+            raise _WrongFactError(f"keypoints must be rows of three finite numbers, got {value!r:.60}")
+        return points
+
+    def gates(self, names: tuple[str, ...]) -> dict[str, float]:
+        found = {name: self.values.get(GATE + name) for name in names if name != MEASURED}
+        given = {name: value for name, value in found.items() if value is not None}
+        wrong = [name for name, value in given.items() if not _is_scalar(value) or isinstance(value, str)]
+        if wrong:
+            raise _WrongFactError(f"{GATE}{wrong[0]} must be a finite number, got {given[wrong[0]]!r:.60}")
+        return {name: float(value) for name, value in given.items()}  # type: ignore[arg-type]
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value))
+
+
+def _record(
+    facts: _Facts, pair: SharedPair, arrays: _Arrays, where: str, index: int, gates: tuple[str, ...], own: bool
+) -> PairRecord:
+    known = bool(pair.facts)
+    group = facts.text("person", "") or facts.text("source", "") or pair.prompt
+    person = facts.text("person", "") or f"import-{digest(group.encode())[:16]}"
+    recipe = facts.plain("recipe")
+    if not own:
+        recipe |= {WHERE: where}
+    if arrays.notes:
+        recipe |= {"mask": " ".join(arrays.notes)}
+    named = f"import-{derive(index, digest(pair.chosen), digest(pair.rejected)):016x}"
+    return PairRecord(
+        uid=facts.text("uid", named) or named,
+        index=index,
+        prompt=pair.prompt,
+        chosen=arrays.chosen,
+        rejected=arrays.rejected,
+        mask=arrays.mask,
+        regions=arrays.regions,
+        edit=_edit(facts),
+        truth=SceneTruth(
+            person=person,
+            category=facts.text("category", UNSPECIFIED, (*CATEGORIES, UNSPECIFIED)),
+            caption=pair.prompt,
+            attributes={name: str(value) for name, value in facts.plain("attributes").items()},
+            visible_parts=facts.texts("visible_parts", PARTS),
+            seed=facts.whole("seed", 0),
+        ),
+        box=_box(arrays.mask),
+        gates=GateResult(values=facts.gates(gates), reasons=()),
+        keypoints=facts.keypoints(),
+        split=facts.text("split", "", SPLITS) if own else _split(group),
+        recipe=recipe,
+        source=facts.text("source", "" if known else where),
+        parents=facts.texts("parents"),
+    )
+
+
+def _edit(facts: _Facts) -> Edit:
+    kind = facts.text("kind", "defect", KINDS)
+    defect = kind == "defect"
+    operations = (*OPERATIONS, UNKNOWN) if defect else ("none",)
+    return Edit(
+        kind=kind,
+        part=facts.text("part", UNKNOWN, (*PARTS, UNKNOWN)),
+        side=facts.text("side", "none", SIDES),
+        operation=facts.text("operation", operations[-1], operations),
+        severity=facts.whole("severity", 0, 4 if defect else 1),
+        detail=facts.plain("detail"),
+    )
+
+
+def _split(group: str) -> str:
+    share = derive(0, "split", group) % 1000
+    return next(split for limit, split in SHARES if share < limit)
+
+
+def _box(mask: ByteArray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        return (0, 0, 0, 0)
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)

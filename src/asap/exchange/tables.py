@@ -1,0 +1,79 @@
+"""What the formats of table and JSON share: one shard as Parquet bytes, facts as text, fields of foreign rows."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asap.core.hashing import canonical_json
+from asap.exchange.pair import Refused, SharedPair
+
+__all__ = ["FACTS", "facts_of", "facts_text", "parquet_bytes", "parse_pair", "picture_bytes"]
+
+FACTS = "asap"
+"""Column of the facts as JSON; other readers ignore it."""
+
+
+def parquet_bytes(rows: Sequence[Mapping[str, object]], schema: Any, pictures: Sequence[str]) -> bytes:  # noqa: ANN401
+    """The rows as one Parquet file; columns of ``pictures`` are compressed already, the rest is by zstd."""
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    compression = {name: "zstd" for name in schema.names}
+    compression |= {name: "none" for name in pictures}
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression=compression, use_dictionary=False, write_statistics=False)
+    return buffer.getvalue()
+
+
+def facts_text(pair: SharedPair) -> str:
+    """The facts as JSON on one line."""
+    return canonical_json(pair.facts)
+
+
+def facts_of(value: object) -> dict[str, object] | Refused:
+    """The facts out of JSON text, bytes or a dictionary; empty for None."""
+    if isinstance(value, str | bytes):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            return Refused("bad_facts", f"wanted JSON, got {error}")
+    if value is None:
+        return {}
+    return dict(value) if isinstance(value, dict) else Refused("bad_facts", f"wanted an object, got {value!r:.60}")
+
+
+def picture_bytes(value: object) -> bytes | None:
+    """The bytes of a picture column, plain or as ``datasets`` wraps them; None when there are none."""
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    return value if isinstance(value, bytes) and value else None
+
+
+def parse_pair(
+    *, chosen: object, rejected: object, prompt: object, mask: object, regions: object, facts: object
+) -> SharedPair | Refused:
+    """A pair out of loose fields: pictures as ``picture_bytes`` takes them, facts as ``facts_of`` does."""
+    known, sides = facts_of(facts), (picture_bytes(chosen), picture_bytes(rejected))
+    if isinstance(known, Refused):
+        return known
+    for name, side in zip(("chosen", "rejected"), sides, strict=True):
+        if side is None:
+            return Refused(f"no_{name}_picture")
+    if not isinstance(prompt, str):
+        return Refused("no_prompt", f"wanted text, got {prompt!r:.60}")
+    try:
+        canonical_json([prompt, known]).encode()
+    except (ValueError, TypeError) as error:  # a number that is not finite, half a character, something not JSON
+        return Refused("bad_facts", " ".join(str(error).split())[:120])
+    return SharedPair(
+        key=str(known.get("uid", "")),
+        prompt=prompt,
+        chosen=sides[0] or b"",
+        rejected=sides[1] or b"",
+        mask=picture_bytes(mask),
+        regions=picture_bytes(regions),
+        split=str(known.get("split", "")),
+        facts=known,
+    )
