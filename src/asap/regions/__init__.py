@@ -1,1 +1,6 @@
 """Where the parts of people are in a photograph: reading the file, landmarkers, segmenters, the user's own masks."""
+
+from asap.regions.landmarkers import LANDMARKERS, Landmarker, landmarker
+from asap.regions.reading import decode
+
+__all__ = ["LANDMARKERS", "Landmarker", "decode", "landmarker"]

@@ -1,0 +1,55 @@
+"""The instruments that say where the parts of people are, by name."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from asap.core.errors import ConfigError
+from asap.core.photos import PartRegion
+from asap.core.records import ByteArray
+from asap.core.registry import Registry
+
+__all__ = ["LANDMARKERS", "Landmarker", "landmarker"]
+
+
+class Landmarker(Protocol):
+    """Finds parts of people. It can be pickled, and equal pictures give equal answers in every process."""
+
+    @property
+    def name(self) -> str:
+        """Its name in ``LANDMARKERS``; every region carries it as ``instrument``."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of its weights and settings, for the manifest."""
+        ...
+
+    def find(self, image: ByteArray) -> tuple[PartRegion, ...]:
+        """Parts in (H, W, 3) sRGB ``image``, people by size, the largest first; empty where nobody is."""
+        ...
+
+
+def _mediapipe(**options: Any) -> Landmarker:  # noqa: ANN401
+    from asap.regions.mediapipe.landmarker import MediaPipe
+
+    return MediaPipe(**options)
+
+
+LANDMARKERS: Registry[Callable[..., Landmarker]] = Registry("landmarker")
+LANDMARKERS.register("mediapipe", _mediapipe)
+
+
+def landmarker(name: str, **options: Any) -> Landmarker:  # noqa: ANN401
+    """The landmarker ``name`` with its own options.
+
+    Raises:
+        UnknownNameError: no landmarker has that name.
+        ConfigError: it does not know one of the options.
+        MissingDependencyError: a package that it needs is not installed.
+        StoreError: its weights are not on this machine.
+    """
+    make = LANDMARKERS.get(name)
+    try:
+        return make(**options)
+    except TypeError as error:
+        raise ConfigError(f"landmarker {name}: {error}; see docs/regions.md for its options") from error

@@ -1,0 +1,108 @@
+"""What the family's detectors say: anchors, boxes with a few points, and the merging of overlapping boxes.
+
+The numbers of each detector are those of its graph in google-ai-edge/mediapipe, ``mediapipe/modules`` (Apache-2.0).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from scipy.special import expit
+
+from asap.core.records import FloatArray
+from asap.regions.mediapipe.crops import Crop, Pyramid
+from asap.regions.mediapipe.network import Network
+
+__all__ = ["BODY", "FACE_FAR", "FACE_NEAR", "PALM", "Detection", "Detector", "detect", "merge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """A single-shot detector of this family."""
+
+    model: str
+    """Name of ``models.MODELS``."""
+    side: int
+    """Pixels of its square input."""
+    grids: tuple[tuple[int, int], ...]
+    """(cells a side, anchors a cell) in the order of its output."""
+    points: int
+    """Points it gives with each box."""
+    signed: bool
+    """Whether it wants colours in [-1, 1] and not in [0, 1]."""
+
+
+PALM: Final = Detector(model="palm_detection_full", side=192, grids=((24, 2), (12, 6)), points=7, signed=False)
+FACE_NEAR: Final = Detector(
+    model="face_detection_short_range", side=128, grids=((16, 2), (8, 6)), points=6, signed=True
+)
+FACE_FAR: Final = Detector(model="face_detection_full_range_sparse", side=192, grids=((48, 1),), points=6, signed=True)
+BODY: Final = Detector(model="pose_detection", side=224, grids=((28, 2), (14, 2), (7, 6)), points=4, signed=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """A box of the picture and the points inside it."""
+
+    score: float
+    """In [0, 1]."""
+    box: FloatArray
+    """(4,) x0, y0, x1, y1 in pixels of the picture."""
+    points: FloatArray
+    """(P, 2) pixels of the picture."""
+
+
+@lru_cache(maxsize=8)
+def anchors(grids: tuple[tuple[int, int], ...]) -> FloatArray:
+    """(A, 2) centres of the cells in [0, 1], row by row, each as often as its cell has anchors."""
+    rows = []
+    for cells, each in grids:
+        centres = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        y, x = np.meshgrid(centres, centres, indexing="ij")
+        rows.append(np.repeat(np.stack([x.ravel(), y.ravel()], 1), each, axis=0))
+    return np.concatenate(rows)
+
+
+def detect(network: Network, detector: Detector, image: Pyramid, crop: Crop, threshold: float) -> list[Detection]:
+    """What is found in an upright ``crop``, best first, overlapping boxes merged."""
+    look = image.look(crop, detector.side)
+    raw, scores = network(look * 2 - 1 if detector.signed else look)
+    probability = expit(scores[0, :, 0])
+    kept = np.flatnonzero(probability >= threshold)
+    raw, centre = raw[0, kept] / detector.side, anchors(detector.grids)[kept]
+    middle, half = raw[:, :2] + centre, raw[:, 2:4] / 2
+    points = raw[:, 4 : 4 + 2 * detector.points].reshape(-1, detector.points, 2) + centre[:, None]
+    corners = np.concatenate([crop.to_image(middle - half), crop.to_image(middle + half)], 1)
+    pixels = crop.to_image(points)
+    found = [
+        Detection(score=float(probability[k]), box=corners[i], points=pixels[i]) for i, k in enumerate(kept.tolist())
+    ]
+    return merge(found)
+
+
+def overlap(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """(N,) intersection over union of ``box`` with each of (N, 4) ``boxes``."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    area, areas = np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    share: FloatArray = shared / np.maximum(area + areas - shared, 1e-6)
+    return share
+
+
+def merge(found: Sequence[Detection], limit: float = 0.3) -> list[Detection]:
+    """Boxes that overlap by more than ``limit`` become their mean, weighted by score; the best score is kept."""
+    left = sorted(found, key=lambda d: -d.score)
+    merged: list[Detection] = []
+    while left:
+        same = overlap(left[0].box, np.stack([d.box for d in left])) > limit
+        same[0] = True
+        group = [d for d, s in zip(left, same.tolist(), strict=True) if s]
+        left = [d for d, s in zip(left, same.tolist(), strict=True) if not s]
+        weights = np.array([d.score for d in group], np.float32)
+        weights /= weights.sum()
+        box = np.tensordot(weights, np.stack([d.box for d in group]), 1).astype(np.float32)
+        points = np.tensordot(weights, np.stack([d.points for d in group]), 1).astype(np.float32)
+        merged.append(Detection(score=group[0].score, box=box, points=points))
+    return merged

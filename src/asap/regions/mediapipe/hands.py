@@ -1,0 +1,91 @@
+"""Palms to hands: 21 points, whose hand it is, and how sure the model is that there is one.
+
+The windows follow the graphs in ``mediapipe/modules/hand_landmark`` of google-ai-edge/mediapipe (Apache-2.0): one from
+the palm's wrist and middle knuckle, then a second look through a window laid around the points of the first.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from asap.core.records import FloatArray
+from asap.regions.mediapipe.crops import Crop, Pyramid
+from asap.regions.mediapipe.detection import Detection
+from asap.regions.mediapipe.network import Network
+
+__all__ = ["Hand", "from_palm", "hand_at", "look_again", "unlike"]
+
+MODEL: Final = "hand_landmark_full"
+SIDE: Final = 224
+WRIST, MIDDLE = 0, 2
+"""Points of a detected palm: wrist, first joint of the middle finger."""
+STEADY: Final = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
+"""Points that the second window is laid around: those that move least when fingers bend."""
+SAME: Final = 0.35
+"""Two hands whose points lie closer on the mean than this share of their size are one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hand:
+    """A hand as the model sees it."""
+
+    points: FloatArray
+    """(21, 2) pixels, in the order of COCO-WholeBody: root, then thumb to little finger from the palm to the tip."""
+    presence: float
+    """In [0, 1], that there is a hand."""
+    right: float
+    """In [0, 1], that it is the person's own right hand."""
+
+    @property
+    def size(self) -> float:
+        """Longer side of the points' box, pixels."""
+        return float(np.ptp(self.points, axis=0).max())
+
+
+def from_palm(palm: Detection) -> Crop:
+    """The window for a detected palm: the middle finger points up, room for the fingers."""
+    along = palm.points[MIDDLE] - palm.points[WRIST]
+    angle = math.atan2(float(along[1]), float(along[0])) + math.pi / 2
+    width, height = (palm.box[2:] - palm.box[:2]).tolist()
+    x, y = ((palm.box[2:] + palm.box[:2]) / 2).tolist()
+    shift = 0.5 * height
+    return Crop(x + shift * math.sin(angle), y - shift * math.cos(angle), 2.6 * max(width, height), angle)
+
+
+def hand_at(network: Network, image: Pyramid, crop: Crop) -> Hand:
+    """What the model says of ``crop``; it always gives points, ``presence`` says whether to believe them.
+
+    The model's own number is that of the person's right hand in a picture that is not mirrored, as the photographs of
+    the tests show; the labels that MediaPipe prints are for a mirrored selfie.
+    """
+    points, presence, right, _ = network(image.look(crop, SIDE))
+    pixels = crop.to_image(points.reshape(21, 3)[:, :2] / np.float32(SIDE))
+    return Hand(points=pixels, presence=float(presence[0, 0]), right=float(right[0, 0]))
+
+
+def look_again(network: Network, image: Pyramid, hand: Hand) -> Hand:
+    """The same hand through a window laid around its own points."""
+    points = hand.points
+    knuckles = (points[5] + points[13]) / 2 / 2 + points[9] / 2
+    along = knuckles - points[0]
+    angle = math.atan2(float(along[1]), float(along[0])) + math.pi / 2
+    upright = Crop(0.0, 0.0, 1.0, angle)
+    steady = upright.from_image(points[list(STEADY)]) - 0.5
+    low, high = steady.min(axis=0), steady.max(axis=0)
+    centre = (low + high) / 2 + np.float32(0.5)
+    centre[1] -= 0.1 * (high[1] - low[1])
+    x, y = upright.to_image(centre).tolist()
+    return hand_at(network, image, Crop(x, y, 2.0 * float((high - low).max()), angle))
+
+
+def unlike(hands: Iterable[Hand]) -> list[Hand]:
+    """The hands without repetitions, surest first."""
+    kept: list[Hand] = []
+    for hand in sorted(hands, key=lambda h: -h.presence):
+        gaps = [float(np.linalg.norm(hand.points - other.points, axis=1).mean()) / other.size for other in kept]
+        if min(gaps, default=1.0) > SAME:
+            kept.append(hand)
+    return kept

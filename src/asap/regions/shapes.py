@@ -1,0 +1,61 @@
+"""Masks of simple shapes: tapered capsules along bones and filled polygons. Points are continuous pixels (x, y)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.spatial import ConvexHull, QhullError
+
+from asap.core.records import BoolArray, FloatArray
+
+__all__ = ["box_of", "capsule", "chain", "hull", "polygon", "touches_edge"]
+
+
+def capsule(mask: BoolArray, start: FloatArray, end: FloatArray, radius: float, end_radius: float) -> None:
+    """Set the pixels of ``mask`` whose centre lies in the capsule from ``start`` to ``end``; its radius tapers."""
+    reach = max(radius, end_radius)
+    low = np.maximum(np.floor(np.minimum(start, end) - reach), 0).astype(int)
+    high = np.minimum(np.ceil(np.maximum(start, end) + reach).astype(int), mask.shape[::-1])
+    if (high <= low).any():
+        return
+    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]].astype(np.float32) + np.float32(0.5)
+    along = np.asarray(end - start, np.float32)
+    length = max(float(along @ along), 1e-6)
+    share = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / length, 0, 1)
+    gap = np.hypot(x - start[0] - share * along[0], y - start[1] - share * along[1])
+    mask[low[1] : high[1], low[0] : high[0]] |= gap <= radius + share * (end_radius - radius)
+
+
+def chain(mask: BoolArray, points: FloatArray, radii: Sequence[float]) -> None:
+    """Capsules along (N, 2) ``points``, with the radius of each point."""
+    for a, b, wide, wide_end in zip(points, points[1:], radii, radii[1:], strict=False):
+        capsule(mask, a, b, wide, wide_end)
+
+
+def polygon(shape: tuple[int, int], points: FloatArray) -> BoolArray:
+    """(H, W) True inside the (N, 2) outline."""
+    canvas = Image.new("1", shape[::-1])
+    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points - 0.5], fill=1, outline=1)
+    return np.array(canvas, dtype=np.bool_)
+
+
+def hull(points: FloatArray) -> FloatArray:
+    """(M, 2) corners of the convex hull; the points themselves where they lie on one line."""
+    try:
+        corners: FloatArray = points[ConvexHull(points).vertices]
+    except QhullError:
+        return points
+    return corners
+
+
+def box_of(mask: BoolArray) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the True pixels, end exclusive; all 0 for an empty mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return (0, 0, 0, 0)
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def touches_edge(mask: BoolArray) -> bool:
+    """Whether a True pixel lies on the picture's edge."""
+    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
