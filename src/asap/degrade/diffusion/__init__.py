@@ -1,8 +1,21 @@
 """Break one part of a photographed person with a diffusion model; torch is imported where a painter is loaded."""
 
+from asap.degrade.diffusion.breaks import BREAKS
 from asap.degrade.diffusion.load import load_painter
 from asap.degrade.diffusion.painter import KINDS, MAPS, Painter
 from asap.degrade.diffusion.repaint import repaint
+from asap.degrade.diffusion.skeleton import BrokenSkeleton, break_skeleton, skeleton
 from asap.degrade.diffusion.window import SEAMS
 
-__all__ = ["KINDS", "MAPS", "SEAMS", "Painter", "load_painter", "repaint"]
+__all__ = [
+    "BREAKS",
+    "KINDS",
+    "MAPS",
+    "SEAMS",
+    "BrokenSkeleton",
+    "Painter",
+    "break_skeleton",
+    "load_painter",
+    "repaint",
+    "skeleton",
+]
