@@ -14,6 +14,8 @@ __all__ = ["configure"]
 MORE: Final[dict[str, str]] = {
     "export": "write pairs as another tool reads them",
     "import": "make a pair store of another tool's pairs",
+    "recipe": "write the few kilobytes that rebuild a pair store",
+    "rebuild": "build the pair store of a recipe, to the same content hash",
 }
 """Further sub-verbs and what each does; ``asap.cli.pairs_NAME`` has its ``configure``."""
 

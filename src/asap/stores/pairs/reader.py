@@ -151,6 +151,11 @@ class PairStore:
             names = [name for name in self._parts[number]["shards"] if _split_of(name, self.split)]
             yield from merge(*map(self._plain_rows, names), key=itemgetter("index"))
 
+    def outcomes(self) -> Iterator[dict[str, Any]]:
+        """What became of each photograph, in order; none for rendered people."""
+        for number in sorted(self._parts):
+            yield from self._parts[number]["sources"]
+
     def stats(self) -> dict[str, Any]:
         """Counts and means over the rows of this split, and what was rejected (of all splits).
 
