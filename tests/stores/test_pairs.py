@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from asap.core.errors import AsapError, InputError, StoreError, UnknownNameError
 from asap.core.manifest import Manifest
 from asap.core.records import GateResult
-from asap.stores.pairs import SPLITS, PairStore, PairWriter, encode_rows
+from asap.stores.pairs import SPLITS, EncodedChunk, PairStore, PairWriter, encode_rows
 from asap.stores.pairs.schema import SCHEMA
 from tests.stores.samples import SIZE, chunk_pairs, pair
 
@@ -123,6 +124,23 @@ def test_the_hash_knows_nothing_of_chunks_or_order(built: Path, tmp_path: Path) 
         for index in reversed(range(CHUNKS)):
             writer.write_chunk(index, encode_rows(chunk_pairs(index, CHUNK)[::-1]), {}, 0.1)
         assert writer.finish(Manifest(kind="pairs")) == wanted
+
+
+def test_a_row_as_it_was_written_makes_the_same_row(built: Path, tmp_path: Path) -> None:
+    store = PairStore.open(built)
+    assert store.chunk == CHUNK
+    with PairWriter(tmp_path / "copy", CONFIG, CHUNK) as writer:
+        for chunk, rows in groupby(store.encoded(), key=lambda row: row.index // CHUNK):
+            writer.write_chunk(chunk, EncodedChunk(tuple(rows)), {}, 0.1)
+        assert writer.finish(Manifest(kind="pairs")) == store.content_hash
+
+
+def test_a_single_picture_is_that_of_the_column(built: Path) -> None:
+    store = PairStore.open(built)
+    for name in ("chosen", "mask"):
+        assert [store.picture(at, name) for at in range(len(store))] == store.column(name)
+    with pytest.raises(UnknownNameError, match="unknown picture 'prompt'"):
+        store.picture(0, "prompt")
 
 
 def test_a_changed_pixel_changes_the_hash() -> None:

@@ -16,6 +16,9 @@ MORE: Final[dict[str, str]] = {
     "import": "make a pair store of another tool's pairs",
     "recipe": "write the few kilobytes that rebuild a pair store",
     "rebuild": "build the pair store of a recipe, to the same content hash",
+    "review": "accept or refuse pairs on a page in the browser",
+    "agreement": "how far the reviewers of a pair store agree",
+    "reviewed": "a store of the pairs that reviewers accepted",
 }
 """Further sub-verbs and what each does; ``asap.cli.pairs_NAME`` has its ``configure``."""
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from asap.core.errors import InputError, StoreError
 from asap.core.hashing import to_plain
 
-__all__ = ["TEMPORARY", "append_text", "make_folder", "read_json", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "TEMPORARY",
+    "append_text",
+    "make_folder",
+    "read_json",
+    "sync_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 TEMPORARY = ".tmp-"
 """Prefix of the names that a killed process may leave behind; readers ignore them."""
@@ -45,7 +54,7 @@ def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -96,8 +105,8 @@ def read_json(path: Path | str) -> object:
     return value
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable (POSIX only; elsewhere folders cannot be opened)."""
+def sync_folder(folder: Path) -> None:
+    """Make new names in ``folder`` durable (POSIX only; elsewhere folders cannot be opened)."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

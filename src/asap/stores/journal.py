@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from asap.core.errors import InputError, StoreError
+from asap.core.files import sync_folder
 from asap.core.hashing import canonical_json
 
-__all__ = ["Journal", "read_journal"]
+__all__ = ["Journal", "read_growing", "read_journal"]
 
 
 class Journal:
@@ -24,26 +25,33 @@ class Journal:
         """
         self.path = path
         self.rows: list[dict[str, Any]] = []
+        self._broken = False
         try:
             if path.exists():
                 self._repair()
             self._file = path.open("ab")
+            sync_folder(path.parent)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
     def append(self, row: Mapping[str, object]) -> None:
         """Add one row; when this returns it survives a kill or a power cut.
 
+        After a refusal nobody knows what is on disk, so further rows are refused until the journal is opened anew.
+
         Raises:
-            InputError: the disk refuses.
+            InputError: the disk refuses, or did before.
             ValueError: a number is NaN or infinite.
         """
         line = canonical_json(row)
+        if self._broken:
+            raise InputError(f"{self.path} could not be written before; make room and start again")
         try:
             self._file.write(line.encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
+            self._broken = True
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
         self.rows.append(json.loads(line))
 
@@ -53,7 +61,7 @@ class Journal:
 
     def _repair(self) -> None:
         data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
+        whole = _whole(data)
         self.rows = _parse(self.path, whole)
         if len(whole) < len(data):
             with self.path.open("r+b") as file:
@@ -72,6 +80,23 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def read_growing(path: Path) -> list[dict[str, Any]]:
+    """All whole rows of a journal that somebody may be writing; a line under way is left out.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    try:
+        return _parse(path, _whole(path.read_bytes()))
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _whole(data: bytes) -> bytes:
+    """The lines that are complete."""
+    return data[: data.rfind(b"\n") + 1]
+
+
 def _parse(path: Path, data: bytes) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(data.splitlines(), 1):
@@ -80,6 +105,6 @@ def _parse(path: Path, data: bytes) -> list[dict[str, Any]]:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise StoreError(f"{path} is corrupt at line {number}; delete the store and make it anew")
+            raise StoreError(f"{path} is corrupt at line {number}; remove that line, or make the store anew")
         rows.append(row)
     return rows

@@ -15,9 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asap.core.errors import StoreError, UnknownNameError
+from asap.core.files import read_json
 from asap.core.hashing import digest_json
 from asap.core.manifest import Manifest
 from asap.core.records import ByteArray, FloatArray
+from asap.stores.config import NAME as CONFIG
+from asap.stores.pairs.encode import EncodedRow
 from asap.stores.pairs.schema import GATES, IMAGES, JSON_COLUMNS, SCHEMA, SPLITS
 from asap.stores.pairs.writer import REPAIR, check_shards, content_hash, read_parts
 from asap.stores.png import decode
@@ -27,6 +30,8 @@ __all__ = ["PairRow", "PairStore"]
 SHARDS_IN_MEMORY = 32
 ROWS_IN_MEMORY = 8
 """Rows of a shard that ``stream`` reads at once."""
+PICTURES_IN_MEMORY = 6
+"""Picture columns of single shards: two shards with chosen, rejected and mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,7 @@ class PairStore:
         self._parts = parts
         self._shards = sorted(name for part in parts.values() for name in part["shards"] if _split_of(name, split))
         self._load = lru_cache(SHARDS_IN_MEMORY)(self._read)
+        self._pictures = lru_cache(PICTURES_IN_MEMORY)(self._read)
         indices = [(index, shard, row) for shard, name in enumerate(self._shards) for row, index in self._indices(name)]
         self._rows = [(shard, row) for _, shard, row in sorted(indices)]
 
@@ -111,6 +117,12 @@ class PairStore:
     def content_hash(self) -> str:
         """Hash over all rows of all splits."""
         return str(self.manifest.notes["content_hash"])
+
+    @property
+    def chunk(self) -> int:
+        """Number of consecutive indices in a chunk, as the store was begun."""
+        config = cast("dict[str, Any]", read_json(self.root / CONFIG))
+        return int(config["chunk"])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -147,9 +159,25 @@ class PairStore:
 
         A few rows are in memory at a time, however large the store is.
         """
-        for number in sorted(self._parts):
-            names = [name for name in self._parts[number]["shards"] if _split_of(name, self.split)]
-            yield from merge(*map(self._plain_rows, names), key=itemgetter("index"))
+        for row in self._stored_rows():
+            pictures = {name: row[name]["bytes"] for name in IMAGES}
+            yield row | pictures | {name: json.loads(row[name]) for name in JSON_COLUMNS}
+
+    def encoded(self) -> Iterator[EncodedRow]:
+        """All rows in index order as they were written, for a copy of some of them; memory as for ``stream``."""
+        for row in self._stored_rows():
+            yield EncodedRow(index=row["index"], uid=row["uid"], split=row["split"], digest=row["digest"], columns=row)
+
+    def picture(self, position: int, name: str) -> bytes:
+        """One picture of the row at ``position`` as PNG bytes; reads that column of its shard only.
+
+        Raises:
+            UnknownNameError: no such picture.
+        """
+        if name not in IMAGES:
+            raise UnknownNameError("picture", name, IMAGES)
+        shard, row = self._rows[position]
+        return bytes(self._pictures(shard, (name,)).column(name)[row].as_py()["bytes"])
 
     def outcomes(self) -> Iterator[dict[str, Any]]:
         """What became of each photograph, in order; none for rendered people."""
@@ -193,14 +221,17 @@ class PairStore:
         shard = self._shards.index(name)
         return enumerate(self._read(shard, ("index",)).column("index").to_pylist())
 
-    def _plain_rows(self, name: str) -> Iterator[dict[str, Any]]:
+    def _stored_rows(self) -> Iterator[dict[str, Any]]:
+        for number in sorted(self._parts):
+            names = [name for name in self._parts[number]["shards"] if _split_of(name, self.split)]
+            yield from merge(*map(self._shard_rows, names), key=itemgetter("index"))
+
+    def _shard_rows(self, name: str) -> Iterator[dict[str, Any]]:
         path = self.root / name
         try:
             with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=ROWS_IN_MEMORY):
-                    for row in batch.to_pylist():
-                        pictures = {name: row[name]["bytes"] for name in IMAGES}
-                        yield row | pictures | {name: json.loads(row[name]) for name in JSON_COLUMNS}
+                    yield from batch.to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path} cannot be read ({error}); make the store anew") from error
 
