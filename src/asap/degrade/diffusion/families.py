@@ -37,6 +37,8 @@ class Family:
     """Whether it takes a negative prompt."""
     strength: bool = True
     """Whether it takes a strength; without, the mask is always made anew from pure noise."""
+    scale: float = 1.0
+    """Factor on what the ControlNet adds; the defaults of diffusers are 0.5 to 1 and differ between its pipelines."""
     drop: tuple[str, ...] = ()
     """Components that are not loaded (a safety checker answers with a black picture)."""
     modes: Mapping[str, int] = field(default_factory=dict)
@@ -167,6 +169,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             steps=9,
             guidance=0.0,
             controlnet="ZImageControlNetModel",
+            scale=0.75,
             strength=False,
         ),
     }

@@ -44,6 +44,7 @@ class PipelinePainter:
                 "weights": weights,
                 "pipeline": family.pipeline,
                 "maps": maps,
+                "scale": family.scale,
                 "steps": steps,
                 "guidance": guidance,
                 "size": self.native_size,
@@ -126,11 +127,12 @@ class PipelinePainter:
         pictures = [Image.fromarray(control[name]) for name in self.maps]
         modes = [self.family.modes[name] for name in self.maps] if self._wants_modes() else None
         several = len(self.maps) > 1 or type(self.pipeline.controlnet).__name__.startswith(("Multi", "FluxMulti"))
-        out: dict[str, Any] = {"control_image": pictures if several else pictures[0]}
+        out: dict[str, Any] = {"controlnet_conditioning_scale": self.family.scale}
         if type(self.pipeline.controlnet).__name__ == "ControlNetUnionModel":
-            return {"control_image": pictures, "control_mode": modes}
+            return out | {"control_image": pictures, "control_mode": modes}
+        out["control_image"] = pictures if several else pictures[0]
         if several:
-            out["controlnet_conditioning_scale"] = [1.0] * len(pictures)
+            out["controlnet_conditioning_scale"] = [self.family.scale] * len(pictures)
         if modes is not None:
             out["control_mode"] = modes if several else modes[0]
         elif several and "Flux" in self.family.pipeline:

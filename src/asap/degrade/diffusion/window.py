@@ -26,6 +26,7 @@ __all__ = [
     "feather",
     "grow",
     "margin",
+    "mix",
     "paint_both",
     "touched_area",
     "window_around",
@@ -235,8 +236,12 @@ def _ring(
 
 
 def _paste(photo: ByteArray, side: ByteArray, window: Window, weights: FloatArray) -> ByteArray:
-    new = window.back(side, photo).astype(np.float32)
-    mixed = photo + (new - photo) * weights[..., None]
+    return mix(photo, window.back(side, photo), weights)
+
+
+def mix(photo: ByteArray, side: ByteArray, weights: FloatArray) -> ByteArray:
+    """``photo`` where ``weights`` (H, W) are 0, to the bit, ``side`` where they are 1, and in between a mixture."""
+    mixed = photo + (side.astype(np.float32) - photo) * weights[..., None]
     out = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     out[weights == 0] = photo[weights == 0]
     return out
