@@ -71,7 +71,6 @@ def test_end_to_end_from_one_noise(model: str, networks: str, tiny: Tiny) -> Non
     outside = result.mask == 0
     assert (result.chosen[outside] == result.rejected[outside]).all()
     assert (result.chosen != result.rejected).any()
-    assert (result.chosen == same.chosen).all()
     assert (same.chosen == same.rejected).all()  # equal maps, equal sides: nothing but the maps makes the difference
 
 
