@@ -11,6 +11,17 @@ def test_a_judge_that_picked_the_pairs_is_refused() -> None:
         refuse_own_examiner("abc", [Manifest(kind="generations"), pairs])
 
 
+def test_a_judge_that_screened_the_pairs_is_refused_by_fingerprint_and_by_name() -> None:
+    pairs = Manifest(kind="pairs", instruments=(Instrument("screen", "some-vlm", "abc"),))
+    with pytest.raises(InputError, match="also picked the training pairs"):
+        refuse_own_examiner("abc", [pairs])
+    with pytest.raises(InputError, match="also picked the training pairs"):
+        refuse_own_examiner("another prompt", [pairs], name="some-vlm")
+    refuse_own_examiner("another prompt", [pairs], name="another-vlm")
+    seen = Manifest(kind="verdicts", instruments=(Instrument("judge", "some-vlm", "def"),))
+    refuse_own_examiner("another prompt", [seen], name="some-vlm")
+
+
 def test_other_gates_and_earlier_verdicts_do_no_harm() -> None:
     seen = Manifest(kind="verdicts", instruments=(Instrument("judge", "learned", "abc"),))
     other = Manifest(kind="pairs", instruments=(Instrument("pair_gate", "ssim", "def"),))

@@ -1,6 +1,7 @@
 """No instrument may pick the pairs and mark the exam, and no judge may have learned from the pupil's own book."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from asap.core.errors import InputError
 from asap.core.manifest import Manifest
@@ -8,20 +9,28 @@ from asap.core.manifest import Manifest
 __all__ = ["refuse_own_examiner"]
 
 
-def refuse_own_examiner(judge: str, ancestors: Iterable[Manifest], *, taught_on: str | None = None) -> None:
+PICKING: Final = ("pair_gate", "screen")
+"""Roles whose holders decided which pairs a model was aligned with."""
+
+
+def refuse_own_examiner(
+    judge: str, ancestors: Iterable[Manifest], *, taught_on: str | None = None, name: str | None = None
+) -> None:
     """Refuse to judge a model whose pairs were picked by the same judge, or were the judge's own lessons.
 
     Args:
         judge: fingerprint of the judge.
         ancestors: manifests of everything upstream of the pictures.
         taught_on: content hash of the pairs that the judge was trained on, None if it is not known.
+        name: of the judge; a screen of that name is the same model under another prompt or threshold.
 
     Raises:
-        InputError: one of them names the judge among its pair gates, or is made from those pairs.
+        InputError: one of them names the judge among its pair gates or screens, or is made from those pairs.
     """
     for manifest in ancestors:
         for instrument in manifest.instruments:
-            if instrument.role == "pair_gate" and instrument.fingerprint == judge:
+            same = instrument.fingerprint == judge or (instrument.role == "screen" and instrument.name == name)
+            if instrument.role in PICKING and same:
                 raise InputError(
                     f"the judge {judge[:12]} also picked the training pairs (as {instrument.name!r} of a "
                     f"{manifest.kind}), so its verdict on this model is worthless; use another judge or other pairs"

@@ -331,7 +331,7 @@ def run(generations: Path, out: Path, *, judge: str | Path, report: Report = lam
     stored, store = judge_named(judge), GenerationStore.open(generations)
     parent, manifests = parent_of(generations)
     lessons = stored.settings.get("notes", {}).get("pairs")
-    refuse_own_examiner(stored.fingerprint, manifests, taught_on=lessons)
+    refuse_own_examiner(stored.fingerprint, manifests, taught_on=lessons, name="learned")
     config = {"judge": str(judge), "fingerprint": stored.fingerprint, "threshold": stored.threshold}
     config |= {"taught_on": lessons, "generations": store.content_hash}
     with VerdictWriter(out, config) as writer:
