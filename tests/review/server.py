@@ -32,13 +32,19 @@ class Served:
     def token(self) -> str:
         return parse_qs(urlsplit(self.address).query)["token"][0]
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the page sends with a change."""
+        return {
+            "Cookie": f"asap-review-{self.port}={self.token}",
+            "X-Asap-Token": self.token,
+            "Content-Type": "application/json",
+        }
+
     def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401
         """GET, or POST of ``body``; returns the JSON of the answer, which must not be an error."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Cookie": f"asap-review-{self.port}={self.token}", "X-Asap-Token": self.token}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        connection.request("GET" if body is None else "POST", path, json.dumps(body) if body else None, headers)
+        connection.request("GET" if body is None else "POST", path, json.dumps(body) if body else None, self.headers)
         answer = connection.getresponse()
         data = answer.read()
         connection.close()

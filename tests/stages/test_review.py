@@ -1,10 +1,14 @@
+import json
 import os
 import signal
 import socket
 import statistics
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -139,7 +143,18 @@ def test_what_cannot_be_reviewed_is_said(pairs: Path, tmp_path: Path, capsys: py
 
 
 def test_a_decision_is_quick(pairs: Path) -> None:
-    """Median of 50, with the sync to disk; measured 2 to 5 ms, a person notices about 100."""
+    """Medians of 50 with the sync to disk: 2 to 5 ms on an idle machine, 15 ms at ten times its load.
+
+    The way there and back over one connection adds 5 ms; it added 50 before Nagle's delay was turned off.
+    """
     uid = PairStore.open(pairs).column("uid")[0]
-    with served(pairs, "--reviewer", "ida") as server:
-        assert statistics.median(server.decide(uid)["milliseconds"] for _ in range(50)) < 100
+    body = json.dumps({"uid": uid, "decision": "accept", "error": "", "seconds": 1})
+    inside, around = [], []
+    with served(pairs, "--reviewer", "ida") as server, closing(HTTPConnection("127.0.0.1", server.port)) as line:
+        for _ in range(50):
+            started = time.perf_counter()
+            line.request("POST", "/api/decisions", body, server.headers)
+            inside.append(json.loads(line.getresponse().read())["milliseconds"])
+            around.append(1000 * (time.perf_counter() - started) - inside[-1])
+    assert statistics.median(inside) < 100
+    assert statistics.median(around) < 35

@@ -11,6 +11,7 @@ from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.manifest import Instrument, Manifest
 from asap.review import Decision
 from asap.review.ledger import decide_row, undo_row
+from asap.stages.recipe import write_recipe
 from asap.stages.reviewed import pair_agreement, reviewed_pairs
 from asap.stores.pairs import PairStore, PairWriter
 from asap.stores.reviews import ReviewJournal
@@ -81,6 +82,8 @@ def test_the_new_store_names_its_parents_and_who_picked_it(pairs: Path, tmp_path
     assert manifest.instruments[0] == GATE
     assert (manifest.instruments[1].role, manifest.instruments[1].name) == ("pair_gate", "people (any of 1)")
     assert manifest.config["namespace"] == "pairs"
+    with pytest.raises(InputError, match="made by review, not built here"):
+        write_recipe(tmp_path / "out", tmp_path / "recipe.json")
 
 
 @pytest.mark.parametrize(("policy", "kept"), [("any", [0, 1, 2, 3, 4]), ("all", [0, 4]), ("majority", [0, 2, 4])])

@@ -138,7 +138,8 @@ def standing(ledger: Ledger, digests: dict[str, str]) -> dict[str, Decision]:
 
 def _listen(port: int) -> socket.socket:
     """A socket on the loopback interface, which nothing outside this machine can reach."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # with the protocol named, asyncio turns Nagle's delay off, which would add 40 ms to every answer
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))

@@ -125,7 +125,7 @@ def _manifest(folder: Path, store: PairStore, held: Held, config: Mapping[str, s
     people = Instrument("pair_gate", f"people ({config['policy']} of {len(held)})", config["decisions"])
     return Manifest(
         kind="pairs",
-        config={**store.manifest.config, "reviewed": config},
+        config={**store.manifest.config, "source": "review", "reviewed": config},
         versions=store.manifest.versions,
         parents=(parent, Parent("reviews", str(reviews_folder(folder)), config["decisions"])),
         instruments=(*instruments_of(upstream), people),
