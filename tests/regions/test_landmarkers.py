@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from asap.core.errors import ConfigError, StoreError, UnknownNameError
 from asap.core.photos import PartRegion, Photo
 from asap.core.wholebody import KEYPOINTS
 from asap.regions import LANDMARKERS, landmarker
 from asap.regions.mediapipe.landmarker import MediaPipe
+from tests.regions.conftest import PHOTOS
 
 Find = Callable[[str], tuple[PartRegion, ...]]
 
@@ -43,6 +45,78 @@ def test_left_and_right_are_the_persons_own(found: Find) -> None:
     assert middle(crossed["left"]) == pytest.approx((150, 1130), abs=60)
     assert middle(sitting["right"]) == pytest.approx((248, 385), abs=30)
     assert middle(sitting["left"]) == pytest.approx((591, 361), abs=30)
+
+
+def parts(regions: tuple[PartRegion, ...]) -> set[tuple[str, str]]:
+    return {(part.part, part.side) for part in regions}
+
+
+def test_every_part_in_sight_is_found(found: Find) -> None:
+    paired = {(part, side) for part in ("hand", "arm", "leg", "foot") for side in ("left", "right")}
+    single = {("face", "none"), ("torso", "none"), ("neck", "none")}
+    assert parts(found("sitting_stretch.jpg")) == paired | single
+    above = {(part, side) for part, side in paired if part in ("hand", "arm")}
+    assert parts(found("arms_crossed.png")) == above | single
+    assert {part.person for part in found("sitting_stretch.jpg")} == {0}
+
+
+@pytest.mark.parametrize("name", ["thumb_up.jpg", "thumb_up_black_background.png", "two_thumbs_up.jpg"])
+def test_a_hand_close_up_is_not_taken_for_a_body_or_a_face(found: Find, name: str) -> None:
+    assert {part.part for part in found(name)} == {"hand"}
+
+
+def test_parts_lie_where_they_are_seen(found: Find) -> None:
+    """Places read off the photograph of the sitting woman, whose left is on the picture's right."""
+    sitting = {(part.part, part.side): part for part in found("sitting_stretch.jpg")}
+    seen = {
+        ("face", "none"): (335, 110),
+        ("torso", "none"): (380, 250),
+        ("arm", "right"): (270, 225),
+        ("arm", "left"): (524, 237),
+        ("leg", "right"): (220, 430),
+        ("leg", "left"): (660, 370),
+        ("foot", "right"): (200, 540),
+        ("foot", "left"): (770, 465),
+    }
+    for part, (x, y) in seen.items():
+        owners = [name for name, region in sitting.items() if region.mask[y, x]]
+        assert owners == [part]
+    background = [(30, 300), (470, 500), (700, 320), (145, 310)]
+    assert not any(region.mask[y, x] for region in sitting.values() for x, y in background)
+
+
+def test_the_face_has_its_points_in_order(found: Find) -> None:
+    face = next(part for part in found("arms_crossed.png") if part.part == "face")
+    at = {name: face.point(f"face-{name}") for name in (0, 8, 16, 30, 36, 45, 48, 54)}
+    xs = {name: float(point[0]) for name, point in at.items() if point is not None}
+    ys = {name: float(point[1]) for name, point in at.items() if point is not None}
+    assert xs[0] < xs[36] < xs[48] < xs[30] < xs[54] < xs[45] < xs[16]
+    assert ys[36] < ys[30] < ys[48] < ys[8]
+    assert at[8] == pytest.approx((520, 462), abs=15)
+    assert at[36] == pytest.approx((424, 268), abs=15)
+
+
+def test_a_hand_mask_is_tight_on_a_cut_out_hand(found: Find) -> None:
+    """The hand on black comes with its own cut-out: what lies outside it is background."""
+    path = PHOTOS / "thumb_up_black_background.png"
+    hand = hands(found(path.name))["right"]
+    cutout = np.asarray(Image.open(path).getchannel("A")) > 128
+    assert (hand.mask & ~cutout).sum() < 0.02 * hand.mask.sum()
+    x0, y0, x1, y1 = 760, 270, 1250, 950
+    assert (hand.mask & cutout)[y0:y1, x0:x1].sum() > 0.97 * cutout[y0:y1, x0:x1].sum()
+
+
+def test_several_people_are_numbered_by_size(mediapipe: MediaPipe, photo: Callable[[str], Photo]) -> None:
+    image = photo("sitting_stretch.jpg").image
+    small = np.asarray(Image.fromarray(image).resize((480, 320)))
+    canvas = np.full((640, 960 + 480, 3), 128, np.uint8)
+    canvas[:, 480:], canvas[160:480, :480] = image, small
+    regions = mediapipe.find(canvas)
+    faces = {part.person: middle(part) for part in regions if part.part == "face"}
+    assert faces[0] == pytest.approx((480 + 336, 112), abs=15)
+    assert faces[1] == pytest.approx((168, 160 + 56), abs=12)
+    for part in regions:
+        assert (part.box[0] > 470) == (part.person == 0)
 
 
 @pytest.mark.parametrize(("name", "side"), [("thumb_up.jpg", "left"), ("thumb_up_black_background.png", "right")])

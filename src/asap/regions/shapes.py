@@ -8,7 +8,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from asap.core.records import BoolArray, FloatArray
 
-__all__ = ["box_of", "capsule", "chain", "hull", "polygon", "touches_edge"]
+__all__ = ["box_of", "capsule", "chain", "hull", "polygon", "resized", "touches_edge"]
 
 
 def capsule(mask: BoolArray, start: FloatArray, end: FloatArray, radius: float, end_radius: float) -> None:
@@ -59,3 +59,11 @@ def box_of(mask: BoolArray) -> tuple[int, int, int, int]:
 def touches_edge(mask: BoolArray) -> bool:
     """Whether a True pixel lies on the picture's edge."""
     return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+
+
+def resized(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
+    """``mask`` at ``size`` (width, height), its edge interpolated."""
+    if mask.shape[::-1] == tuple(size):
+        return mask
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR)) >= 128

@@ -12,7 +12,7 @@ from PIL import Image
 
 from asap.core.records import ByteArray, FloatArray
 
-__all__ = ["Crop", "Pyramid", "whole"]
+__all__ = ["Crop", "Pyramid", "tiles", "whole"]
 
 _LEVELS: Final = 5
 
@@ -42,6 +42,17 @@ class Crop:
 def whole(width: int, height: int) -> Crop:
     """The smallest upright square around the picture, which lies in its middle."""
     return Crop(width / 2, height / 2, float(max(width, height)))
+
+
+def tiles(width: int, height: int, share: float) -> list[Crop]:
+    """Overlapping upright squares over the whole picture, ``share`` of its longer side each: where small people are."""
+    side = share * max(width, height)
+    steps = [max(1, math.ceil(length / side)) for length in (width, height)]
+    xs, ys = (
+        [length / 2] if many == 1 else np.linspace(side / 2, length - side / 2, many).tolist()
+        for length, many in zip((width, height), steps, strict=True)
+    )
+    return [Crop(x, y, side) for y in ys for x in xs]
 
 
 class Pyramid:

@@ -5,7 +5,6 @@ the palm's wrist and middle knuckle, then a second look through a window laid ar
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +15,7 @@ from asap.regions.mediapipe.crops import Crop, Pyramid
 from asap.regions.mediapipe.detection import Detection
 from asap.regions.mediapipe.network import Network
 
-__all__ = ["Hand", "from_palm", "hand_at", "look_again", "unlike"]
+__all__ = ["SAME", "Hand", "from_palm", "hand_at", "look_again"]
 
 MODEL: Final = "hand_landmark_full"
 SIDE: Final = 224
@@ -38,6 +37,11 @@ class Hand:
     """In [0, 1], that there is a hand."""
     right: float
     """In [0, 1], that it is the person's own right hand."""
+
+    @property
+    def anchor(self) -> FloatArray:
+        """All points."""
+        return self.points
 
     @property
     def size(self) -> float:
@@ -79,13 +83,3 @@ def look_again(network: Network, image: Pyramid, hand: Hand) -> Hand:
     centre[1] -= 0.1 * (high[1] - low[1])
     x, y = upright.to_image(centre).tolist()
     return hand_at(network, image, Crop(x, y, 2.0 * float((high - low).max()), angle))
-
-
-def unlike(hands: Iterable[Hand]) -> list[Hand]:
-    """The hands without repetitions, surest first."""
-    kept: list[Hand] = []
-    for hand in sorted(hands, key=lambda h: -h.presence):
-        gaps = [float(np.linalg.norm(hand.points - other.points, axis=1).mean()) / other.size for other in kept]
-        if min(gaps, default=1.0) > SAME:
-            kept.append(hand)
-    return kept

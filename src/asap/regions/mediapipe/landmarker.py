@@ -1,8 +1,8 @@
 """The landmarker ``mediapipe``: offline, on the CPU, from models that lie in the user's cache."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,37 +10,56 @@ import numpy as np
 
 from asap.core.hashing import digest, digest_json
 from asap.core.photos import PartRegion
-from asap.core.records import ByteArray
+from asap.core.records import BoolArray, ByteArray, FloatArray
+from asap.core.wholebody import KEYPOINTS
 from asap.regions import models
-from asap.regions.mediapipe import hands
-from asap.regions.mediapipe.crops import Pyramid, whole
-from asap.regions.mediapipe.detection import PALM, detect
+from asap.regions.limbs import limbs, points_of
+from asap.regions.mediapipe import bodies, faces, hands
+from asap.regions.mediapipe.bodies import COCO, Body
+from asap.regions.mediapipe.crops import Crop, Pyramid, tiles, whole
+from asap.regions.mediapipe.detection import BODY, FACE_FAR, FACE_NEAR, PALM, Detection, Detector, detect, merge
+from asap.regions.mediapipe.faces import Face
 from asap.regions.mediapipe.hands import Hand
+from asap.regions.mediapipe.looks import confirmed, unlike
 from asap.regions.mediapipe.network import Network
-from asap.regions.outlines import hand_outline
+from asap.regions.mediapipe.people import Individual, gather, unmatched
+from asap.regions.outlines import face_mask, hand_mask
 from asap.regions.parts import MIN_PART_PIXELS, Found, hand_names, keep_large, region
 
 __all__ = ["MediaPipe"]
 
 METHOD: Final = 1
 """Goes up when the same models and settings give other answers."""
-REACH: Final = 8.0
-"""Without a body, two hands that are further apart than this many of their sizes belong to two people."""
+VISIBLE: Final = 0.5
+"""Least visibility of a point of a body that is used."""
+NEAR: Final = 1.2
+"""Side, in lengths of the trunk, of the window around a wrist or nose in which a missed hand or face is sought."""
+FACE_NAMES: Final = tuple(name for name in KEYPOINTS if name.startswith("face-"))
+
+NOWHERE: Final = np.zeros(2, np.float32)
+BODY_THRESHOLD: Final = 0.5
+"""Least score of a detected body."""
+FOUND_AGAIN: Final = 0.7
+"""The same when the detector looks at the body alone: people had 0.97 or more, hands taken for bodies 0.65 or less."""
+
+Make = Callable[..., PartRegion]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaPipe:
-    """MediaPipe's palm and hand models; see ``docs/regions.md``."""
+    """MediaPipe's models of palms, hands, faces and bodies; see ``docs/regions.md``."""
 
     bundle: str | Path | None = None
     """One of MediaPipe's .task bundles, whose models replace those of the cache."""
     folder: str | Path | None = None
     """Where the models lie; default ``models.models_folder()``."""
     threshold: float = 0.3
-    """Least score of a detection."""
+    """Least score of a detected palm or face; 0.5 is asked of bodies."""
     presence: float = 0.5
-    """Least certainty, of the second look, that there is a hand."""
+    """Least certainty, of the second look, that a hand, face or body is there."""
     min_pixels: int = MIN_PART_PIXELS
+    tile: float = 0.6
+    """Share of the picture's longer side of the squares in which bodies are also sought; 1 for none."""
     threads: int = 1
     name: str = field(default="mediapipe", init=False)
 
@@ -56,13 +75,13 @@ class MediaPipe:
     def _models(self) -> dict[str, bytes]:
         replaced = models.from_bundle(Path(self.bundle)) if self.bundle else {}
         folder = Path(self.folder) if self.folder else None
-        names = ("palm_detection_full", "hand_landmark_full")
-        return {name: replaced.get(name) or models.load(name, folder) for name in names}
+        return {name: replaced.get(name) or models.load(name, folder) for name in models.MODELS}
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the models, the settings that matter and the method."""
-        settings = {"threshold": self.threshold, "presence": self.presence, "min_pixels": self.min_pixels}
+        names = ("threshold", "presence", "min_pixels", "tile")
+        settings = {name: getattr(self, name) for name in names}
         weights = {name: digest(data) for name, data in self._models.items()}
         return digest_json({"models": weights, "settings": settings, "method": METHOD})
 
@@ -76,43 +95,103 @@ class MediaPipe:
 
     def search(self, image: ByteArray) -> Found:
         """As ``find``, with a note for each part that was left out."""
-        found = self._hands(Pyramid(image))
-        regions = [
-            region(
-                "hand",
-                side,
-                person,
-                hand_outline(image.shape[:2], hand.points),
-                np.concatenate([hand.points, np.full((21, 1), hand.presence, np.float32)], axis=1),
-                hand_names(side),
-                hand.presence,
-                self.name,
-            )
-            for person, side, hand in owners(found)
-        ]
-        return keep_large(regions, self.min_pixels)
+        people = self._people(Pyramid(image))
+        covered = np.zeros(image.shape[:2], np.bool_)
+        found: list[PartRegion] = []
+        makers = [partial(region, person=number, instrument=self.name) for number in range(len(people))]
+        for person, make in zip(people, makers, strict=True):
+            for side, hand in sorted(person.hands.items()):
+                points, mask = _scored(hand.points, hand.presence), hand_mask(image, hand.points)
+                names = hand_names(side)
+                found.append(make("hand", side, mask=mask, points=points, names=names, confidence=hand.presence))
+                covered |= mask
+        for outline in (_face, _limbs):
+            for person, make in zip(people, makers, strict=True):
+                found += outline(person, covered, make)
+            covered = np.logical_or.reduce([covered, *(part.mask for part in found)])
+        found.sort(key=lambda part: part.person)
+        return keep_large(found, self.min_pixels)
 
-    def _hands(self, image: Pyramid) -> list[Hand]:
-        network = self._networks["hand_landmark_full"]
-        palms = detect(
-            self._networks["palm_detection_full"], PALM, image, whole(image.width, image.height), self.threshold
+    def _people(self, image: Pyramid) -> list[Individual]:
+        everything = whole(image.width, image.height)
+        palms = self._hands(image, everything)
+        persons = self._bodies(image, everything)
+        seen = self._faces(image, everything)
+        for person in gather(persons, seen, palms):
+            for window in unmatched(person, VISIBLE, NEAR):
+                palms += self._hands(image, window)
+            if person.face is None and person.body is not None:
+                x, y = person.body.points[0].tolist()
+                seen += self._faces(image, Crop(x, y, NEAR * person.body.trunk))
+        return gather(persons, unlike(seen, faces.SAME), unlike(palms, hands.SAME))
+
+    def _hands(self, image: Pyramid, crop: Crop) -> list[Hand]:
+        network = self._networks[hands.MODEL]
+        found = self._detections(PALM, image, crop, self.threshold)
+        first = (hands.hand_at(network, image, hands.from_palm(palm)) for palm in found)
+        return unlike(confirmed(first, partial(hands.look_again, network, image), self.presence), hands.SAME)
+
+    def _faces(self, image: Pyramid, crop: Crop) -> list[Face]:
+        network = self._networks[faces.MODEL]
+        found = self._detections(FACE_NEAR, image, crop, self.threshold)
+        found += self._detections(FACE_FAR, image, crop, self.threshold)
+        first = (faces.face_at(network, image, faces.from_detection(face)) for face in found)
+        return unlike(confirmed(first, partial(faces.look_again, network, image), self.presence), faces.SAME)
+
+    def _bodies(self, image: Pyramid, crop: Crop) -> list[Body]:
+        network = self._networks[bodies.MODEL]
+        found = self._detections(BODY, image, crop, BODY_THRESHOLD)
+        for tile in tiles(image.width, image.height, self.tile) if self.tile < 1 else ():
+            found += self._detections(BODY, image, tile, BODY_THRESHOLD)
+        first = (bodies.body_at(network, image, bodies.from_detection(body)) for body in merge(found))
+        again = confirmed(first, partial(bodies.look_again, network, image), self.presence)
+        return [body for body in unlike(again, bodies.SAME) if self._found_again(body, image)]
+
+    def _found_again(self, body: Body, image: Pyramid) -> bool:
+        """Whether the detector, looking at this body alone, sees it where it is: hands taken for bodies fail here."""
+        window = body.window
+        same = bodies.SAME * window.size
+        return any(
+            seen.score >= FOUND_AGAIN and float(np.hypot(*(seen.points[0] - body.points[33]))) < same
+            for seen in self._detections(BODY, image, Crop(window.x, window.y, window.size), BODY_THRESHOLD)
         )
-        looks = [hands.hand_at(network, image, hands.from_palm(palm)) for palm in palms]
-        again = [hands.look_again(network, image, hand) for hand in looks if hand.presence > self.presence / 2]
-        return hands.unlike(hand for hand in again if hand.presence >= self.presence)
+
+    def _detections(self, detector: Detector, image: Pyramid, crop: Crop, threshold: float) -> list[Detection]:
+        return detect(self._networks[detector.model], detector, image, crop, threshold)
 
 
-def owners(found: Sequence[Hand]) -> list[tuple[int, str, Hand]]:
-    """Person, side and hand: a person has one hand a side, and hands that lie far apart are two people's."""
-    people: list[dict[str, Hand]] = []
-    for hand in sorted(found, key=lambda h: -h.size):
-        side = "right" if hand.right > 0.5 else "left"
-        for person in people:
-            other = next(iter(person.values()))
-            near = np.linalg.norm(hand.points.mean(axis=0) - other.points.mean(axis=0)) < REACH * other.size
-            if side not in person and near:
-                person[side] = hand
-                break
-        else:
-            people.append({side: hand})
-    return [(number, side, hand) for number, person in enumerate(people) for side, hand in sorted(person.items())]
+def _scored(points: FloatArray, confidence: FloatArray | float) -> FloatArray:
+    """(K, 3) points with their confidence."""
+    column = np.broadcast_to(np.asarray(confidence, np.float32), len(points))
+    return np.concatenate([points, column[:, None]], axis=1)
+
+
+def _face(person: Individual, covered: BoolArray, make: Make) -> list[PartRegion]:
+    """The face, without what hands cover of it."""
+    face = person.face
+    if face is None:
+        return []
+    mask = face_mask(covered.shape, face.points) & ~covered
+    points = _scored(faces.points_68(face.points), face.presence)
+    return [make("face", "none", mask=mask, points=points, names=FACE_NAMES, confidence=face.presence)]
+
+
+def _limbs(person: Individual, covered: BoolArray, make: Make) -> list[PartRegion]:
+    """Arms, legs, feet, torso and neck of a body, without what hands and faces cover of them."""
+    body = person.body
+    if body is None:
+        return []
+    sure = {name: float(body.visibility[index]) for name, index in COCO.items()}
+    at = {name: body.points[index] for name, index in COCO.items() if sure[name] > VISIBLE}
+    for side, hand in person.hands.items():
+        at[f"{side}_wrist"], sure[f"{side}_wrist"] = hand.points[0], hand.presence
+    found = []
+    for (part, side), mask in limbs(at, covered.shape, body.pixels(covered.shape), tuple(person.hands)).items():
+        names = points_of(part, side)
+        known = np.array([sure.get(name, 0.0) if name in at else 0.0 for name in names], np.float32)
+        points = np.stack([at.get(name, NOWHERE) for name in names])
+        certainty = body.presence * float(known[known > 0].mean())
+        found.append(
+            make(part, side, mask=mask & ~covered, points=_scored(points, known), names=names, confidence=certainty)
+        )
+    return found
