@@ -58,7 +58,7 @@ def test_a_recipe_is_small_and_holds_every_setting(recipe: Path, monkeypatch: py
         asked.update(given)
         return str(json.loads(recipe.read_text())["content_hash"])
 
-    monkeypatch.setattr("asap.stages.recipe.build_pairs", build)
+    monkeypatch.setattr("asap.stages.pairs.build_pairs", build)
     rebuild(recipe, recipe.parent / "again", workers=3)
     assert asked == {**SETTINGS, "chunk": 16, "workers": 3}
     assert asked.keys() <= inspect.signature(build_pairs).parameters.keys()
@@ -66,7 +66,7 @@ def test_a_recipe_is_small_and_holds_every_setting(recipe: Path, monkeypatch: py
 
 
 def test_another_result_is_an_error_that_names_the_versions(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asap.stages.recipe.build_pairs", lambda out, **given: "0" * 64)
+    monkeypatch.setattr("asap.stages.pairs.build_pairs", lambda out, **given: "0" * 64)
     with pytest.raises(StoreError, match=r"another content .* anny \S+ here, 0\.1 there"):
         rebuild(recipe, recipe.parent / "again")
 

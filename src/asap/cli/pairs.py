@@ -14,6 +14,8 @@ __all__ = ["configure"]
 MORE: Final[dict[str, str]] = {
     "export": "write pairs as another tool reads them",
     "import": "make a pair store of another tool's pairs",
+    "card": "write a data set card, Croissant metadata and a contact sheet",
+    "push": "upload a pair store to the Hugging Face Hub",
     "recipe": "write the few kilobytes that rebuild a pair store",
     "rebuild": "build the pair store of a recipe, to the same content hash",
     "review": "accept or refuse pairs on a page in the browser",

@@ -151,7 +151,6 @@ def _is_scalar(value: object) -> bool:
 def _record(
     facts: _Facts, pair: SharedPair, arrays: _Arrays, where: str, index: int, gates: tuple[str, ...], own: bool
 ) -> PairRecord:
-    known = bool(pair.facts)
     group = facts.text("person", "") or facts.text("source", "") or pair.prompt
     person = facts.text("person", "") or f"import-{digest(group.encode())[:16]}"
     recipe = facts.plain("recipe")
@@ -182,7 +181,7 @@ def _record(
         keypoints=facts.keypoints(),
         split=facts.text("split", "", SPLITS) if own else _split(group),
         recipe=recipe,
-        source=facts.text("source", "" if known else where),
+        source=facts.text("source", where),
         parents=facts.texts("parents"),
     )
 

@@ -5,7 +5,7 @@ SHA-256; captions and categories are in the recipe, so that nothing need lie bes
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from importlib import import_module
@@ -17,7 +17,6 @@ from asap.core.errors import InputError, StoreError
 from asap.core.files import read_json, write_json
 from asap.core.hashing import canonical_json, digest_file
 from asap.core.manifest import environment
-from asap.stages.pairs import build_pairs
 from asap.stores.config import NAME as CONFIG
 from asap.stores.pairs import PairStore
 
@@ -105,7 +104,7 @@ def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int
     """
     wanted = _read(recipe)
     if wanted.builder == "bodies":
-        found = build_pairs(out, **wanted.arguments, workers=workers)
+        found = str(_build("pairs", "build_pairs")(out, **wanted.arguments, workers=workers))
     else:
         if source is None:
             raise InputError(f"{recipe} is of {len(wanted.sources)} photographs: name their folder with --source")
@@ -177,11 +176,15 @@ def _stage(sources: Sequence[Mapping[str, str]], folder: Path, staged: Path) -> 
 
 def _photographs(arguments: Mapping[str, Any], out: Path, source: Path, workers: int) -> str:
     """``build_photo_pairs`` with the arguments of a recipe."""
-    build = import_module("asap.stages.photos").build_photo_pairs
     given = dict(arguments)
     if given["painting"] is not None:
-        given["painting"] = import_module("asap.stages.painting").Painting(**given["painting"])
-    return cast("str", build(out, **given, source=source, workers=workers))
+        given["painting"] = _build("painting", "Painting")(**given["painting"])
+    return str(_build("photos", "build_photo_pairs")(out, **given, source=source, workers=workers))
+
+
+def _build(stage: str, name: str) -> Callable[..., Any]:
+    """A function of a stage that renders or reads photographs, loaded only when it is wanted."""
+    return cast("Callable[..., Any]", getattr(import_module(f"asap.stages.{stage}"), name))
 
 
 def _differing(versions: Mapping[str, str]) -> str:

@@ -179,6 +179,11 @@ class PairStore:
         shard, row = self._rows[position]
         return bytes(self._pictures(shard, (name,)).column(name)[row].as_py()["bytes"])
 
+    def shards(self) -> list[tuple[str, int, str]]:
+        """Name, bytes and SHA-256 of every shard of this split, in order."""
+        digests = {name: key for part in self._parts.values() for name, key in part["shards"].items()}
+        return [(name, (self.root / name).stat().st_size, digests[name]) for name in self._shards]
+
     def outcomes(self) -> Iterator[dict[str, Any]]:
         """What became of each photograph, in order; none for rendered people."""
         for number in sorted(self._parts):

@@ -1,0 +1,85 @@
+"""What a card and its metadata say of a set of pairs: plain values that a stage gathers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from asap.exchange.statements import NOT_STATED, Owner, Tally
+
+__all__ = ["PAPER", "CardFacts", "GateMean", "Shard", "url_of"]
+
+PAPER: Final = {
+    "region_ssim": 0.5315,
+    "background_ssim": 0.9827,
+    "region_lpips": 0.3446,
+    "background_lpips": 0.0109,
+}
+"""Means over the set HAP of arXiv:2605.25759, as its figure states them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateMean:
+    """A mean over pairs with a defect and its interval at 95 %, clustered by person; None where nobody measured."""
+
+    value: float | None
+    ci: tuple[float, float] | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One file of the set."""
+
+    name: str
+    """Path below the set."""
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """All that is said."""
+
+    owner: Owner
+    tallies: tuple[Tally, ...]
+    pairs: int
+    people: int
+    sizes: Mapping[str, int]
+    """"WIDTHxHEIGHT" to pairs."""
+    counts: Mapping[str, Mapping[str, int]]
+    """"kind", "split", "part", "operation", "severity", "category" to value to pairs."""
+    cells: Mapping[tuple[str, str], int]
+    """(part, operation) of defects to pairs."""
+    gates: Mapping[str, GateMean]
+    """The names of ``PAPER``."""
+    largest_difference: float
+    """Largest absolute difference outside a mask, in grey levels 0 to 255."""
+    refused: Mapping[str, int]
+    """Refused tries by reason."""
+    config: Mapping[str, object]
+    instruments: tuple[tuple[str, str, str], ...]
+    """Role, name, fingerprint."""
+    versions: Mapping[str, str]
+    content_hash: str
+    shards: tuple[Shard, ...]
+    columns: Mapping[str, str]
+    """Name of each column to its kind: image, text, integer, number or list."""
+    date: str
+    """Day on which the card was written, YYYY-MM-DD."""
+    has_recipe: bool = False
+
+    @property
+    def made_of(self) -> str:
+        """bodies, photographs or import."""
+        return str(self.config.get("source", NOT_STATED))
+
+    @property
+    def name(self) -> str:
+        """The owner's name of the set, or one that follows from its content."""
+        return self.owner.name or f"anatomy pairs {self.content_hash[:8]}"
+
+
+def url_of(facts: CardFacts) -> str:
+    """Where the set lies; a URN of its content where nobody said."""
+    return facts.owner.url or f"urn:sha256:{facts.content_hash}"
