@@ -2,5 +2,6 @@
 
 from asap.regions.landmarkers import LANDMARKERS, Landmarker, landmarker
 from asap.regions.reading import decode
+from asap.regions.user import user_parts
 
-__all__ = ["LANDMARKERS", "Landmarker", "decode", "landmarker"]
+__all__ = ["LANDMARKERS", "Landmarker", "decode", "landmarker", "user_parts"]

@@ -35,8 +35,15 @@ def _mediapipe(**options: Any) -> Landmarker:  # noqa: ANN401
     return MediaPipe(**options)
 
 
+def _user(**options: Any) -> Landmarker:  # noqa: ANN401
+    from asap.regions.user import User
+
+    return User(**options)
+
+
 LANDMARKERS: Registry[Callable[..., Landmarker]] = Registry("landmarker")
 LANDMARKERS.register("mediapipe", _mediapipe)
+LANDMARKERS.register("user", _user)
 
 
 def landmarker(name: str, **options: Any) -> Landmarker:  # noqa: ANN401
