@@ -1,14 +1,18 @@
 """Every family that is loaded and called for real, on tiny random weights."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from asap.core.errors import ConfigError, InputError, StoreError, UnknownNameError
+from asap.core.errors import AsapError, ConfigError, InputError, StoreError, UnknownNameError
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray
 from asap.degrade.diffusion import KINDS, load_painter, repaint
@@ -36,6 +40,14 @@ def middle(height: int = SIZE) -> np.ndarray:
     mask = np.zeros((height, SIZE), dtype=bool)
     mask[16:40, 16:40] = True
     return mask
+
+
+def test_torch_is_imported_with_the_first_painter_only() -> None:
+    code = (
+        "import sys, asap.degrade.diffusion; sys.exit(bool({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
 def test_all_tiny_pipelines_are_tried() -> None:
@@ -151,9 +163,37 @@ def test_wrong_calls_are_refused(tiny: Tiny) -> None:
         painter.paint(square()[:, :60], middle()[:, :60], "x", seed=0, strength=1.0)
     with pytest.raises(InputError, match="mask must be bool"):
         painter.paint(square(), middle().astype(np.uint8), "x", seed=0, strength=1.0)
-    for strength in (0.0, 1.5, 0.1):
+    for strength in (0.0, 1.5, float("nan")):
         with pytest.raises(InputError, match="strength"):
             painter.paint(square(), middle(), "x", seed=0, strength=strength)
+
+
+def test_at_least_one_step_is_made(tiny: Tiny) -> None:
+    painter = load_painter("repaint", tiny("sd"), steps=49)
+    taken = []
+    forward = painter.pipeline.unet.forward
+
+    def count(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        taken.append(1)
+        return forward(*arguments, **named)
+
+    painter.pipeline.unet.forward = count
+    painter.paint(square(), middle(), "x", seed=0, strength=0.001)
+    assert len(taken) == 1
+
+
+def test_too_little_memory_is_one_line_that_no_next_picture_hides(tiny: Tiny) -> None:
+    import torch
+
+    painter = load_painter("repaint", tiny("sd"), steps=1)
+
+    def full(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    painter.pipeline.unet.forward = full
+    with pytest.raises(AsapError, match="take a smaller size") as caught:
+        painter.paint(square(), middle(), "x", seed=0, strength=1.0)
+    assert not isinstance(caught.value, InputError)
 
 
 def test_settings_are_checked_together(tiny: Tiny) -> None:

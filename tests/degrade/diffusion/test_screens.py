@@ -8,6 +8,7 @@ from asap.core.errors import InputError
 from asap.core.manifest import Instrument
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray
+from asap.core.wholebody import KEYPOINTS
 from asap.degrade.diffusion import LandmarkScreen, VlmScreen, break_skeleton, instrument, refuse_judges
 from asap.degrade.diffusion.screens import changes
 from tests.degrade.diffusion.test_skeleton import arm, draw, face
@@ -27,8 +28,6 @@ def screen(before: Sequence[PartRegion], after: Sequence[PartRegion]) -> Landmar
 def broken(part: PartRegion, operation: str, severity: int = 3, seed: int = 1) -> PartRegion:
     """The part with the keypoints of its broken skeleton."""
     points = break_skeleton([part], part, operation, severity, draw(seed)).broken[0]
-    from asap.core.wholebody import KEYPOINTS
-
     rows = np.array([points[KEYPOINTS.index(name)] for name in part.keypoint_names])
     return replace(part, keypoints=rows.astype(np.float32))
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from asap.core.errors import InputError
+from asap.core.errors import AsapError, InputError
 from asap.core.hashing import digest_json
 from asap.core.records import BoolArray, ByteArray
 from asap.degrade.diffusion.families import Family
@@ -66,7 +66,8 @@ class PipelinePainter:
         """As ``Painter.paint``.
 
         Raises:
-            InputError: a shape or the strength does not fit, a map is missing, or the memory does not suffice.
+            InputError: a shape or the strength does not fit, or a map is missing.
+            AsapError: the memory does not suffice; no other picture would fare better.
         """
         self._check(image, mask, strength, control or {})
         arguments: dict[str, Any] = {
@@ -79,8 +80,8 @@ class PipelinePainter:
             self.family.image_argument: Image.fromarray(image),
             self.family.mask_argument: Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)),
         }
-        if self.family.strength:
-            arguments["strength"] = strength
+        if self.family.strength:  # at least one step, however few there are; 49 * (1 / 49) is less than 1
+            arguments["strength"] = min(1.0, max(strength, 1.0001 / self.steps))
         if self.family.negative and self.guidance > 1:
             # without any, Qwen-Image leaves guidance out; SDXL takes none for another thing than an empty one
             spare = " " if self.family.guidance_argument == "true_cfg_scale" else None
@@ -92,7 +93,7 @@ class PipelinePainter:
                 torch.manual_seed(seed)
                 painted = self.pipeline(**arguments).images[0]
         except torch.OutOfMemoryError as error:
-            raise InputError(
+            raise AsapError(
                 f"{self.name} does not fit the memory at {image.shape[1]}x{image.shape[0]}; take a smaller size, "
                 "dtype bfloat16, or a smaller model"
             ) from error
@@ -149,10 +150,8 @@ class PipelinePainter:
         self._check_size(image)
         if mask.shape != image.shape[:2] or mask.dtype != np.bool_:
             raise InputError(f"the mask must be bool {image.shape[:2]}, got {mask.dtype} {mask.shape}")
-        if not 0 < strength <= 1 or (self.family.strength and int(self.steps * strength) < 1):
-            raise InputError(
-                f"strength {strength} of {self.steps} steps leaves none; it must be in (0, 1], or more steps"
-            )
+        if not 0 < strength <= 1:
+            raise InputError(f"strength must be above 0 and at most 1, not {strength}")
         for name in self.maps:
             if name not in control or control[name].shape != image.shape or control[name].dtype != np.uint8:
                 came = f"{control[name].dtype} {control[name].shape}" if name in control else "none"
