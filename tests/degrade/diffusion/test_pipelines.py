@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from asap.core.errors import AsapError, ConfigError, InputError, StoreError, UnknownNameError
+from asap.core.hashing import digest_file
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray
 from asap.degrade.diffusion import KINDS, load_painter, repaint
@@ -125,6 +126,17 @@ def test_other_weights_or_settings_have_another_fingerprint(tiny: Tiny) -> None:
         load_painter("repaint", tiny("sd", 1), steps=2).fingerprint,
     ]
     assert len(set(marks)) == len(marks)
+
+
+def test_a_hub_cache_has_the_fingerprint_of_a_plain_folder(tiny: Tiny, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(tiny("sd"), cache)
+    weights = next((cache / "unet").glob("*.safetensors"))
+    blob = tmp_path / digest_file(weights)
+    weights.rename(blob)
+    weights.symlink_to(blob)
+    plain, linked = (load_painter("repaint", str(folder), steps=2) for folder in (tiny("sd"), cache))
+    assert plain.fingerprint == linked.fingerprint
 
 
 def test_a_picture_that_is_not_square(tiny: Tiny) -> None:
