@@ -25,3 +25,7 @@ def always_deadly(item: int) -> int:
     if item == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return item
+
+
+def variable(name: str) -> str | None:
+    return os.environ.get(name)

@@ -1,16 +1,15 @@
 """Both engines give every result once and in order, and lose nothing when a worker is killed."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from asap.core.errors import AsapError, UnknownNameError
-from asap.stages.engines import ENGINES, in_order
-from tests.stages.jobs import always_deadly, once_deadly, square
+from asap.stages.engines import ENGINES, in_order, processes
+from tests.stages.jobs import always_deadly, once_deadly, square, variable
 
-ENGINE = pytest.mark.parametrize(
-    "engine", ["pool", pytest.param("ray", marks=pytest.mark.slow)]
-)
+ENGINE = pytest.mark.parametrize("engine", ["pool", pytest.param("ray", marks=pytest.mark.slow)])
 
 
 def test_both_engines_are_tested() -> None:
@@ -43,3 +42,12 @@ def test_an_item_that_kills_every_worker_is_named() -> None:
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="pool, ray"):
         in_order("spark", square, [1], 1)
+
+
+def test_a_process_has_one_thread_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    monkeypatch.delenv(names[0], raising=False)
+    monkeypatch.setenv(names[1], "3")
+    with processes(1) as pool:
+        assert list(pool.map(variable, names)) == ["1", "3"]
+    assert [os.environ.get(name) for name in names] == [None, "3"]

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, Final, TypeVar
 
 from asap.core.errors import AsapError, MissingDependencyError, UnknownNameError
 
-__all__ = ["ENGINES", "in_order"]
+__all__ = ["ENGINES", "in_order", "processes"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,9 +26,27 @@ BREAKS: Final = 3
 """Deaths of a worker in a row, with no result between them, after which the item at the head is given up."""
 
 
-def in_order(
-    engine: str, function: Callable[[T], R], items: Sequence[T], workers: int
-) -> Iterator[tuple[T, R]]:
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of ``workers`` fresh processes of one thread each, unless the environment says how many threads.
+
+    Workers whose libraries each start a thread a core fight for the cores: building pairs took half as long again.
+    Libraries read these variables when they are loaded, so they are set while the pool lives and then put back.
+    """
+    ours = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(ours, "1"))
+    try:
+        with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=get_context("spawn")) as pool:
+            yield pool
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+def in_order(engine: str, function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
     """Each item with what ``function`` made of it, in the order of ``items``.
 
     Args:
@@ -50,7 +69,7 @@ def _pool(function: Callable[[T], R], items: Sequence[T], workers: int) -> Itera
     """One item more than there are workers is under way, so that none waits; that many results are in memory."""
     place, breaks = 0, 0
     while place < len(items):
-        with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+        with processes(workers) as pool:
             waiting: deque[Future[R]] = deque()
             try:
                 for ahead in range(place, len(items)):

@@ -4,10 +4,9 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from asap.core.manifest import Instrument, Manifest
 from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import OPERATIONS, REGION_PART, region_id
+from asap.stages.engines import processes
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter, encode_rows
 
 CHUNK = 128
@@ -147,7 +147,7 @@ def _chunks(
         return
     bodies.load_rig()
     todo = (chunk for chunk in range(10**9) if chunk not in done)
-    with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=get_context("spawn")) as pool:
+    with processes(workers) as pool:
         waiting: deque[tuple[int, Future[tuple[EncodedChunk, Counter[str]]]]] = deque()
         try:
             while writer.accepted() < count:

@@ -2,9 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from asap.bodies import draw, load_rig, render, visible_parts
 from asap.core.errors import InputError, StoreError
 from asap.core.files import read_json, write_bytes, write_json
 from asap.core.records import ByteArray
+from asap.stages.engines import processes
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 
@@ -57,7 +56,7 @@ def render_people(
 
 def _render_shards(jobs: Sequence[Job], workers: int) -> None:
     load_rig()  # here first, so that the workers find its files made
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    with processes(workers) as pool:
         for _ in track(
             pool.map(_render_shard, jobs), total=len(jobs), description="rendering people", console=Console(stderr=True)
         ):
