@@ -41,8 +41,9 @@ def sample_edit(
         _known("operation", operation, OPERATIONS)
     allowed = set(OPERATIONS if operations is None else operations)
     sides: dict[str, list[str]] = {}
+    work = Work(body)
     for part, side in dict.fromkeys(candidates):
-        if _present(body, part, side):
+        if _present(work, part, side):
             sides.setdefault(part, []).append(side)
     cells = [cell for cell in CELLS if cell[0] in sides and cell[1] in allowed]
     if not cells:
@@ -93,6 +94,6 @@ def _check_place(part: str, side: str) -> None:
         raise InputError(f"{part} wants side {wanted}, not {side!r}")
 
 
-def _present(body: PosedBody, part: str, side: str) -> bool:
+def _present(work: Work, part: str, side: str) -> bool:
     """Whether any skin of the part is in the mesh (a close-up may carry an arm only)."""
-    return bool((part_weight(Work(body), part, side) > 0.5).sum() > 20)
+    return bool((part_weight(work, part, side) > 0.5).sum() > 20)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asap.core.errors import InputError
-from asap.core.records import BoolArray, Edit, EditedBody, FloatArray, PosedBody
+from asap.core.records import BoolArray, Edit, EditedBody, FloatArray, IntArray, PosedBody
 from asap.degrade.mesh import Mesh
 
 Numbers = npt.NDArray[np.floating[Any]]
@@ -61,6 +61,26 @@ def _families(parents: tuple[int, ...]) -> BoolArray:
     return tree
 
 
+def _share(below: BoolArray, indices: IntArray, weights: FloatArray) -> FloatArray:
+    """(V,) summed ``weights`` (V, K) of the bones that are ``below`` (B,)."""
+    inside = below.astype(np.float32)[indices]
+    return np.asarray(np.clip(np.einsum("vk,vk->v", inside, weights), 0.0, 1.0), dtype=np.float32)
+
+
+_LAST: list[tuple[PosedBody, dict[str, FloatArray]]] = []
+
+
+def _own_shares(body: PosedBody) -> dict[str, FloatArray]:
+    """Shares by bone of the skin of ``body``, kept for bodies after it with the same skin and bones: those of a rig."""
+    if _LAST:
+        last, shares = _LAST[0]
+        skin = last.bone_indices is body.bone_indices and last.bone_weights is body.bone_weights
+        if skin and last.bone_labels == body.bone_labels and last.bone_parents == body.bone_parents:
+            return shares
+    _LAST[:] = [(body, {})]
+    return _LAST[0][1]
+
+
 class Work:
     """A mutable copy of ``body``; the body itself is never written to."""
 
@@ -104,12 +124,18 @@ class Work:
         return np.asarray(self._tree[self.bone(label)], dtype=bool)
 
     def weight(self, label: str) -> FloatArray:
-        """(V,) share of each vertex that moves with ``label`` and all that hangs from it, in [0, 1]."""
-        key = (label, len(self.mesh.vertices))
+        """(V,) share of each vertex that moves with ``label`` and all that hangs from it, in [0, 1]; read only."""
+        count = len(self.mesh.vertices)
+        key = (label, count)
         if key not in self._weights:
-            inside = self.below(label).astype(np.float32)[self.mesh.bone_indices]
-            share = np.einsum("vk,vk->v", inside, self.mesh.bone_weights)
-            self._weights[key] = np.clip(share, 0.0, 1.0).astype(np.float32)
+            own, below = _own_shares(self.body), self.below(label)
+            if label not in own:
+                own[label] = _share(below, self.body.bone_indices, self.body.bone_weights)
+            first = len(self.body.vertices)
+            more = _share(below, self.mesh.bone_indices[first:], self.mesh.bone_weights[first:])
+            share = np.concatenate([own[label], more]) if count > first else own[label]
+            share.flags.writeable = False
+            self._weights[key] = share
         return self._weights[key]
 
     def rows(self, label: str) -> npt.NDArray[np.intp]:
