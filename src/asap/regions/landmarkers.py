@@ -35,6 +35,18 @@ def _mediapipe(**options: Any) -> Landmarker:  # noqa: ANN401
     return MediaPipe(**options)
 
 
+def _rtmw(**options: Any) -> Landmarker:  # noqa: ANN401
+    from asap.regions.rtm import WholeBody
+
+    return WholeBody(name="rtmw", **options)
+
+
+def _dwpose(**options: Any) -> Landmarker:  # noqa: ANN401
+    from asap.regions.rtm import WholeBody
+
+    return WholeBody(name="dwpose", **options)
+
+
 def _user(**options: Any) -> Landmarker:  # noqa: ANN401
     from asap.regions.user import User
 
@@ -43,6 +55,8 @@ def _user(**options: Any) -> Landmarker:  # noqa: ANN401
 
 LANDMARKERS: Registry[Callable[..., Landmarker]] = Registry("landmarker")
 LANDMARKERS.register("mediapipe", _mediapipe)
+LANDMARKERS.register("rtmw", _rtmw)
+LANDMARKERS.register("dwpose", _dwpose)
 LANDMARKERS.register("user", _user)
 
 
