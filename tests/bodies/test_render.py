@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from asap.bodies.props import ball, box
-from asap.bodies.render import camera_axes, project, render
+from asap.bodies.render import camera_axes, project, render, vertex_normals
+from asap.bodies.turns import Floats
 from asap.core.records import Camera, Light, PosedBody, Prop, Rendering
 from asap.core.vocabulary import region_id
 from tests.bodies.figures import FRONT, GREY, LIGHT, nobody, scene, spot
@@ -173,3 +174,73 @@ def test_a_brighter_light_makes_a_brighter_picture(body: PosedBody, front: Rende
 def test_a_size_must_be_positive(body: PosedBody, size: int) -> None:
     with pytest.raises(ValueError, match="positive"):
         render(scene(body), size)
+
+
+def test_normals_point_outwards(body: PosedBody) -> None:
+    normals = vertex_normals(body.vertices, body.faces)
+    chest = (body.regions == region_id("torso")) & (np.abs(body.vertices[:, 0]) < 0.03)
+    front = chest & (body.vertices[:, 1] < np.quantile(body.vertices[chest, 1], 0.2))
+    assert normals[front, 1].mean() < -0.7
+    assert np.allclose(np.linalg.norm(normals[front], axis=1), 1.0, atol=1e-5)
+
+
+def test_the_normal_of_a_corner_is_weighted_by_area() -> None:
+    vertices = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 3), (9, 9, 9)], dtype=np.float32)
+    faces = np.array([(0, 1, 2), (0, 2, 3)], dtype=np.int32)
+    normals = vertex_normals(vertices, faces)
+    assert np.allclose(normals[0], np.array([3, 0, 1]) / np.sqrt(10), atol=1e-6)
+    assert np.allclose(normals[1], (0, 0, 1))
+    assert not normals[4].any()
+
+
+def soup(seed: int, count: int = 60) -> Prop:
+    """Triangles before the camera, some partly out of the picture, and one from its middle to behind the eye."""
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform((-1, -3, -1), (1, 3, 1), size=(count, 1, 3)) + rng.normal(0, 0.3, size=(count, 3, 3))
+    corners[0] = (0, 0, 0.1), (4, -7, -1), (-4, -7, -1)
+    faces = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+    shades = np.ones((3 * count, 3), dtype=np.float32)
+    return Prop(name="soup", vertices=corners.reshape(-1, 3).astype(np.float32), faces=faces, colours=shades)
+
+
+def nearest(prop: Prop, ray: Floats) -> tuple[float, int]:
+    """Distance and number of the first triangle on ``ray`` from the eye, by solving for the point; else inf and -1."""
+    a, b, c = (prop.vertices[prop.faces[:, k]].astype(np.float64) for k in range(3))
+    systems = np.stack([b - a, c - a, np.broadcast_to(-ray, a.shape)], axis=2)
+    u, v, t = np.linalg.solve(systems, (np.asarray(FRONT.eye) - a)[:, :, None])[:, :, 0].T
+    hits = np.flatnonzero((u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0))
+    return (float(t[hits].min()), int(hits[t[hits].argmin()])) if len(hits) else (np.inf, -1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_pixel_shows_the_first_triangle_on_its_ray(body: PosedBody, seed: int) -> None:
+    size, prop = 24, soup(seed)
+    picture = render(scene(nobody(body), prop), size)
+    right, up, forward = camera_axes(FRONT)
+    reach = np.tan(FRONT.fov / 2)
+    for row, column in np.ndindex(size, size):
+        x, y = ((place + 0.5) / size * 2 - 1 for place in (column, row))
+        ray = forward + reach * (x * right - y * up)
+        depth, face = nearest(prop, ray / np.linalg.norm(ray))
+        assert picture.depth[row, column] == pytest.approx(depth, rel=1e-5)
+        assert (picture.vertices_hit[row, column] - len(body.vertices)) // 3 == face or face == -1
+
+
+def test_the_order_of_triangles_does_not_matter(body: PosedBody, front: Rendering) -> None:
+    faces = np.random.default_rng(0).permutation(body.faces)
+    again = render(scene(replace(body, faces=faces)), 96)
+    assert all(np.array_equal(getattr(front, name), getattr(again, name)) for name in RECORDS)
+
+
+def test_no_ray_slips_between_two_triangles(body: PosedBody) -> None:
+    """A wall of triangles whose edges run through the centres of pixels, seen by every one of them."""
+    size = 32
+    step = 2 * 5.0 * np.tan(FRONT.fov / 2) / size
+    x, z = np.meshgrid(step * (np.arange(size + 3) - size / 2 - 0.5), step * (np.arange(size + 3) - size / 2 - 0.5))
+    corners = np.stack([x, np.zeros_like(x), z], axis=-1).reshape(-1, 3).astype(np.float32)
+    at = np.arange((size + 2) * (size + 3)).reshape(size + 2, size + 3)[:, :-1].ravel()
+    faces = np.concatenate([np.stack([at, at + 1, at + size + 4], 1), np.stack([at, at + size + 4, at + size + 3], 1)])
+    wall = Prop(name="wall", vertices=corners, faces=faces.astype(np.int32), colours=np.ones_like(corners))
+    picture = render(scene(nobody(body), wall), size)
+    assert (picture.vertices_hit >= 0).all()
+    assert np.allclose(picture.normals, (0, -1, 0), atol=1e-6)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asap.bodies.rig import Rig, load_rig, vertex_normals
+from asap.bodies.rig import Rig, load_rig
 from asap.bodies.turns import about
 from asap.core.records import PosedBody
 from asap.core.vocabulary import REGION_PART, region_id
@@ -91,11 +91,3 @@ def test_arms_and_legs_are_measured_from_trunk_to_end(rig: Rig) -> None:
             assert limb.min() < 0.1
             assert 0.85 < limb.max() < 1.2
             assert along[rig.regions == region_id(f"{end}.{side}")].mean() > 0.95
-
-
-def test_normals_point_outwards(rig: Rig, body: PosedBody) -> None:
-    normals = vertex_normals(body.vertices, body.faces)
-    chest = (body.regions == region_id("torso")) & (np.abs(body.vertices[:, 0]) < 0.03)
-    front = chest & (body.vertices[:, 1] < np.quantile(body.vertices[chest, 1], 0.2))
-    assert normals[front, 1].mean() < -0.7
-    assert np.allclose(np.linalg.norm(normals[front], axis=1), 1.0, atol=1e-5)

@@ -1,150 +1,104 @@
-"""Ray casting with warp: picture, part-id map, depth and normals of a scene, the same bits for the same scene.
+"""Pictures of a scene with their truth: part-id map, depth and normals, the same bits for the same scene.
 
-Every pixel gets one ray through its centre; pixels on an edge (part, depth or normal changes) get four more, so that
-the cost is that of the outline and not of the picture. Runs on the CPU and on CUDA, with no display.
+Every pixel has one sample at its centre; pixels on an edge (part, depth or normal changes) get four more, so that the
+cost is that of the outline and not of the picture. The kernels are warp's: CPU and CUDA, with no display.
 
-Legend: H = W = size in pixels, N rays, V vertices (body first, then props), F triangles.
+Legend: H = W = size in pixels, N samples, V vertices (body first, then props), F triangles.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
 
+from asap.bodies import raster
 from asap.bodies.background import paint
 from asap.bodies.device import start
-from asap.bodies.rig import vertex_normals
+from asap.bodies.shadows import light_axes, shine
 from asap.bodies.turns import Floats, cross, length
-from asap.core.records import BoolArray, ByteArray, Camera, FloatArray, IntArray, Light, Rendering, Scene
+from asap.core.records import Background, BoolArray, ByteArray, Camera, FloatArray, IntArray, Light, Rendering, Scene
 from asap.core.vocabulary import region_id
 
 _FAR = 100.0
+_CENTRE = np.zeros((1, 2), dtype=np.float32)
 _OFFSETS = np.array([[-0.125, -0.375], [0.375, -0.125], [0.125, 0.375], [-0.375, 0.125]], dtype=np.float32)
 _DEPTH_STEP = 0.02
 _NORMAL_STEP = 0.75
+_LIFT = 0.002
+"""Metres above the skin at which a shadow ray starts."""
 
 
-if hasattr(wp, "mesh_query_ray_anyhit"):
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What N samples show; ``vertex`` is -1 and ``depth`` infinite where they show the background."""
 
-    @wp.func  # type: ignore[untyped-decorator]
-    def _in_shadow(mesh: wp.uint64, point: wp.vec3, light: wp.vec3) -> wp.bool:
-        return wp.mesh_query_ray_anyhit(mesh, point, light, 5.0)
-
-else:  # older releases look for the nearest hit, which takes longer and says the same
-
-    @wp.func  # type: ignore[untyped-decorator]
-    def _in_shadow(mesh: wp.uint64, point: wp.vec3, light: wp.vec3) -> wp.bool:
-        query = wp.mesh_query_ray(mesh, point, light, 5.0)
-        return query.result
+    vertex: IntArray
+    depth: FloatArray
+    ray: FloatArray
+    normal: FloatArray
+    colour: FloatArray
+    """Albedo, linear."""
 
 
-@wp.kernel  # type: ignore[untyped-decorator]
-def _trace(
-    mesh: wp.uint64,
-    faces: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
-    normals: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-    colours: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-    eye: wp.vec3,
-    rays: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-    lights: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-    key: float,
-    ambient: float,
-    out_colour: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-    out_vertex: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
-    out_depth: wp.array(dtype=float),  # type: ignore[valid-type]
-    out_normal: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-) -> None:
-    i = wp.tid()
-    ray = rays[i]
-    query = wp.mesh_query_ray(mesh, eye, ray, 100.0)
-    out_vertex[i] = -1
-    if query.result:
-        a = faces[query.face * 3]
-        b = faces[query.face * 3 + 1]
-        c = faces[query.face * 3 + 2]
-        u = query.u
-        v = query.v
-        w = 1.0 - u - v
-        normal = wp.normalize(normals[a] * u + normals[b] * v + normals[c] * w)
-        if wp.dot(normal, ray) > 0.0:
-            normal = -normal
-        colour = colours[a] * u + colours[b] * v + colours[c] * w
-        point = eye + ray * query.t
-        lit = float(0.0)  # noqa: UP018 - a literal would be a compile-time constant to warp
-        count = lights.shape[0]
-        for k in range(count):
-            light = lights[k]
-            facing = wp.dot(normal, light)
-            if facing > 0.0:
-                if not _in_shadow(mesh, point + normal * 0.002, light):
-                    half = wp.normalize(light - ray)
-                    shine = wp.pow(wp.max(wp.dot(normal, half), 0.0), 24.0)
-                    lit += facing + 0.15 * shine
-        lit = lit / float(count)
-        sky = 0.4 + 0.15 * normal[2] + 0.6 * wp.max(-wp.dot(normal, ray), 0.0)
-        out_colour[i] = colour * (ambient * sky + key * lit)
-        nearest = a
-        if v >= u and v >= w:
-            nearest = b
-        if w > u and w > v:
-            nearest = c
-        out_vertex[i] = nearest
-        out_depth[i] = query.t
-        out_normal[i] = normal
+class _Stage:
+    """A scene's geometry on the device, ready to be looked at."""
 
-
-class _Hits:
-    """Arrays that one launch fills, N rays."""
-
-    def __init__(self, count: int, device: str) -> None:
-        self.colour = wp.zeros(count, dtype=wp.vec3, device=device)
-        self.vertex = wp.zeros(count, dtype=wp.int32, device=device)
-        self.depth = wp.full(count, np.inf, dtype=float, device=device)
-        self.normal = wp.zeros(count, dtype=wp.vec3, device=device)
-
-
-class _Tracer:
-    """A scene's geometry on the device, ready for rays."""
-
-    def __init__(self, scene: Scene, device: str) -> None:
-        vertices, faces, colours, regions = _gather(scene)
-        self.regions, self.device, self.scene = regions, device, scene
-        normals = vertex_normals(vertices, faces)
-        faces = _in_view(scene.camera, vertices, faces)
-        self.empty = len(faces) == 0
-        if self.empty:
-            return
+    def __init__(self, scene: Scene, size: int, device: str) -> None:
+        self.scene, self.size, self.device = scene, size, device
+        self.vertices, faces, colours, self.regions = _gather(scene)
+        self.eye, self.reach = np.asarray(scene.camera.eye, dtype=np.float32), float(np.tan(scene.camera.fov / 2.0))
+        right, up, forward = camera_axes(scene.camera)
+        self.lens = [wp.vec3(*self.eye), wp.mat33(*right, *-up, *forward)]
+        self.view, self.spots = (wp.empty(len(self.vertices), dtype=wp.vec3, device=device) for _ in range(2))
+        inputs = [self.vectors(self.vertices), *self.lens, size / (2.0 * self.reach)]
+        wp.launch(raster.place, dim=len(self.vertices), inputs=inputs, outputs=[self.view, self.spots], device=device)
+        self.normals = self.vectors(vertex_normals(self.vertices, faces, device))
+        self.colours = self.vectors(colours)
+        faces = _in_view(self.view.numpy(), faces, self.reach)
         self.faces = wp.array(faces.ravel(), dtype=wp.int32, device=device, copy=False)
-        self.normals = self._vectors(normals)
-        self.colours = self._vectors(colours)
-        self.mesh = wp.Mesh(points=self._vectors(vertices), indices=self.faces)
-        self.lights = self._vectors(_light_samples(scene.light))
 
-    def _vectors(self, rows: FloatArray) -> "wp.array":
+    def vectors(self, rows: Floats) -> "wp.array":
         """Rows (N, 3) as warp's vectors, on the CPU without a copy."""
-        return wp.array(rows, dtype=wp.vec3, device=self.device, copy=False)
+        return wp.array(np.asarray(rows, dtype=np.float32), dtype=wp.vec3, device=self.device, copy=False)
 
-    def __call__(self, rays: FloatArray) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
-        hits = _Hits(len(rays), self.device)
-        if self.empty:
-            return hits.colour.numpy(), hits.vertex.numpy() - 1, hits.depth.numpy(), hits.normal.numpy()
-        light = self.scene.light
-        wp.launch(
-            _trace,
-            dim=len(rays),
-            inputs=[
-                self.mesh.id,
-                self.faces,
-                self.normals,
-                self.colours,
-                wp.vec3(*self.scene.camera.eye),
-                self._vectors(rays),
-                self.lights,
-                light.intensity,
-                light.ambient,
-            ],
-            outputs=[hits.colour, hits.vertex, hits.depth, hits.normal],
-            device=self.device,
+    def look(self, pixels: IntArray, offsets: FloatArray) -> _Seen:
+        """What is seen at ``offsets`` (S, 2) from the centres of ``pixels`` (P,), S samples of a pixel in a row."""
+        count, device = len(pixels) * len(offsets), self.device
+        slots = np.full(self.size**2, -1, dtype=np.int32)
+        slots[pixels] = np.arange(len(pixels), dtype=np.int32)
+        asked, known = (wp.array(rows, dtype=wp.int32, device=device, copy=False) for rows in (slots, pixels))
+        places = wp.array(offsets, dtype=wp.vec2, device=device, copy=False)
+        keys = wp.full(count, raster.NOTHING, dtype=wp.int64, device=device)
+        frame, spread = [self.size, self.reach], float(np.abs(offsets).max())
+        inputs = [self.view, self.spots, self.faces, *frame, spread, places, asked, keys]
+        wp.launch(raster.cover, dim=len(self.faces) // 3, inputs=inputs, device=device)
+        out = [wp.full(count, -1, dtype=wp.int32, device=device), wp.full(count, np.inf, dtype=float, device=device)]
+        out += [wp.zeros(count, dtype=wp.vec3, device=device) for _ in range(3)]
+        inputs = [keys, self.view, self.faces, self.normals, self.colours, *self.lens, *frame, places, known]
+        wp.launch(raster.surface, dim=count, inputs=inputs, outputs=out, device=device)
+        vertex, depth, ray, normal, colour = (array.numpy() for array in out)
+        return _Seen(vertex=vertex, depth=depth, ray=ray, normal=normal, colour=colour)
+
+    def light(self, *parts: _Seen) -> list[FloatArray]:
+        """Linear colour (N, 3) of the samples of each part, black where they show the background."""
+        hits = [np.flatnonzero(part.vertex >= 0) for part in parts]
+        ray, normal, colour, depth = (
+            np.concatenate([np.take(getattr(part, name), seen, axis=0) for part, seen in zip(parts, hits, strict=True)])
+            for name in ("ray", "normal", "colour", "depth")
         )
-        return hits.colour.numpy(), hits.vertex.numpy(), hits.depth.numpy(), hits.normal.numpy()
+        lights = _light_samples(self.scene.light)
+        origins = self.eye + ray * depth[:, None] + normal * _LIFT
+        bright = shine(self.vertices, self.faces, lights, origins, normal)
+        lit = self.vectors(colour)
+        inputs = [self.vectors(ray), self.vectors(normal), lit, self.vectors(lights)]
+        inputs += [wp.array(bright, dtype=wp.int32, device=self.device, copy=False)]
+        inputs += [self.scene.light.intensity, self.scene.light.ambient]
+        wp.launch(raster.light, dim=len(colour), inputs=inputs, device=self.device)
+        out = [np.zeros_like(part.colour) for part in parts]
+        ends = np.cumsum([len(seen) for seen in hits])[:-1]
+        for linear, seen, values in zip(out, hits, np.split(lit.numpy(), ends), strict=True):
+            linear[seen] = values
+        return out
 
 
 def render(scene: Scene, size: int, *, device: str = "cpu") -> Rendering:
@@ -155,23 +109,41 @@ def render(scene: Scene, size: int, *, device: str = "cpu") -> Rendering:
     if size <= 0:
         raise ValueError(f"size must be positive, got {size}")
     start()
-    tracer = _Tracer(scene, device)
-    centres = _pixel_grid(size)
-    colour, vertex, depth, normal = tracer(_rays(scene.camera, centres[None, :size, 0], centres[::size, None, 1], size))
-    behind = paint(scene.background, centres / size)
-    regions = np.append(tracer.regions, region_id("background"))[vertex].astype(np.uint8)
-    linear = np.where((vertex >= 0)[:, None], colour, behind)
-    edges = np.flatnonzero(_edges(regions, depth, normal, size))
-    if len(edges):
-        linear[edges] = _supersample(tracer, scene, centres[edges], size, linear[edges])
-    shape = (size, size)
+    stage = _Stage(scene, size, device)
+    places = _pixel_grid(size)
+    centres = stage.look(np.arange(size * size, dtype=np.int32), _CENTRE)
+    regions = np.append(stage.regions, region_id("background"))[centres.vertex].astype(np.uint8)
+    edges = np.flatnonzero(_edges(regions, centres.depth, centres.normal, size)).astype(np.int32)
+    around = stage.look(edges, _OFFSETS)
+    linear, corners = stage.light(centres, around)
+    _fill(linear, centres.vertex < 0, scene.background, places / size)
+    _fill(corners, around.vertex < 0, scene.background, (places[edges, None] + _OFFSETS).reshape(-1, 2) / size)
+    total = corners.reshape(len(edges), len(_OFFSETS), 3).sum(axis=1) + linear[edges]
+    linear[edges] = total / (len(_OFFSETS) + 1)
     return Rendering(
         image=_encode(linear).reshape(size, size, 3),
-        regions=regions.reshape(shape),
-        depth=depth.reshape(shape),
-        normals=normal.reshape(size, size, 3),
-        vertices_hit=vertex.reshape(shape),
+        regions=regions.reshape(size, size),
+        depth=centres.depth.reshape(size, size),
+        normals=centres.normal.reshape(size, size, 3),
+        vertices_hit=centres.vertex.reshape(size, size),
     )
+
+
+def _fill(linear: FloatArray, empty: BoolArray, background: Background, places: Floats) -> None:
+    """Paint the background into ``linear`` (N, 3) at the ``places`` (N, 2) that are ``empty`` (N,)."""
+    spots = np.flatnonzero(empty)
+    linear[spots] = paint(background, places[spots])
+
+
+def vertex_normals(vertices: FloatArray, faces: IntArray, device: str = "cpu") -> FloatArray:
+    """Area-weighted unit normals (V, 3) of a mesh, 0 at vertices without a triangle."""
+    points = wp.array(vertices, dtype=wp.vec3, device=device, copy=False)
+    corners = wp.array(faces.ravel(), dtype=wp.int32, device=device, copy=False)
+    sums = wp.zeros((len(vertices), 3), dtype=wp.int64, device=device)
+    normals = wp.empty(len(vertices), dtype=wp.vec3, device=device)
+    wp.launch(raster.tilt, dim=len(faces), inputs=[points, corners, sums], device=device)
+    wp.launch(raster.smooth, dim=len(vertices), inputs=[sums, normals], device=device)
+    return np.asarray(normals.numpy(), dtype=np.float32)
 
 
 def project(camera: Camera, points: Floats, size: int) -> FloatArray:
@@ -208,26 +180,24 @@ def _gather(scene: Scene) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
         regions.append(np.full(len(prop.vertices), region_id("object"), dtype=np.int32))
         start += len(prop.vertices)
     return (
-        np.concatenate(vertices).astype(np.float32),
-        np.concatenate(faces).astype(np.int32),
-        np.concatenate(colours).astype(np.float32),
+        np.concatenate(vertices).astype(np.float32, copy=False),
+        np.concatenate(faces).astype(np.int32, copy=False),
+        np.concatenate(colours).astype(np.float32, copy=False),
         np.concatenate(regions),
     )
 
 
-def _in_view(camera: Camera, vertices: FloatArray, faces: IntArray) -> IntArray:
+def _in_view(view: FloatArray, faces: IntArray, reach: float) -> IntArray:
     """The triangles that can matter to the picture or to a shadow in it: those in a frame twice as wide."""
-    places = project(camera, vertices, 1)
-    near = (np.abs(places[:, 0] - 0.5) < 1.0) & (np.abs(places[:, 1] - 0.5) < 1.0) & (places[:, 2] > 0.01)
+    wide = view[:, 2] * np.float32(2.0 * reach)
+    near = (np.abs(view[:, 0]) < wide) & (np.abs(view[:, 1]) < wide) & (view[:, 2] > 0.01)
+    if near.all():
+        return np.ascontiguousarray(faces)
     return np.ascontiguousarray(faces[near[faces[:, 0]] | near[faces[:, 1]] | near[faces[:, 2]]])
 
 
 def _light_samples(light: Light) -> FloatArray:
-    direction = np.asarray(light.direction, dtype=np.float64)
-    direction /= length(direction)
-    side = cross(direction, np.array((0.0, 0.0, 1.0) if abs(direction[2]) < 0.9 else (1.0, 0.0, 0.0)))
-    side /= length(side)
-    other = cross(direction, side)
+    side, other, direction = light_axes(np.asarray(light.direction)).astype(np.float64)
     angles = np.arange(3) * 2.0 * np.pi / 3.0
     spread = np.tan(light.softness)
     samples = direction + spread * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * other)
@@ -238,15 +208,6 @@ def _pixel_grid(size: int) -> FloatArray:
     axis = np.arange(size, dtype=np.float32) + 0.5
     x, y = np.meshgrid(axis, axis)
     return np.stack([x.ravel(), y.ravel()], axis=1)
-
-
-def _rays(camera: Camera, x: FloatArray, y: FloatArray, size: int) -> FloatArray:
-    """Unit rays (N, 3) through the pixels ``x`` and ``y``, which broadcast against each other to N places."""
-    reach = np.tan(camera.fov / 2.0)
-    across, down = (x / size * 2.0 - 1.0) * reach, (y / size * 2.0 - 1.0) * reach
-    parts = [f + across * r - down * u for r, u, f in zip(*camera_axes(camera), strict=True)]
-    far = np.sqrt(parts[0] * parts[0] + parts[1] * parts[1] + parts[2] * parts[2])
-    return np.stack([part / far for part in parts], axis=-1).reshape(-1, 3).astype(np.float32)
 
 
 def _edges(regions: ByteArray, depth: FloatArray, normal: FloatArray, size: int) -> BoolArray:
@@ -261,14 +222,6 @@ def _edges(regions: ByteArray, depth: FloatArray, normal: FloatArray, size: int)
         out[a] |= jump
         out[b] |= jump
     return out.ravel()
-
-
-def _supersample(tracer: _Tracer, scene: Scene, pixels: FloatArray, size: int, centre: Floats) -> Floats:
-    spots = (pixels[:, None] + _OFFSETS).reshape(-1, 2)
-    colour, vertex, _, _ = tracer(_rays(scene.camera, spots[:, 0], spots[:, 1], size))
-    linear = np.where((vertex >= 0)[:, None], colour, paint(scene.background, spots / size))
-    total = linear.reshape(len(pixels), len(_OFFSETS), 3).sum(axis=1) + centre
-    return np.asarray(total / (len(_OFFSETS) + 1))
 
 
 def _encode(linear: Floats) -> ByteArray:

@@ -228,24 +228,3 @@ def _levels(parents: tuple[int, ...]) -> tuple[int, tuple[tuple[IntArray, IntArr
     above = np.array(parents, dtype=np.int32)
     groups = [np.flatnonzero(np.array(depths) == level).astype(np.int32) for level in range(1, max(depths) + 1)]
     return parents.index(-1), tuple((bones, above[bones]) for bones in groups), depths
-
-
-def vertex_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
-    """Area-weighted unit normals (V, 3) of a mesh."""
-    flat, corners = faces.ravel(), [np.ascontiguousarray(faces[:, k]) for k in range(3)]
-    edges = []
-    for axis in range(3):
-        start, second, third = (np.ascontiguousarray(vertices[:, axis])[corner] for corner in corners)
-        edges.append((second - start, third - start))
-    (x, u), (y, v), (z, w) = edges
-    out = np.empty_like(vertices)
-    for axis, normal in enumerate((y * w - z * v, z * u - x * w, x * v - y * u)):
-        out[:, axis] = np.bincount(flat, np.repeat(normal, 3), minlength=len(vertices))
-    size = row_lengths(out)[:, None]
-    return np.divide(out, size, out=out, where=size > 0)
-
-
-def row_lengths(rows: FloatArray) -> FloatArray:
-    """(N,) lengths of vectors (N, 3)."""
-    squares = rows * rows
-    return np.asarray(np.sqrt(squares[:, 0] + squares[:, 1] + squares[:, 2]))
