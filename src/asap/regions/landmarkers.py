@@ -47,6 +47,12 @@ def _dwpose(**options: Any) -> Landmarker:  # noqa: ANN401
     return WholeBody(name="dwpose", **options)
 
 
+def _grounded_sam(**options: Any) -> Landmarker:  # noqa: ANN401
+    from asap.regions.grounded import GroundedSam
+
+    return GroundedSam(**options)
+
+
 def _user(**options: Any) -> Landmarker:  # noqa: ANN401
     from asap.regions.user import User
 
@@ -57,6 +63,7 @@ LANDMARKERS: Registry[Callable[..., Landmarker]] = Registry("landmarker")
 LANDMARKERS.register("mediapipe", _mediapipe)
 LANDMARKERS.register("rtmw", _rtmw)
 LANDMARKERS.register("dwpose", _dwpose)
+LANDMARKERS.register("grounded-sam", _grounded_sam)
 LANDMARKERS.register("user", _user)
 
 

@@ -8,7 +8,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from asap.core.records import BoolArray, FloatArray
 
-__all__ = ["box_of", "capsule", "chain", "hull", "polygon", "resized", "touches_edge"]
+__all__ = ["box_of", "capsule", "chain", "hull", "overlap", "polygon", "resized", "touches_edge"]
 
 
 def capsule(mask: BoolArray, start: FloatArray, end: FloatArray, radius: float, end_radius: float) -> None:
@@ -67,3 +67,12 @@ def resized(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
         return mask
     picture = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR)) >= 128
+
+
+def overlap(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """(N,) intersection over union of ``box`` with each of (N, 4) ``boxes``."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    area, areas = np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    share: FloatArray = shared / np.maximum(area + areas - shared, 1e-6)
+    return share

@@ -14,6 +14,7 @@ from scipy.special import expit
 from asap.core.records import FloatArray
 from asap.regions.mediapipe.crops import Crop, Pyramid
 from asap.regions.mediapipe.network import Network
+from asap.regions.shapes import overlap
 
 __all__ = ["BODY", "FACE_FAR", "FACE_NEAR", "PALM", "Detection", "Detector", "detect", "merge"]
 
@@ -80,15 +81,6 @@ def detect(network: Network, detector: Detector, image: Pyramid, crop: Crop, thr
         Detection(score=float(probability[k]), box=corners[i], points=pixels[i]) for i, k in enumerate(kept.tolist())
     ]
     return merge(found)
-
-
-def overlap(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    """(N,) intersection over union of ``box`` with each of (N, 4) ``boxes``."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    area, areas = np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    share: FloatArray = shared / np.maximum(area + areas - shared, 1e-6)
-    return share
 
 
 def merge(found: Sequence[Detection], limit: float = 0.3) -> list[Detection]:
