@@ -28,7 +28,7 @@ from asap.regions.parts import MIN_PART_PIXELS, Found, hand_names, keep_large, r
 
 __all__ = ["MediaPipe"]
 
-METHOD: Final = 1
+METHOD: Final = 2
 """Goes up when the same models and settings give other answers."""
 VISIBLE: Final = 0.5
 """Least visibility of a point of a body that is used."""
@@ -101,7 +101,7 @@ class MediaPipe:
         makers = [partial(region, person=number, instrument=self.name) for number in range(len(people))]
         for person, make in zip(people, makers, strict=True):
             for side, hand in sorted(person.hands.items()):
-                points, mask = _scored(hand.points, hand.presence), hand_mask(image, hand.points)
+                points, mask = _scored(hand.points, hand.sure), hand_mask(image, hand.points)
                 names = hand_names(side)
                 found.append(make("hand", side, mask=mask, points=points, names=names, confidence=hand.presence))
                 covered |= mask
