@@ -12,9 +12,10 @@ from PIL import Image
 from asap.core.errors import ConfigError, StoreError, UnknownNameError
 from asap.core.photos import PartRegion, Photo
 from asap.core.wholebody import KEYPOINTS
-from asap.regions import LANDMARKERS, landmarker
+from asap.regions import LANDMARKERS, landmarker, models
 from asap.regions.mediapipe.landmarker import MediaPipe
 from tests.regions.conftest import PHOTOS
+from tests.regions.test_models import archive
 
 Find = Callable[[str], tuple[PartRegion, ...]]
 
@@ -152,6 +153,19 @@ def test_equal_pictures_give_equal_answers_also_after_pickling(
         assert np.array_equal(old.keypoints, new.keypoints)
     os.write(2, b"")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_bundle_replaces_models_of_the_same_shapes(mediapipe: MediaPipe, tmp_path: Path) -> None:
+    palm, hand = models.load("palm_detection_full"), models.load("hand_landmark_full")
+    path = tmp_path / "hands.task"
+    path.write_bytes(archive({"hand_detector.tflite": palm, "hand_landmarks_detector.tflite": hand}))
+    assert landmarker("mediapipe", bundle=path).fingerprint == mediapipe.fingerprint
+    path.write_bytes(archive({"hand_detector.tflite": hand}))
+    with pytest.raises(StoreError, match="other shapes"):
+        landmarker("mediapipe", bundle=path)
+    path.write_bytes(archive({"hand_detector.tflite": b"no model"}))
+    with pytest.raises(StoreError, match="not a TensorFlow Lite model"):
+        landmarker("mediapipe", bundle=path)
 
 
 def test_nobody_gives_an_empty_tuple(mediapipe: MediaPipe) -> None:

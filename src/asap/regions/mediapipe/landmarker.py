@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from asap.core.errors import StoreError
 from asap.core.hashing import digest, digest_json
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, FloatArray
@@ -73,9 +74,13 @@ class MediaPipe:
 
     @cached_property
     def _models(self) -> dict[str, bytes]:
-        replaced = models.from_bundle(Path(self.bundle)) if self.bundle else {}
         folder = Path(self.folder) if self.folder else None
-        return {name: replaced.get(name) or models.load(name, folder) for name in models.MODELS}
+        ours = {name: models.load(name, folder) for name in models.MODELS}
+        replaced = models.from_bundle(Path(self.bundle)) if self.bundle else {}
+        for name, data in replaced.items():
+            if Network(data, name).sizes != Network(ours[name], name).sizes:
+                raise StoreError(f"{self.bundle}: its {name} has inputs or outputs of other shapes; leave bundle out")
+        return ours | replaced
 
     @cached_property
     def fingerprint(self) -> str:

@@ -33,6 +33,12 @@ class Network:
         self._input = int(self._interpreter.get_input_details()[0]["index"])
         self._outputs = [int(detail["index"]) for detail in self._interpreter.get_output_details()]
 
+    @property
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the input and of all outputs: what makes one model replaceable by another."""
+        details = [*self._interpreter.get_input_details(), *self._interpreter.get_output_details()]
+        return tuple(tuple(int(length) for length in detail["shape"]) for detail in details)
+
     def __call__(self, image: FloatArray) -> list[npt.NDArray[np.float32]]:
         """All outputs for an (S, S, 3) picture, each with a leading axis of 1."""
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], np.float32))
