@@ -11,7 +11,7 @@ from asap.core.errors import ConfigError, StoreError
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray
 from asap.core.seeds import generator
-from asap.regions import landmarker
+from asap.regions import grounded, landmarker
 from asap.regions.grounded import Box, GroundedSam, _best, _owners, match, phrase_scores
 from asap.regions.parts import region
 
@@ -63,6 +63,12 @@ def test_masks_are_matched_to_keypoints_by_overlap() -> None:
     assert (right.side, right.instrument) == ("right", "mediapipe")
     assert len(result.notes) == 2
     assert "no keypoints" in result.notes[0]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector's picture is small, so that a test takes a second."""
+    monkeypatch.setattr(grounded, "SHORT_SIDE", 96)
 
 
 @pytest.fixture(scope="module")
