@@ -82,8 +82,8 @@ def from_palm(palm: Detection) -> Crop:
 def hand_at(network: Network, image: Pyramid, crop: Crop) -> Hand:
     """What the model says of ``crop``; it always gives points, ``presence`` says whether to believe them.
 
-    The model's own number is that of the person's right hand in a picture that is not mirrored, as the photographs of
-    the tests show; the labels that MediaPipe prints are for a mirrored selfie.
+    The model's number is that of the person's own right hand in a picture that is not mirrored, as the photographs of
+    the tests show; older guides of MediaPipe, whose labels are for a mirrored selfie, say the opposite.
     """
     points, presence, right, _ = network(image.look(crop, SIDE))
     pixels = crop.to_image(points.reshape(21, 3)[:, :2] / np.float32(SIDE))
