@@ -105,7 +105,7 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     (folder / "sub").mkdir(parents=True)
     for name in ("a.jpg", "b.jpg", "sub/c.png"):
         (folder / name).write_bytes(name.encode())
-    (folder / "a.mask.png").write_bytes(b"mask")
+    (folder / "a.hand.left.mask.png").write_bytes(b"mask")
     (folder / "b.jpg").write_bytes(b"")
     said = {"a.jpg": "one hand", "sub/c.png": "two hands"}
     (folder / "metadata.jsonl").write_text(
@@ -152,7 +152,7 @@ def test_photographs_are_checked_and_handed_on(
     words = ["pairs", "rebuild", str(recipe), "--source", str(moved), "--out", str(tmp_path / "again")]
     assert main([*words, "--workers", "1"]) == 0
     assert capsys.readouterr().out.split()[-1] == PairStore.open(tmp_path / "store").content_hash
-    assert calls[1] == {**ARGUMENTS, "files": ["a.jpg", "a.mask.png", "b.jpg", "metadata.jsonl", "sub/c.png"]}
+    assert calls[1] == {**ARGUMENTS, "files": ["a.hand.left.mask.png", "a.jpg", "b.jpg", "metadata.jsonl", "sub/c.png"]}
 
 
 def test_missing_and_other_photographs_are_named(

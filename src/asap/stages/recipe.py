@@ -38,6 +38,8 @@ PHOTOS: Final = (
 )
 ARGUMENTS: Final = {"bodies": BODIES, "photographs": PHOTOS}
 TABLE: Final = "metadata.jsonl"
+BESIDE: Final = (".mask.png", ".keypoints.json")
+"""Endings of the user's own files that a build reads beside a photograph."""
 NAMED: Final = 5
 """Missing files that an error names; the rest are counted."""
 
@@ -153,7 +155,7 @@ def _check_sources(sources: Sequence[Mapping[str, str]], folder: Path) -> None:
 
 
 def _stage(sources: Sequence[Mapping[str, str]], folder: Path, staged: Path) -> None:
-    """Links to the photographs and to the masks beside them, and a table of captions, in a folder of their own.
+    """Links to the photographs and to masks and keypoints beside them, and a table of captions, in a folder apart.
 
     A file that could not be read at first becomes an empty one: it holds its place in the numbering.
     """
@@ -165,9 +167,9 @@ def _stage(sources: Sequence[Mapping[str, str]], folder: Path, staged: Path) -> 
             link.touch()
             continue
         link.symlink_to(original)
-        for mask in original.parent.glob(f"{escape(original.stem)}.*"):
-            if ".mask" in mask.name and not (link.parent / mask.name).exists():
-                (link.parent / mask.name).symlink_to(mask)
+        for beside in original.parent.glob(f"{escape(original.stem)}.*"):
+            if beside.name.endswith(BESIDE) and not (link.parent / beside.name).exists():
+                (link.parent / beside.name).symlink_to(beside)
         if "text" in source:
             row = {"file_name": source["name"], "text": source["text"], "category": source["category"]}
             lines.append(canonical_json(row))
