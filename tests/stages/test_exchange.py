@@ -342,7 +342,7 @@ def test_an_imported_store_is_a_store_like_any_other(store: PairStore, tmp_path:
 
 
 def test_nothing_of_one_caption_is_in_two_splits(store: PairStore, tmp_path: Path) -> None:
-    given = [row | {"caption": f"caption {number % 200}"} for number, row in enumerate(foreign(store)[:1] * 400)]
+    given = [row | {"caption": f"caption {number % 100}"} for number, row in enumerate(foreign(store)[:1] * 200)]
     table(tmp_path / "in.parquet", given)
     told = import_pairs(tmp_path / "in.parquet", tmp_path / "out", name="pickapic")
     found = PairStore.open(tmp_path / "out")

@@ -50,7 +50,7 @@ def photographed(tmp_path_factory: pytest.TempPathFactory) -> PairStore:
     with PairWriter(root, {}, 8) as writer:
         writer.write_chunk(0, [replace(pair(n), source=name) for n, name in enumerate(names)], {"leak": 3}, 0.1)
         config = {"source": "photographs", "seed": 5}
-        writer.finish(Manifest(kind="pairs", config=config, parents=(Parent("pairs", "/home/me/secret", "0"),)))
+        writer.finish(Manifest(kind="pairs", config=config, parents=(Parent("pairs", "/home/me/secret", "e" * 64),)))
     return PairStore.open(root)
 
 
@@ -117,6 +117,7 @@ def test_sources_are_said_or_plainly_not(photographed: PairStore, said: Path, tm
     assert "not stated for 2 files, among them `odd|name.jpg`, `web/c.jpg`" in text
     assert "@misc{hands}" in text
     assert "leak" in text
+    assert f"Made from: pairs `{'e' * 64}`" in text
 
 
 @pytest.mark.parametrize(

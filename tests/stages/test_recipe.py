@@ -88,7 +88,7 @@ def test_an_imported_store_has_no_recipe(tmp_path: Path) -> None:
     with PairWriter(tmp_path / "s", {}, 8) as writer:
         writer.write_chunk(0, [pair(0)], {}, 0.1)
         writer.finish(Manifest(kind="pairs", config={"source": "import"}))
-    with pytest.raises(InputError, match="keep its source and import it again"):
+    with pytest.raises(InputError, match="made by import; only sets that were built"):
         write_recipe(tmp_path / "s", tmp_path / "r.json")
 
 

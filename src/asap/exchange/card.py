@@ -29,6 +29,7 @@ MADE: Final = {
     ),
     "photographs": "The chosen side is a photograph; on the rejected side one body part was edited inside the mask.",
     "import": "The pairs come from files of another tool; what those did not say is called unknown here.",
+    "review": "People accepted these pairs out of a larger set.",
 }
 CAVEATS: Final = {
     "bodies": (
@@ -172,6 +173,8 @@ def _pattern(one: Tally) -> str:
 
 
 def _making(facts: CardFacts) -> Iterator[str]:
+    if facts.parents:
+        yield "Made from: " + ", ".join(f"{kind} `{content}`" for kind, content in facts.parents)
     yield _table(("setting", "value"), [(name, f"`{canonical_json(value)}`") for name, value in facts.config.items()])
     yield "Instruments that had a say in which pairs there are; none of them may judge a model trained on this set:"
     yield _table(("role", "name", "fingerprint"), [(r, n, f"`{f[:16]}`") for r, n, f in facts.instruments])

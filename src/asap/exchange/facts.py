@@ -58,6 +58,8 @@ class CardFacts:
     refused: Mapping[str, int]
     """Refused tries by reason."""
     config: Mapping[str, object]
+    parents: tuple[tuple[str, str], ...]
+    """Kind and content hash of what it was made from."""
     instruments: tuple[tuple[str, str, str], ...]
     """Role, name, fingerprint."""
     versions: Mapping[str, str]

@@ -106,6 +106,7 @@ def _facts(store: PairStore, owner: Owner, statements: Sequence[Statement]) -> C
         largest_difference=stats["max_abs_diff_outside"],
         refused=stats["by_reason"],
         config=manifest.config,
+        parents=tuple((parent.kind, parent.content_hash) for parent in manifest.parents),
         instruments=tuple((one.role, one.name, one.fingerprint) for one in manifest.instruments),
         versions=manifest.versions,
         content_hash=store.content_hash,
@@ -231,7 +232,7 @@ def _stage(store: PairStore, facts: CardFacts, staged: Path) -> None:
 
 def _upload(staged: Path, repo: str, private: bool, revision: str | None) -> str:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
+    from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled
 
     token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), None)
     if token is None:

@@ -60,13 +60,16 @@ def write_recipe(folder: Path, out: Path) -> Path:
     """Write what rebuilds the store at ``folder`` as JSON; returns ``out``.
 
     Raises:
-        InputError: the store was imported, so that its recipe is the other tool's files.
+        InputError: the store was imported or reviewed, not built.
         StoreError: no usable store.
     """
     store = PairStore.open(folder)
     manifest, builder = store.manifest, str(store.manifest.config.get("source"))
     if builder not in ARGUMENTS:
-        raise InputError(f"{folder} was made by {builder}, not built here; keep its source and import it again")
+        raise InputError(
+            f"{folder} was made by {builder}; only sets that were built of bodies or photographs have a recipe, "
+            "so keep what it was made from"
+        )
     config = {**cast("dict[str, object]", read_json(folder / CONFIG)), **manifest.config}
     recipe = _Recipe(
         builder=builder,
