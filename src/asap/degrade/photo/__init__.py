@@ -1,1 +1,191 @@
-"""Break one part of a person in a photograph on the CPU: warps, removal, grafts. numpy and scipy only."""
+"""Break one part of a person in a photograph on the CPU: warps, removal, grafts. numpy, scipy and scikit-image only.
+
+Both sides of a pair are looked up once from the photograph by one spline (``easel``), so their sharpness is the same.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asap.core.errors import InputError, UnknownNameError
+from asap.core.photos import EditedPhoto, PartRegion
+from asap.core.records import ByteArray, Edit
+from asap.core.vocabulary import OPERATIONS, PARTS, SEVERITIES
+from asap.core.wholebody import FINGERS
+from asap.degrade.cells import SEVERITY_SHARES
+from asap.degrade.photo import faces, handwarps, handwide, limbs
+from asap.degrade.photo.arrays import Floats
+from asap.degrade.photo.cells import CELLS, METHODS, TABLE, Cell
+from asap.degrade.photo.easel import Layer
+from asap.degrade.photo.laying import Painting, painted
+from asap.degrade.photo.sampling import pixels, smooth_noise
+from asap.degrade.photo.window import LEAST, Window
+
+__all__ = ["CELLS", "METHODS", "apply", "null_edit", "null_equal", "sample_edit"]
+
+_LEAST_FACE = 14
+"""Pixels between the eyes below which a face is left alone."""
+
+
+def sample_edit(
+    regions: Sequence[PartRegion],
+    rng: np.random.Generator,
+    *,
+    methods: Sequence[str] = METHODS,
+    operations: Sequence[str] | None = None,
+) -> tuple[PartRegion, str, str, int]:
+    """Draw (region, method, operation, severity) by the weights of ``CELLS`` among what the keypoints allow.
+
+    Several regions of one part share its weight.
+
+    Raises:
+        InputError: no cell fits.
+        UnknownNameError: a method or operation is not known.
+    """
+    for method in methods:
+        _known("method", method, METHODS)
+    for operation in operations or ():
+        _known("operation", operation, OPERATIONS)
+    wanted = set(OPERATIONS if operations is None else operations)
+    fitting = {
+        key: found
+        for key in CELLS
+        if key[0] in methods and key[2] in wanted and (found := [r for r in regions if _allows(r, key[1], key[2])])
+    }
+    if not fitting:
+        raise InputError(
+            f"no operation of {sorted(wanted)} by {list(methods)} fits any of {len(regions)} parts; offer more"
+        )
+    keys = list(fitting)
+    weights = np.array([CELLS[key] for key in keys])
+    key = keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
+    region = fitting[key][int(rng.integers(len(fitting[key])))]
+    return region, key[0], key[2], int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
+
+
+def apply(
+    image: ByteArray,
+    region: PartRegion,
+    method: str,
+    operation: str,
+    severity: int,
+    rng: np.random.Generator,
+    *,
+    regions: Sequence[PartRegion] = (),
+) -> EditedPhoto:
+    """Break ``region`` of ``image`` (H, W, 3) by ``operation``; neither is changed.
+
+    ``regions`` are all parts in the picture: a limb's hand goes with it, and what is nearer stays in front. Severity 1
+    to 3 grows the change. ``chosen`` has the same traces of resampling as ``rejected``; outside the mask both are equal
+    to the bit.
+
+    Raises:
+        UnknownNameError: a name is not known.
+        InputError: the operation makes no sense on the part, or what is seen of the part does not allow it.
+    """
+    _known("method", method, METHODS)
+    _known("operation", operation, OPERATIONS)
+    _known("part", region.part, PARTS)
+    cell = TABLE.get((method, region.part, operation))
+    if cell is None:
+        fits = ", ".join(f"{o} by {m}" for m, p, o in TABLE if p == region.part) or "none"
+        raise InputError(f"no {operation} of a {region.part} by {method}; choose one of: {fits}")
+    if severity not in SEVERITIES:
+        raise InputError(f"severity must be 1, 2 or 3, not {severity}")
+    also = limbs.ending(region, regions) if cell.follows else []
+    window = Window(image, region, rng, also=also)
+    painting = _first(cell, window, severity, rng, regions)
+    edit = Edit(
+        kind="defect",
+        part=region.part,
+        side=region.side,
+        operation=operation,
+        severity=severity,
+        detail={"method": method, **painting.detail},
+    )
+    return painted(window, painting, edit)
+
+
+def null_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) -> EditedPhoto:
+    """Touch ``region`` without harm: a finger bent by a few degrees, a hand turned a little, a mouth's corner raised.
+
+    One in four is the same region looked up again a fraction of a pixel aside.
+
+    Raises:
+        InputError: the part is too small.
+    """
+    window = Window(image, region, rng)
+    try:
+        painting = _remade(window, rng) if rng.random() < 0.25 else _harmless(window, rng)
+    except InputError:
+        painting = _remade(window, rng)
+    edit = Edit(
+        kind="null_pose", part=region.part, side=region.side, operation="none", severity=0, detail=painting.detail
+    )
+    return painted(window, painting, edit)
+
+
+def null_equal(image: ByteArray, region: PartRegion) -> EditedPhoto:
+    """The photograph on both sides, the part as the mask."""
+    edit = Edit(kind="null_equal", part=region.part, side=region.side, operation="none", severity=0)
+    mask = np.where(region.mask, np.uint8(255), np.uint8(0))
+    return EditedPhoto(chosen=image.copy(), rejected=image.copy(), mask=mask, edit=edit)
+
+
+def _known(kind: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise UnknownNameError(kind, name, names)
+
+
+def _allows(region: PartRegion, part: str, operation: str) -> bool:
+    """Whether the keypoints and the size of ``region`` give the operation a chance."""
+    x0, y0, x1, y1 = region.box
+    if region.part != part or min(x1 - x0, y1 - y0) < LEAST:
+        return False
+    if part == "hand":
+        known = [all(region.point(f"{region.side}_{f}{n}") is not None for n in (1, 2, 3, 4)) for f in FINGERS]
+        if operation in ("duplicated", "swapped_side"):
+            return region.point(f"{region.side}_hand_root") is not None and not region.cut and any(known)
+        return any(known)
+    if part == "face":
+        points = [region.point(f"face-{n}") for n in range(68)]
+        if any(point is None for point in points):
+            return False
+        eyes: Floats = np.array(points[36:48]).reshape(2, 6, 2).mean(axis=1)
+        return float(np.linalg.norm(eyes[1] - eyes[0])) >= 0.7 * _LEAST_FACE
+    return limbs.joints_of(region) is not None
+
+
+def _first(
+    cell: Cell, window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]
+) -> Painting:
+    """The first way, in a drawn order, that fits what is seen."""
+    odds = np.array([odd for _, odd in cell.ways])
+    order = rng.choice(len(odds), size=len(odds), replace=False, p=odds / odds.sum())
+    fault: InputError | None = None
+    for number in order:
+        try:
+            return cell.ways[int(number)][0](window, severity, rng, regions)
+        except InputError as error:
+            fault = fault or error
+    raise fault or InputError("no way to do it")
+
+
+def _harmless(window: Window, rng: np.random.Generator) -> Painting:
+    part = window.region.part
+    if part == "face":
+        return faces.expression(window, rng)
+    if part != "hand":
+        return limbs.swayed(window, rng, ())
+    if rng.random() < 0.5:
+        return handwarps.bent_a_little(window, rng)
+    return handwide.turned(window, float(rng.uniform(0.04, 0.09) * rng.choice([-1.0, 1.0])))
+
+
+def _remade(window: Window, rng: np.random.Generator) -> Painting:
+    """The part as it is, looked up about a pixel aside."""
+    where = window.share > 0.5
+    shift = np.stack([smooth_noise(window.shape, 30, rng)[where] for _ in range(2)], axis=1)
+    source = pixels(where) + 0.7 * shift
+    layer = Layer(where=where, source=source, share=window.share[where], image=window.image)
+    return Painting(layers=[layer], detail={"way": "remade"})

@@ -1,0 +1,172 @@
+"""The fingers of a hand in a photograph: their curves, how thick they are, and whether they stand free."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from asap.core.wholebody import FINGERS
+from asap.degrade.photo.arrays import Bools, Floats
+from asap.degrade.photo.sampling import linear
+from asap.degrade.photo.tubes import ENDS, PER_BONE, Curve, curve
+from asap.degrade.photo.window import Window
+
+_FOLD = np.deg2rad(75)
+"""A joint bent by more on the picture hides the bone before it: the finger is seen from there on only."""
+_THICK = 0.09
+"""Half the width of a finger as a share of the square root of the hand's area, read off hands of five photographs."""
+_WIDEST = 1.7
+"""Times that width beyond which no edge of a finger is looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tube:
+    """A finger or limb as it is seen: a curve of N samples, and how far it reaches on both sides of it."""
+
+    name: str
+    joints: Floats
+    """(K, 2) the joints that are seen, from the root to the tip."""
+    curve: Curve
+    below: Floats
+    """(N,) pixels to the edge against the normals."""
+    above: Floats
+    """(N,) pixels to the edge along the normals."""
+    open_below: Bools
+    """(N,) whether background ends it there, and not another finger."""
+    open_above: Bools
+    """(N,) the same along the normals."""
+    curled: bool = False
+    """Whether bones before the first joint are hidden by a fold."""
+    ends_open: bool = True
+    """Whether background is beyond the tip."""
+
+    @property
+    def standing(self) -> bool:
+        """Whether it is seen from its root to its tip against something else than its own hand."""
+        outer = slice(ENDS + PER_BONE, -ENDS)
+        rim = max(float(self.open_below[outer].mean()), float(self.open_above[outer].mean()))
+        return not self.curled and self.ends_open and rim > 0.15
+
+    @property
+    def radius(self) -> float:
+        """Half the usual width in pixels."""
+        middle = slice(ENDS, -ENDS)
+        return float(np.median(0.5 * (self.below + self.above)[middle]))
+
+    @property
+    def length(self) -> float:
+        """Pixels from the first joint to the last."""
+        return float(np.linalg.norm(np.diff(self.joints, axis=0), axis=1).sum())
+
+    @property
+    def free(self) -> bool:
+        """Whether background is on both sides for most of it, from the second joint on."""
+        outer = slice(ENDS + PER_BONE, -ENDS)
+        return bool(min(self.open_below[outer].mean(), self.open_above[outer].mean()) > 0.5)
+
+    def beyond(self, along: Floats) -> tuple[Floats, Floats]:
+        """(M,) pixels before the first and after the last joint, 0 between them."""
+        points, last = self.curve.points, len(self.curve.points) - 1 - ENDS
+        before, after = (float(np.linalg.norm(points[a] - points[b])) / ENDS for a, b in ((0, ENDS), (-1, last)))
+        return np.maximum((ENDS - along) * before, 0), np.maximum((along - last) * after, 0)
+
+    def limit(self, along: Floats, beside: Floats) -> Floats:
+        """(M,) pixels from the curve to the edge on the side of each place."""
+        return np.where(beside < 0, self.curve.at(along, self.below), self.curve.at(along, self.above))
+
+
+def fingers(window: Window) -> list[Tube]:
+    """The fingers whose four keypoints are known and that no other finger crosses, thumb first."""
+    side = window.region.side
+    runs: list[tuple[str, Floats, bool]] = []
+    for name in FINGERS:
+        known = [window.point(f"{side}_{name}{joint}") for joint in (1, 2, 3, 4)]
+        points = [point for point in known if point is not None]
+        if len(points) == len(known):
+            joints, curled = seen(np.stack(points))
+            runs.append((name, joints, curled))
+    thick = _THICK * window.size
+    curves = [curve(joints, 1.6 * thick, 2.4 * thick) for _, joints, _ in runs]
+    tubes = []
+    for n, (name, joints, curled) in enumerate(runs):
+        others = [c.points[ENDS:-ENDS] for m, c in enumerate(curves) if m != n]
+        tubes.append(tube(window, name, joints, curves[n], others, thick, curled=curled))
+    return _apart(tubes)
+
+
+def seen(joints: Floats) -> tuple[Floats, bool]:
+    """The joints after the last sharp fold on the picture, and whether there is one."""
+    bones = np.diff(joints, axis=0)
+    for n in reversed(range(len(bones) - 2)):
+        if abs(turn(bones[n], bones[n + 1])) > _FOLD:
+            return joints[n + 1 :], True
+    return joints, False
+
+
+def turn(first: Floats, second: Floats) -> float:
+    """Radians from one bone to the next, in (-pi, pi]; positive is clockwise on the screen."""
+    cross = first[0] * second[1] - first[1] * second[0]
+    return float(np.arctan2(cross, (first * second).sum()))
+
+
+def tube(
+    window: Window,
+    name: str,
+    joints: Floats,
+    line: Curve,
+    others: list[Floats],
+    thick: float,
+    *,
+    curled: bool = False,
+) -> Tube:
+    """The part along ``line``; ``others`` (each (n, 2)) claim what is nearer to them, ``thick`` is its usual radius."""
+    below, open_below = _reach(window.share, line, -1, others, thick)
+    above, open_above = _reach(window.share, line, 1, others, thick)
+    return Tube(
+        name=name,
+        joints=joints,
+        curve=line,
+        below=below,
+        above=above,
+        open_below=open_below,
+        open_above=open_above,
+        curled=curled,
+        ends_open=float(window.part_at(line.points[-1:])[0]) < 0.5,
+    )
+
+
+def _reach(share: Floats, line: Curve, sign: int, others: list[Floats], usual: float) -> tuple[Floats, Bools]:
+    """(N,) pixels from the curve to the part's edge or half way to another curve; and whether background ends it."""
+    steps = np.arange(0.5, _WIDEST * usual, max(0.5, usual / 24), dtype=np.float32)
+    places = line.points[:, None] + sign * line.normals[:, None] * steps[None, :, None]
+    out = (linear(share, places.reshape(-1, 2)) < 0.5).reshape(len(line.points), -1)
+    ends = out.copy()
+    if others:
+        gap = cKDTree(np.concatenate(others)).query(places.reshape(-1, 2))[0].reshape(out.shape)
+        ends |= gap < steps[None]
+    found: Bools = np.asarray(ends.any(axis=1))
+    found[:ENDS] = found[-ENDS:] = False
+    first = steps[ends.argmax(axis=1)]
+    level = float(np.median(first[found])) if found.sum() > 8 else usual
+    filled = np.clip(np.where(found, first, level), 0.45 * level, 1.8 * level)
+    smooth = ndimage.gaussian_filter1d(ndimage.median_filter(filled, 9, mode="nearest"), 3, mode="nearest")
+    background: Bools = found & out[np.arange(len(out)), ends.argmax(axis=1)]
+    return smooth.astype(np.float32), np.asarray(background, dtype=bool)
+
+
+def _apart(tubes: list[Tube]) -> list[Tube]:
+    """Without the fingers that lie across others: one of the two is hidden there."""
+    kept = list(tubes)
+    while len(kept) > 1:
+        crossed = [sum(_cross(a, b) for b in kept if b is not a) for a in kept]
+        if max(crossed) == 0:
+            break
+        kept.pop(int(np.argmax(crossed)))
+    return kept
+
+
+def _cross(first: Tube, second: Tube) -> bool:
+    body = slice(ENDS + PER_BONE // 2, -ENDS)
+    gap = cKDTree(first.curve.points[body]).query(second.curve.points[body])[0]
+    return bool(gap.min() < 0.35 * min(first.radius, second.radius))

@@ -1,0 +1,248 @@
+"""Arms, legs and feet that are swollen, thin, boneless, too long, bent the wrong way or there twice."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from asap.core.errors import InputError
+from asap.core.photos import PartRegion
+from asap.degrade.photo.arrays import Bools, Floats
+from asap.degrade.photo.easel import Layer
+from asap.degrade.photo.fingers import Tube, tube
+from asap.degrade.photo.laying import Painting, near
+from asap.degrade.photo.sampling import linear, pixels
+from asap.degrade.photo.tubes import ENDS, Curve, curve, through
+from asap.degrade.photo.window import Window
+
+JOINTS: Final = {
+    "arm": (("shoulder",), ("elbow",), ("wrist",)),
+    "leg": (("hip",), ("knee",), ("ankle",)),
+    "foot": (("heel", "ankle"), ("big_toe", "small_toe")),
+    "torso": (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
+}
+"""The joints of a part's bones. A foot takes the first known of its names; a torso the middle of both."""
+ENDING: Final = {"arm": "hand", "leg": "foot"}
+"""What hangs from a limb and goes with it."""
+
+
+def joints_of(region: PartRegion) -> Floats | None:
+    """(K, 2) the joints of an arm, leg, foot or torso in the picture's pixels, or None where one is not known."""
+    joints = []
+    for names in JOINTS[region.part]:
+        sided = names if region.part == "torso" else [f"{region.side}_{name}" for name in names]
+        found = [point for point in map(region.point, sided) if point is not None]
+        if not found or (region.part == "torso" and len(found) < len(names)):
+            return None
+        joints.append(np.mean(found, axis=0) if region.part == "torso" else found[0])
+    return np.stack(joints)
+
+
+def limb(window: Window, regions: Sequence[PartRegion], *, whole: bool = False) -> Tube:
+    """The limb as a tube; ``whole`` carries it on over the hand or foot, whose pixels the window must then hold.
+
+    Raises:
+        InputError: a joint is not known or the limb is seen end on.
+    """
+    region = window.region
+    found = joints_of(region)
+    if found is None:
+        raise InputError(f"not all joints of the {region.part} are known; choose another part")
+    joints = (found - window.corner).astype(np.float32)
+    steps = np.linalg.norm(np.diff(joints, axis=0), axis=1)
+    thick = float(window.crop(region.mask).sum() / max(2 * steps.sum(), 1))
+    if steps.min() < (1.2 if len(joints) > 2 else 0.7) * thick:
+        raise InputError(f"the {region.part} is seen end on; choose another part")
+    after = (1.6 if region.part == "foot" else 0.6) * thick
+    if whole:
+        after = max(after, _far(window, joints[-1], joints[-1] - joints[-2], regions))
+    line = curve(joints, 0.6 * thick, after)
+    return tube(window, region.part, joints, line, [], 1.25 * thick)
+
+
+def _far(window: Window, wrist: Floats, ahead: Floats, regions: Sequence[PartRegion]) -> float:
+    """Pixels that the hand or foot reaches beyond the last joint, along the limb."""
+    ahead = ahead / np.linalg.norm(ahead)
+    reach = 0.0
+    for other in ending(window.region, regions):
+        spots = pixels(window.crop(other.mask))
+        reach = max(reach, float(np.quantile((spots - wrist) @ ahead, 0.98)) if len(spots) else 0.0)
+    return 1.15 * reach
+
+
+def ending(region: PartRegion, regions: Sequence[PartRegion]) -> list[PartRegion]:
+    """The hand or foot of the same side and person."""
+    part = ENDING.get(region.part)
+    return [r for r in regions if (r.part, r.side, r.person) == (part, region.side, region.person)]
+
+
+def _laid(
+    window: Window, limb_: Tube, target: Curve, regions: Sequence[PartRegion], wide: Floats | float = 1.0
+) -> Painting:
+    """The limb along ``target``, fading in and out at its ends, behind hands and faces that are not its own."""
+    factors = np.broadcast_to(np.asarray(wide, dtype=np.float32), (len(target.points),))
+    where = near(window.shape, target, float((np.maximum(limb_.below, limb_.above) * factors).max()) * 1.3 + 3)
+    along, beside = target.locate(pixels(where))
+    beside = beside / target.at(along, factors)
+    source = limb_.curve.places(along, beside)
+    before = _before(window, regions)
+    share = linear(window.share, source) * _ends(limb_, along) * (1 - before[where])
+    share *= np.clip(1.3 * limb_.limit(along, beside) + 2 - np.abs(beside), 0, 1)
+    old = near(window.shape, limb_.curve, float(np.maximum(limb_.below, limb_.above).max()) * 1.3 + 3)
+    place, _ = limb_.curve.locate(pixels(old))
+    bare = old.copy()
+    # where it fades in, the photograph itself is under it
+    bare[old] = _ends(limb_, place) > 0.999
+    layer = Layer(where=where, source=source, share=share.astype(np.float32))
+    return Painting(layers=[layer], bare=bare & _shown(window) & (before < 0.5), barred=_skins(window, regions))
+
+
+def _shown(window: Window) -> Bools:
+    """(h, w) the part and its soft rim."""
+    return np.asarray(ndimage.maximum_filter(window.share, size=5) > 0.02)
+
+
+def _before(window: Window, regions: Sequence[PartRegion]) -> Floats:
+    """(h, w) how much hands and faces cover that do not hang from the limb."""
+    own = ending(window.region, regions)
+    out = np.zeros(window.shape, dtype=np.float32)
+    for other in regions:
+        nearer = other.part in ("hand", "face") or (other.part == "arm" and window.region.part == "torso")
+        if nearer and not any(other is mine for mine in own):
+            out = np.maximum(out, ndimage.gaussian_filter(window.crop(other.mask).astype(np.float32), 1))
+    return out
+
+
+def _skins(window: Window, regions: Sequence[PartRegion]) -> Bools:
+    """(h, w) pixels of parts that must not be copied into the background: hands, feet, faces, arms."""
+    out = np.zeros(window.shape, dtype=bool)
+    for other in regions:
+        if other.part in ("hand", "foot", "face", "arm", "neck"):
+            out |= window.crop(other.mask)
+    return np.asarray(ndimage.binary_dilation(out, iterations=3))
+
+
+def _through(limb_: Tube, joints: Floats) -> Curve:
+    """The curve through other joints, with ends as long as the limb's."""
+    points = limb_.curve.points
+    before, after = (float(np.linalg.norm(points[a] - points[b])) for a, b in ((0, ENDS), (-1, -1 - ENDS)))
+    return curve(joints, before, after)
+
+
+def _ends(limb_: Tube, along: Floats) -> Floats:
+    last = len(limb_.curve.points) - 1
+    # a foot ends free
+    end = last + ENDS if limb_.name == "foot" else last - 2
+    ramp = np.clip(np.minimum(along - 2, end - along) / (0.5 * ENDS), 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
+
+
+def _held(tube_: Tube) -> Floats:
+    """(N,) 0 at both ends of the limb, 1 between; a foot's toes are between."""
+    number = (np.arange(len(tube_.curve.points)) - ENDS) / (len(tube_.curve.points) - 2 * ENDS)
+    end = 1.0 if tube_.name == "foot" else 1 - number
+    return np.asarray(np.clip(np.minimum(number, end) / 0.25, 0, 1), dtype=np.float32)
+
+
+def thickened(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+    """A limb swollen between its ends, or thin as a stick."""
+    own = limb(window, regions)
+    factor = (1.45, 1.7, 2.0)[severity - 1] * float(rng.uniform(0.95, 1.05))
+    if rng.random() < 0.4:
+        factor = 1 / factor
+    held = _held(own)
+    wide = 1 + (factor - 1) * held * held * (3 - 2 * held)
+    return replace(_laid(window, own, own.curve, regions, wide), detail={"factor": factor})
+
+
+def misshapen(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+    """A limb that bends where there is no joint, with lumps and necks."""
+    own = limb(window, regions)
+    strength = (0.55, 0.75, 1.0)[severity - 1] * float(rng.uniform(0.9, 1.1))
+    share = (np.arange(len(own.curve.points)) - ENDS) / (len(own.curve.points) - 2 * ENDS)
+    held = _held(own)
+    wave = np.sin(2 * np.pi * rng.uniform(0.9, 1.5) * share + rng.uniform(-0.4, 0.4)) * held * rng.choice([-1.0, 1.0])
+    # a trunk swells and shrinks more than it bends
+    bend = (0.3 if own.name == "torso" else 1.0) * strength * own.radius
+    points = own.curve.points + (bend * wave)[:, None] * own.curve.normals
+    line = through(ndimage.gaussian_filter1d(points, 5, axis=0, mode="nearest"))
+    wide = 1 + 0.45 * strength * held * np.sin(2 * np.pi * (rng.uniform(1.0, 1.8) * share + rng.random()))
+    return replace(_laid(window, own, line, regions, wide), detail={"strength": strength})
+
+
+def reversed_joint(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+    """Elbow or knee bent to the other side between the same two ends."""
+    own = limb(window, regions)
+    start, middle, end = own.joints
+    chord = end - start
+    length = float(np.linalg.norm(chord))
+    across = np.array([-chord[1], chord[0]]) / length
+    depth = float((middle - start) @ across)
+    wanted = (0.12, 0.2, 0.28)[severity - 1] * length * float(rng.uniform(0.9, 1.1))
+    sign = -np.sign(depth) if abs(depth) > 0.03 * length else float(rng.choice([-1.0, 1.0]))
+    moved = middle - depth * across + sign * max(wanted, min(abs(depth), 0.3 * length)) * across
+    points = own.curve.points
+    line = _through(own, np.stack([start, moved, end]))
+    # the ends leave the body in their old direction, so that they do not break off
+    line = through(points + _held(own)[:, None] * (line.points - points))
+    return replace(_laid(window, own, line, regions), detail={"depth": float(wanted / length)})
+
+
+def _lengthened(window: Window, factor: float, regions: Sequence[PartRegion]) -> Painting:
+    own = limb(window, regions, whole=True)
+    steps = np.diff(own.joints, axis=0)
+    steps[:-1] *= 1 + 0.4 * (factor - 1)
+    steps[-1] *= factor
+    joints = np.concatenate([own.joints[:1], own.joints[0] + np.cumsum(steps, axis=0)])
+    return replace(_laid(window, own, _through(own, joints), regions), detail={"factor": factor})
+
+
+def elongated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+    """A limb or foot far too long; a hand goes with its arm."""
+    return _lengthened(window, (1.3, 1.45, 1.65)[severity - 1] * float(rng.uniform(0.96, 1.04)), regions)
+
+
+def duplicated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+    """The limb once more, swung out behind the body from the same root.
+
+    Raises:
+        InputError: it would be hidden.
+    """
+    own = limb(window, regions, whole=True)
+    angle = np.deg2rad((24, 34, 45)[severity - 1]) * float(rng.uniform(0.9, 1.1))
+    front = window.share.copy()
+    for other in regions:
+        if other.person == window.region.person:
+            front = np.maximum(front, ndimage.gaussian_filter(window.crop(other.mask).astype(np.float32), 0.8))
+    steps = np.diff(own.joints, axis=0)
+    lengths, angles = np.linalg.norm(steps, axis=1), np.arctan2(steps[:, 1], steps[:, 0])
+    best: Layer | None = None
+    for sign in (-1.0, 1.0):
+        swung = angles + sign * angle * np.array([1.0, 1.15])
+        ways = lengths[:, None] * np.stack([np.cos(swung), np.sin(swung)], axis=1)
+        joints = np.concatenate([own.joints[:1], own.joints[0] + np.cumsum(ways, axis=0)])
+        layer = _laid(window, own, _through(own, joints), ()).layers[0]
+        hidden = ndimage.gaussian_filter(front, 0.03 * window.size)[layer.where]
+        layer = Layer(
+            where=layer.where,
+            source=layer.source,
+            share=layer.share * (1 - front[layer.where]),
+            light=1 - 0.4 * np.clip(hidden, 0, 1),
+        )
+        if best is None or layer.share.sum() > best.share.sum():
+            best = layer
+    if best is None or best.share.sum() < 0.3 * window.share.sum():
+        raise InputError("a second limb would be hidden behind the body; choose another operation")
+    return Painting(layers=[best], detail={"angle": angle})
+
+
+def swayed(window: Window, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+    """The same limb with its middle a little to the side, within what a body does."""
+    own = limb(window, regions)
+    amount = float(rng.uniform(0.12, 0.22) * rng.choice([-1.0, 1.0]))
+    held = _held(own)
+    shift = amount * own.radius * np.sin(np.pi * np.linspace(0, 1, len(held))) * held
+    line = through(own.curve.points + shift[:, None] * own.curve.normals)
+    return replace(_laid(window, own, line, regions), detail={"amount": amount})
