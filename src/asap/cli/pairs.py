@@ -1,13 +1,12 @@
-"""``asap pairs``: build, stats and show here, every further sub-verb in a file of its own."""
+"""``asap pairs``: stats and show here, every further sub-verb in a file of its own."""
 
 import argparse
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from asap.cli.output import print_json, print_lines
-from asap.cli.values import fraction, natural, positive
+from asap.cli.values import natural, positive
 
 __all__ = ["configure"]
 
@@ -21,14 +20,14 @@ MORE: Final[dict[str, str]] = {
     "review": "accept or refuse pairs on a page in the browser",
     "agreement": "how far the reviewers of a pair store agree",
     "reviewed": "a store of the pairs that reviewers accepted",
+    "build": "make pairs of rendered people or of photographs; goes on where it was stopped",
 }
 """Further sub-verbs and what each does; ``asap.cli.pairs_NAME`` has its ``configure``."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs."""
-    verbs = parser.add_subparsers(metavar="|".join(("build", "stats", "show", *MORE)), required=True)
-    _configure_build(verbs.add_parser("build", help="render, degrade and gate pairs; goes on where it was stopped"))
+    verbs = parser.add_subparsers(metavar="|".join(("stats", "show", *MORE)), required=True)
     stats = verbs.add_parser("stats", help="counts and gate means of a pair store")
     stats.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
     stats.add_argument("--split", choices=("train", "val", "test"), help="count this split only")
@@ -42,39 +41,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(run=_show)
     for name, summary in MORE.items():
         import_module(f"asap.cli.pairs_{name}").configure(verbs.add_parser(name, help=summary, description=summary))
-
-
-def _configure_build(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", choices=("bodies",), default="bodies", help="where people come from (bodies)")
-    parser.add_argument("--count", type=positive, required=True, metavar="N", help="pairs wanted")
-    parser.add_argument("--size", type=positive, default=128, metavar="PIXELS", help="side of the pictures (128)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="decides every pair (0)")
-    parser.add_argument(
-        "--namespace", choices=("pairs", "judge"), default="pairs", help="whose people; a judge needs its own (pairs)"
-    )
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes (one a core)")
-    parser.add_argument("--nulls", type=fraction, default=0.1, metavar="SHARE", help="share of null edits (0.1)")
-    parser.add_argument(
-        "--operation", action="append", default=[], metavar="NAME", help="only this one; may be repeated"
-    )
-    parser.set_defaults(run=_build)
-
-
-def _build(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import build_pairs, pair_stats
-
-    build_pairs(
-        arguments.out,
-        count=arguments.count,
-        size=arguments.size,
-        seed=arguments.seed,
-        namespace=arguments.namespace,
-        null_share=arguments.nulls,
-        operations=arguments.operation,
-        workers=arguments.workers or os.cpu_count() or 1,
-    )
-    print_lines(pair_stats(arguments.out))
 
 
 def _stats(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,7 @@
-"""[pairs] -> one picture to look at: chosen, rejected and mask side by side, with what was done written below."""
+"""[pairs] -> one picture to look at: chosen, rejected and mask side by side, with what was done written below.
+
+Pictures larger than a tile show a square window around the edit.
+"""
 
 import io
 from pathlib import Path
@@ -10,10 +13,14 @@ from asap.core.errors import InputError
 from asap.core.files import write_bytes
 from asap.core.records import ByteArray
 from asap.core.seeds import generator
-from asap.stores.pairs import PairStore
+from asap.stores.pairs import PairRow, PairStore
 
 _COLUMNS = 4
 _LABEL = 14
+_TILE = 192
+"""Side of a tile where the pictures are larger; smaller ones are shown as they are."""
+_AROUND = 1.7
+"""Side of the window over that of the edit's box."""
 
 
 def show_pairs(folder: Path, out: Path, *, count: int = 24, seed: int = 0) -> Path:
@@ -28,10 +35,9 @@ def show_pairs(folder: Path, out: Path, *, count: int = 24, seed: int = 0) -> Pa
     store = PairStore.open(folder)
     positions = generator(seed, "contact sheet").permutation(len(store))[:count]
     rows = store.rows(sorted(int(p) for p in positions))
-    tiles = [
-        _tile(row.chosen, row.rejected, row.mask, _title(row.part, row.side, row.operation, row.severity, row.kind))
-        for row in rows
-    ]
+    tiles = [_tile(*_views(row), _title(row.part, row.side, row.operation, row.severity, row.kind)) for row in rows]
+    largest = [max(tile.shape[axis] for tile in tiles) for axis in (0, 1)]
+    tiles = [_padded(tile, largest[0], largest[1]) for tile in tiles]
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % _COLUMNS)
     sheet = np.concatenate(
@@ -41,6 +47,28 @@ def show_pairs(folder: Path, out: Path, *, count: int = 24, seed: int = 0) -> Pa
     Image.fromarray(sheet).save(buffer, format="PNG")
     write_bytes(out, buffer.getvalue())
     return out
+
+
+def _views(row: PairRow) -> tuple[ByteArray, ByteArray, ByteArray]:
+    """Chosen, rejected and mask, whole or the window around the edit."""
+    if max(row.width, row.height) <= _TILE:
+        return row.chosen, row.rejected, row.mask
+    x0, y0, x1, y1 = row.box if any(row.box) else (0, 0, row.width, row.height)
+    side = min(max(int(max(x1 - x0, y1 - y0) * _AROUND), _TILE // 3), row.width, row.height)
+    left = min(max((x0 + x1 - side) // 2, 0), row.width - side)
+    top = min(max((y0 + y1 - side) // 2, 0), row.height - side)
+    cut = (slice(top, top + side), slice(left, left + side))
+    return _square(row.chosen[cut]), _square(row.rejected[cut]), _square(row.mask[cut])
+
+
+def _square(picture: ByteArray) -> ByteArray:
+    how = Image.Resampling.LANCZOS if picture.ndim == 3 else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(picture).resize((_TILE, _TILE), how))
+
+
+def _padded(tile: ByteArray, height: int, width: int) -> ByteArray:
+    below, right = height - tile.shape[0], width - tile.shape[1]
+    return np.pad(tile, ((0, below), (0, right), (0, 0)), constant_values=255)
 
 
 def _title(part: str, side: str, operation: str, severity: int, kind: str) -> str:

@@ -1,0 +1,135 @@
+"""``asap pairs build``: from rendered people or from a folder of photographs to a pair store."""
+
+import argparse
+import os
+from pathlib import Path
+
+from asap.cli.output import print_lines
+from asap.cli.values import fraction, natural, positive, positive_real
+from asap.core.errors import InputError
+
+__all__ = ["configure"]
+
+BODIES = "bodies"
+SIZE = {"bodies": 128, "photographs": 1024}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--source", default=BODIES, metavar="bodies|DIR", help="rendered people, or a folder of photographs (bodies)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
+    parser.add_argument(
+        "--size", type=positive, metavar="PIXELS", help="side of rendered people (128), longest side of photos (1024)"
+    )
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="decides every pair (0)")
+    parser.add_argument("--nulls", type=fraction, default=0.1, metavar="SHARE", help="share of null edits (0.1)")
+    parser.add_argument(
+        "--operation", action="append", default=[], metavar="NAME", help="only this one; may be repeated"
+    )
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes (one a core)")
+    _bodies(parser.add_argument_group("rendered people"))
+    _photographs(parser.add_argument_group("photographs"))
+    parser.set_defaults(run=_build)
+
+
+def _bodies(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--count", type=positive, metavar="N", help="pairs wanted")
+    group.add_argument("--namespace", choices=("pairs", "judge"), help="whose people; a judge needs its own (pairs)")
+
+
+def _photographs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--degrade",
+        type=_names,
+        metavar="NAMES",
+        help="ways to break a part, with commas: warp, remove, graft on the CPU (these three), repaint, skeleton by a "
+        "diffusion model",
+    )
+    group.add_argument("--per-image", type=positive, metavar="N", help="pairs tried for each photograph (4)")
+    group.add_argument("--landmarker", metavar="NAME", help="what finds the parts (mediapipe)")
+    group.add_argument("--engine", choices=("pool", "ray"), help="processes of this machine, or Ray Data (pool)")
+    group.add_argument(
+        "--painter", metavar="MODEL", help="inpainting pipeline for repaint and skeleton: folder or hub id"
+    )
+    group.add_argument("--controlnet", metavar="MODEL", help="its ControlNet, for skeleton")
+    group.add_argument("--device", metavar="NAME", help="where it runs (cpu)")
+    group.add_argument("--steps", type=positive, metavar="N", help="its denoising steps (30)")
+    group.add_argument("--guidance", type=positive_real, metavar="X", help="its guidance scale (5)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+_ONLY_BODIES = ("count", "namespace")
+_ONLY_PHOTOGRAPHS = (
+    "degrade", "per_image", "landmarker", "engine", "painter", "controlnet", "device", "steps", "guidance",
+)  # fmt: skip
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from asap.stages.pairs import pair_stats
+
+    rendered = arguments.source == BODIES
+    strangers = [name for name in (_ONLY_PHOTOGRAPHS if rendered else _ONLY_BODIES) if getattr(arguments, name)]
+    if strangers:
+        flags = ", ".join("--" + name.replace("_", "-") for name in strangers)
+        kind = "photographs" if rendered else "rendered people"
+        raise InputError(f"{flags} belong to {kind}, and --source is {arguments.source}; leave them out")
+    (_rendered if rendered else _photographed)(arguments)
+    print_lines(pair_stats(arguments.out))
+
+
+def _common(arguments: argparse.Namespace, kind: str) -> dict[str, object]:
+    return {
+        "size": arguments.size or SIZE[kind],
+        "seed": arguments.seed,
+        "null_share": arguments.nulls,
+        "operations": arguments.operation,
+        "workers": arguments.workers or os.cpu_count() or 1,
+    }
+
+
+def _rendered(arguments: argparse.Namespace) -> None:
+    from asap.stages.pairs import build_pairs
+
+    if not arguments.count:
+        raise InputError("rendered people want a number of pairs: add --count N")
+    build_pairs(
+        arguments.out,
+        count=arguments.count,
+        namespace=arguments.namespace or "pairs",
+        **_common(arguments, "bodies"),  # type: ignore[arg-type]
+    )
+
+
+def _photographed(arguments: argparse.Namespace) -> None:
+    from asap.stages.photos import build_photo_pairs
+
+    build_photo_pairs(
+        arguments.out,
+        source=Path(arguments.source),
+        degrade=arguments.degrade or ("warp", "remove", "graft"),
+        per_image=arguments.per_image or 4,
+        landmarker=arguments.landmarker or "mediapipe",
+        painting=_painting(arguments),
+        engine=arguments.engine or "pool",
+        **_common(arguments, "photographs"),  # type: ignore[arg-type]
+    )
+
+
+def _painting(arguments: argparse.Namespace) -> object:
+    """The diffusion model asked for, or None."""
+    from asap.stages.painting import DIFFUSION, Painting
+
+    kinds = [name for name in arguments.degrade or () if name in DIFFUSION]
+    if not arguments.painter:
+        return None
+    if len(kinds) != 1:
+        raise InputError(
+            f"--painter wants one of {', '.join(DIFFUSION)} in --degrade, got {', '.join(kinds) or 'none'}"
+        )
+    given = {name: getattr(arguments, name) for name in ("controlnet", "device", "steps", "guidance")}
+    return Painting(kind=kinds[0], model=arguments.painter, **{k: v for k, v in given.items() if v})

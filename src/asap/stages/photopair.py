@@ -1,0 +1,244 @@
+"""One photograph -> its pairs: read, find the parts, break one, gate. The one function that every engine runs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from asap import gates, regions
+from asap.core.errors import InputError, PhotoError
+from asap.core.photos import EditedPhoto, PartRegion, Photo
+from asap.core.records import ByteArray, Edit, FloatArray, GateResult, PairRecord, SceneTruth
+from asap.core.seeds import derive, generator
+from asap.core.vocabulary import REGION_PART, UNSPECIFIED, region_id
+from asap.core.wholebody import KEYPOINTS
+from asap.degrade import photo as cpu
+from asap.stages.painting import DIFFUSION, Painting, paint, painter_of
+from asap.stages.sources import Source, caption_of
+
+__all__ = ["METHODS", "PhotoPlan", "PhotoResult", "make_photo_pairs"]
+
+TRIES: Final = 4
+"""Edits tried for one pair before it is given up."""
+GRID: Final = 8
+"""Sides are cut to a multiple of it, because latents are eight times smaller."""
+NULL_EQUAL: Final = 0.25
+"""Share of the null edits whose two sides are equal."""
+METHODS: Final = (*cpu.METHODS, *DIFFUSION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoPlan:
+    """What decides the content of a store made from photographs; engines and workers do not."""
+
+    degrade: tuple[str, ...]
+    """Of ``METHODS``."""
+    per_image: int
+    size: int
+    """Pixels of the longer side; larger photographs are made smaller, smaller ones stay."""
+    seed: int
+    null_share: float
+    operations: tuple[str, ...]
+    landmarker: str
+    landmarker_options: tuple[tuple[str, str], ...] = ()
+    painting: Painting | None = None
+    """The diffusion model, where one takes part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoResult:
+    """What came of one file."""
+
+    pairs: tuple[PairRecord, ...]
+    refused: Mapping[str, int]
+    """How often a try was refused for each reason."""
+    outcome: Mapping[str, object]
+    """Plain values for the store: name, digest, outcome, notes, people, parts, pairs, hash."""
+
+
+@dataclass
+class _Tries:
+    """Counts along the way."""
+
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def make_photo_pairs(plan: PhotoPlan, source: Source) -> PhotoResult:
+    """The pairs of one file; a file that cannot be used gives none and a reason, never an error.
+
+    Outcomes: ``pairs``, ``no_person``, ``no_pair`` (every try was refused), ``file_unreadable``, or the reason of
+    ``PhotoError``.
+    """
+    head: dict[str, object] = {"number": source.number, "name": source.name}
+    try:
+        photo = fit(read(source), plan.size)
+    except PhotoError as error:
+        return _nothing(head, error.reason)
+    head |= {"digest": photo.digest, "notes": list(photo.notes), "hash": f"{gates.perceptual_hash(photo.image):048x}"}
+    found = _landmarker(plan).find(photo.image)
+    if not found:
+        return _nothing(head, "no_person")
+    head |= {"people": len({part.person for part in found}), "parts": len(found)}
+    tries = _Tries()
+    made = [_pair(plan, source, photo, found, number, tries) for number in range(plan.per_image)]
+    pairs = tuple(pair for pair in made if pair is not None)
+    outcome = "pairs" if pairs else "no_pair"
+    return PhotoResult(pairs=pairs, refused=tries.refused, outcome=head | {"outcome": outcome, "pairs": len(pairs)})
+
+
+def _nothing(head: Mapping[str, object], reason: str) -> PhotoResult:
+    return PhotoResult(pairs=(), refused={reason: 1}, outcome={**head, "outcome": reason, "pairs": 0})
+
+
+def read(source: Source) -> Photo:
+    """The photograph with its caption; raises ``PhotoError``."""
+    try:
+        data = source.path.read_bytes()
+    except OSError as error:
+        raise PhotoError("file_unreadable", f"cannot read {source.name}: {error.strerror or error}") from error
+    return regions.decode(data, source.name, caption=caption_of(source))
+
+
+def fit(photo: Photo, size: int) -> Photo:
+    """The photograph with its longer side at most ``size`` and both sides a multiple of ``GRID`` (cut evenly)."""
+    height, width = photo.image.shape[:2]
+    factor = min(1.0, size / max(height, width))
+    image = photo.image
+    if factor < 1.0:
+        whole = (max(GRID, round(width * factor)), max(GRID, round(height * factor)))
+        image = np.asarray(Image.fromarray(image).resize(whole, Image.Resampling.LANCZOS), dtype=np.uint8)
+    rows, columns = (side // GRID * GRID for side in image.shape[:2])
+    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+    cut = np.ascontiguousarray(image[top : top + rows, left : left + columns])
+    return Photo(name=photo.name, digest=photo.digest, image=cut, caption=photo.caption, notes=photo.notes)
+
+
+@lru_cache(maxsize=2)
+def _landmarker(plan: PhotoPlan) -> Any:  # noqa: ANN401  (a protocol of the room)
+    return regions.landmarker(plan.landmarker, **dict(plan.landmarker_options))
+
+
+def _pair(
+    plan: PhotoPlan, source: Source, photo: Photo, found: Sequence[PartRegion], number: int, tries: _Tries
+) -> PairRecord | None:
+    """Pair ``number`` of a photograph, or None after ``TRIES`` refusals."""
+    kind = _kind(plan, photo, number)
+    for attempt in range(TRIES):
+        rng = generator(plan.seed, "photo", photo.digest, number, attempt)
+        try:
+            part, method, edited = _edit(plan, photo, found, kind, rng)
+        except InputError:
+            tries.refused["geometry"] += 1
+            continue
+        mask = gates.difference_mask(edited.chosen, edited.rejected, _dilate(photo.image))
+        rejected = gates.compose(edited.chosen, edited.rejected, mask)
+        values = gates.measure(edited.chosen, rejected, mask)
+        result = gates.evaluate(values, gates.GateLimits.photographs(), edited.edit.kind)
+        if not result.reasons:
+            sides = edited.chosen, rejected, mask
+            where = {"number": number, "attempt": attempt, "method": method}
+            return _record(plan, source, photo, found, part, sides, edited.edit, result, where)
+        tries.refused.update(result.reasons[:1])
+    return None
+
+
+def _kind(plan: PhotoPlan, photo: Photo, number: int) -> str:
+    first, second = generator(plan.seed, "photo-kind", photo.digest, number).random(2)
+    if first >= plan.null_share:
+        return "defect"
+    return "null_equal" if second < NULL_EQUAL else "null_pose"
+
+
+def _dilate(image: ByteArray) -> int:
+    """Pixels by which a mask is grown: as many for its size as rendered people get."""
+    return max(3, round(max(image.shape[:2]) / 200))
+
+
+def _edit(
+    plan: PhotoPlan, photo: Photo, found: Sequence[PartRegion], kind: str, rng: np.random.Generator
+) -> tuple[PartRegion, str, EditedPhoto]:
+    """One edit of one part, by one of the plan's methods; raises ``InputError`` where the geometry forbids it."""
+    if kind != "defect":
+        part = found[int(rng.integers(len(found)))]
+        null = cpu.null_equal(photo.image, part) if kind == "null_equal" else cpu.null_edit(photo.image, part, rng)
+        return part, kind, null
+    family = plan.degrade[int(rng.integers(len(plan.degrade)))]
+    if family in DIFFUSION:
+        if plan.painting is None:
+            raise AssertionError("a plan with a diffusion method has a painting")
+        part, edited = paint(family, painter_of(plan.painting), photo, found, plan.operations, rng)
+        return part, family, edited
+    methods = tuple(name for name in plan.degrade if name not in DIFFUSION)
+    part, method, operation, severity = cpu.sample_edit(found, rng, methods=methods, operations=plan.operations or None)
+    return part, method, cpu.apply(photo.image, part, method, operation, severity, rng, regions=found)
+
+
+def _record(
+    plan: PhotoPlan,
+    source: Source,
+    photo: Photo,
+    found: Sequence[PartRegion],
+    part: PartRegion,
+    sides: tuple[ByteArray, ByteArray, ByteArray],
+    edit: Edit,
+    result: GateResult,
+    where: Mapping[str, int | str],
+) -> PairRecord:
+    own = [region for region in found if region.person == part.person]
+    truth = SceneTruth(
+        person=f"photo-{photo.digest[:12]}",
+        category=source.category or UNSPECIFIED,
+        caption=photo.caption,
+        attributes={},
+        visible_parts=tuple(sorted({region.part for region in own})),
+        seed=derive(plan.seed, "photo", photo.digest),
+    )
+    return PairRecord(
+        uid=f"photo-{derive(plan.seed, 'photo-uid', photo.digest, int(where['number'])):016x}",
+        index=source.number * plan.per_image + int(where["number"]),
+        prompt=photo.caption,
+        chosen=sides[0],
+        rejected=sides[1],
+        mask=sides[2],
+        regions=part_map(found, photo.image.shape[:2]),
+        edit=edit,
+        truth=truth,
+        box=gates.box_of(sides[2]),
+        gates=result,
+        keypoints=_keypoints(own),
+        split=split_of(plan.seed, photo.digest),
+        recipe={"seed": plan.seed, "size": plan.size, "landmarker": plan.landmarker, **where},
+        source=photo.name,
+        parents=(photo.digest,),
+    )
+
+
+def part_map(found: Sequence[PartRegion], shape: tuple[int, int]) -> ByteArray:
+    """(H, W) index into ``vocabulary.REGIONS``; small parts lie over large ones."""
+    names = {(part, name.partition(".")[2]): name for name, part in REGION_PART.items()}
+    out = np.zeros(shape, dtype=np.uint8)
+    for region in sorted(found, key=lambda one: -int(one.mask.sum())):
+        letter = {"left": "L", "right": "R"}.get(region.side, "")
+        out[region.mask] = region_id(names[region.part, letter])
+    return out
+
+
+def _keypoints(own: Sequence[PartRegion]) -> FloatArray:
+    """(133, 3) x, y and visibility (0 absent, 2 seen) of one person."""
+    out = np.zeros((len(KEYPOINTS), 3), dtype=np.float32)
+    places = {name: place for place, name in enumerate(KEYPOINTS)}
+    for region in own:
+        for name, (x, y, confidence) in zip(region.keypoint_names, region.keypoints, strict=True):
+            if confidence > 0:
+                out[places[name]] = (x, y, 2.0)
+    return out
+
+
+def split_of(seed: int, digest: str) -> str:
+    """train, val (6 %) or test (10 %); all pairs of a photograph are in one."""
+    share = derive(seed, "split", digest) % 1000
+    return "val" if share < 60 else "test" if share < 160 else "train"
