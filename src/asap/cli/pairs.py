@@ -21,6 +21,7 @@ MORE: Final[dict[str, str]] = {
     "agreement": "how far the reviewers of a pair store agree",
     "reviewed": "a store of the pairs that reviewers accepted",
     "build": "make pairs of rendered people or of photographs; goes on where it was stopped",
+    "caption": "ask a vision-language model for captions of photographs",
 }
 """Further sub-verbs and what each does; ``asap.cli.pairs_NAME`` has its ``configure``."""
 

@@ -50,9 +50,7 @@ def _photographs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--per-image", type=positive, metavar="N", help="pairs tried for each photograph (4)")
     group.add_argument("--landmarker", metavar="NAME", help="what finds the parts (mediapipe)")
     group.add_argument("--engine", choices=("pool", "ray"), help="processes of this machine, or Ray Data (pool)")
-    group.add_argument(
-        "--painter", metavar="MODEL", help="inpainting pipeline for repaint and skeleton: folder or hub id"
-    )
+    group.add_argument("--painter", metavar="MODEL", help="inpainting pipeline for both of these: folder or hub id")
     group.add_argument("--controlnet", metavar="MODEL", help="its ControlNet, for skeleton")
     group.add_argument("--device", metavar="NAME", help="where it runs (cpu)")
     group.add_argument("--steps", type=positive, metavar="N", help="its denoising steps (30)")
@@ -129,7 +127,7 @@ def _painting(arguments: argparse.Namespace) -> object:
         return None
     if len(kinds) != 1:
         raise InputError(
-            f"--painter wants one of {', '.join(DIFFUSION)} in --degrade, got {', '.join(kinds) or 'none'}"
+            f"--painter wants one of {', '.join(DIFFUSION)} in --degrade, not {', '.join(kinds) or 'none'}"
         )
     given = {name: getattr(arguments, name) for name in ("controlnet", "device", "steps", "guidance")}
     return Painting(kind=kinds[0], model=arguments.painter, **{k: v for k, v in given.items() if v})
