@@ -27,7 +27,9 @@ def test_a_table_of_captions_wins_over_text_files(tmp_path: Path) -> None:
     fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     (tmp_path / "a.txt").write_text("from a file")
     (tmp_path / "b.txt").write_text("from a file")
-    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "from a table", "category": "full_body"}\n\n')
+    (tmp_path / "metadata.jsonl").write_text(
+        '{"file_name": "a.jpg", "text": "from a table", "category": "full_body"}\n\n'
+    )
     sources = list_sources(tmp_path)
     assert [caption_of(source) for source in sources] == ["from a table", "from a file", ""]
     assert [source.category for source in sources] == ["full_body", "", ""]
@@ -40,5 +42,5 @@ def test_faults_have_one_line_each(tmp_path: Path) -> None:
         list_sources(tmp_path)
     fill(tmp_path, "a.jpg")
     (tmp_path / "metadata.jsonl").write_text('{"text": "no name"}\n')
-    with pytest.raises(InputError, match="line 1 of .*file_name"):
+    with pytest.raises(InputError, match=r"line 1 of .*file_name"):
         list_sources(tmp_path)

@@ -57,7 +57,12 @@ class GateLimits:
         stands in for it.
         """
         return cls(
-            background_ssim_min=0.95, region_ssim_min=-1.0, area_min=0.0, short_side_min=32, visible_share_min=0.0
+            background_ssim_min=0.95,
+            region_ssim_min=-1.0,
+            area_min=0.0,
+            changed_area_min=0.0,
+            short_side_min=32,
+            visible_share_min=0.0,
         )
 
 

@@ -24,8 +24,7 @@ from asap.core.errors import AsapError, InputError, PhotoError
 from asap.core.files import append_text
 from asap.core.hashing import canonical_json
 from asap.core.records import ByteArray
-from asap.stages.photopair import fit, read
-from asap.stages.sources import Source, caption_of, list_sources
+from asap.stages.sources import Source, caption_of, fit, list_sources, read
 
 __all__ = ["PROMPT", "Endpoint", "caption_photos"]
 

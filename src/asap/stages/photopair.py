@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
 from asap import gates, regions
 from asap.core.errors import InputError, PhotoError
@@ -18,14 +17,12 @@ from asap.core.vocabulary import REGION_PART, UNSPECIFIED, region_id
 from asap.core.wholebody import KEYPOINTS
 from asap.degrade import photo as cpu
 from asap.stages.painting import DIFFUSION, Painting, paint, painter_of
-from asap.stages.sources import Source, caption_of
+from asap.stages.sources import Source, fit, read
 
 __all__ = ["METHODS", "PhotoPlan", "PhotoResult", "make_photo_pairs"]
 
 TRIES: Final = 4
 """Edits tried for one pair before it is given up."""
-GRID: Final = 8
-"""Sides are cut to a multiple of it, because latents are eight times smaller."""
 NULL_EQUAL: Final = 0.25
 """Share of the null edits whose two sides are equal."""
 METHODS: Final = (*cpu.METHODS, *DIFFUSION)
@@ -94,29 +91,6 @@ def _nothing(head: Mapping[str, object], reason: str) -> PhotoResult:
     return PhotoResult(pairs=(), refused={reason: 1}, outcome={**head, "outcome": reason, "pairs": 0})
 
 
-def read(source: Source) -> Photo:
-    """The photograph with its caption; raises ``PhotoError``."""
-    try:
-        data = source.path.read_bytes()
-    except OSError as error:
-        raise PhotoError("file_unreadable", f"cannot read {source.name}: {error.strerror or error}") from error
-    return regions.decode(data, source.name, caption=caption_of(source))
-
-
-def fit(photo: Photo, size: int) -> Photo:
-    """The photograph with its longer side at most ``size`` and both sides a multiple of ``GRID`` (cut evenly)."""
-    height, width = photo.image.shape[:2]
-    factor = min(1.0, size / max(height, width))
-    image = photo.image
-    if factor < 1.0:
-        whole = (max(GRID, round(width * factor)), max(GRID, round(height * factor)))
-        image = np.asarray(Image.fromarray(image).resize(whole, Image.Resampling.LANCZOS), dtype=np.uint8)
-    rows, columns = (side // GRID * GRID for side in image.shape[:2])
-    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-    cut = np.ascontiguousarray(image[top : top + rows, left : left + columns])
-    return Photo(name=photo.name, digest=photo.digest, image=cut, caption=photo.caption, notes=photo.notes)
-
-
 @lru_cache(maxsize=2)
 def _landmarker(plan: PhotoPlan) -> Any:  # noqa: ANN401  (a protocol of the room)
     return regions.landmarker(plan.landmarker, **dict(plan.landmarker_options))
@@ -137,7 +111,8 @@ def _pair(
         mask = gates.difference_mask(edited.chosen, edited.rejected, _dilate(photo.image))
         rejected = gates.compose(edited.chosen, edited.rejected, mask)
         values = gates.measure(edited.chosen, rejected, mask)
-        result = gates.evaluate(values, gates.GateLimits.photographs(), edited.edit.kind)
+        box = gates.box_of(mask)
+        result = gates.evaluate(values, gates.GateLimits.photographs(), edited.edit.kind, box=box)
         if not result.reasons:
             sides = edited.chosen, rejected, mask
             where = {"number": number, "attempt": attempt, "method": method}

@@ -10,11 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from asap.core.errors import InputError
+import numpy as np
+from PIL import Image
 
-__all__ = ["TABLES", "Source", "list_sources"]
+from asap.core.errors import InputError, PhotoError
+from asap.core.photos import Photo
+from asap.regions.reading import decode
+
+__all__ = ["TABLES", "Source", "caption_of", "fit", "list_sources", "read"]
 
 TABLES: Final = ("metadata.jsonl", "captions.jsonl")
+GRID: Final = 8
+"""Sides are cut to a multiple of it, because latents are eight times smaller."""
 SIDECARS: Final = (".txt", ".json", ".jsonl", ".yaml", ".yml", ".md", ".csv")
 """Endings of files that accompany photographs and are none."""
 
@@ -75,6 +82,29 @@ def caption_of(source: Source) -> str:
         return " ".join(source.beside(".txt").read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def read(source: Source) -> Photo:
+    """The photograph with its caption; raises ``PhotoError``."""
+    try:
+        data = source.path.read_bytes()
+    except OSError as error:
+        raise PhotoError("file_unreadable", f"cannot read {source.name}: {error.strerror or error}") from error
+    return decode(data, source.name, caption=caption_of(source))
+
+
+def fit(photo: Photo, size: int) -> Photo:
+    """The photograph with its longer side at most ``size`` and both sides a multiple of ``GRID`` (cut evenly)."""
+    height, width = photo.image.shape[:2]
+    factor = min(1.0, size / max(height, width))
+    image = photo.image
+    if factor < 1.0:
+        whole = (max(GRID, round(width * factor)), max(GRID, round(height * factor)))
+        image = np.asarray(Image.fromarray(image).resize(whole, Image.Resampling.LANCZOS), dtype=np.uint8)
+    rows, columns = (side // GRID * GRID for side in image.shape[:2])
+    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+    cut = np.ascontiguousarray(image[top : top + rows, left : left + columns])
+    return Photo(name=photo.name, digest=photo.digest, image=cut, caption=photo.caption, notes=photo.notes)
 
 
 def _names(folder: Path) -> list[str]:
