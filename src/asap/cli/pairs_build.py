@@ -53,8 +53,8 @@ def _photographs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--painter", metavar="MODEL", help="inpainting pipeline for both of these: folder or hub id")
     group.add_argument("--controlnet", metavar="MODEL", help="its ControlNet, for skeleton")
     group.add_argument("--device", metavar="NAME", help="where it runs (cpu)")
-    group.add_argument("--steps", type=positive, metavar="N", help="its denoising steps (30)")
-    group.add_argument("--guidance", type=positive_real, metavar="X", help="its guidance scale (5)")
+    group.add_argument("--steps", type=positive, metavar="N", help="its denoising steps (the family's own)")
+    group.add_argument("--guidance", type=positive_real, metavar="X", help="its guidance scale (the family's own)")
 
 
 def _names(text: str) -> tuple[str, ...]:

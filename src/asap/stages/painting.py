@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto, PartRegion, Photo
 from asap.core.vocabulary import OPERATIONS, SEVERITIES
 
@@ -28,8 +29,10 @@ class Painting:
     controlnet: str = ""
     device: str = "cpu"
     dtype: str = "auto"
-    steps: int = 30
-    guidance: float = 5.0
+    steps: int | None = None
+    """Denoising steps; None for the family's own number."""
+    guidance: float | None = None
+    """Guidance of the text; None for the family's own."""
 
 
 @lru_cache(maxsize=1)
@@ -59,11 +62,16 @@ def paint(
     """One part of the photograph painted anew: at will (repaint) or after a broken skeleton; raises ``InputError``."""
     from asap.degrade import diffusion
 
-    part = found[int(rng.integers(len(found)))]
     severity = int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
     if kind == "repaint":
+        part = found[int(rng.integers(len(found)))]
         return part, diffusion.repaint(photo.image, part, severity, rng, painter, caption=photo.caption, regions=found)
-    operation = str(rng.choice(operations or OPERATIONS))
+    wanted = set(operations or OPERATIONS)
+    cells = [(part, operation) for part in found for name, operation in diffusion.BREAKS if name == part.part]
+    cells = [cell for cell in cells if cell[1] in wanted]
+    if not cells:
+        raise InputError("no part of this photograph has a skeleton that these operations could break")
+    part, operation = cells[int(rng.integers(len(cells)))]
     return part, diffusion.skeleton(
         photo.image, part, operation, severity, rng, painter, caption=photo.caption, regions=found
     )
