@@ -17,14 +17,16 @@ from asap.core.vocabulary import REGION_PART, UNSPECIFIED, region_id
 from asap.core.wholebody import KEYPOINTS
 from asap.degrade import photo as cpu
 from asap.stages.painting import DIFFUSION, Painting, paint, painter_of
-from asap.stages.sources import Source, fit, read
+from asap.stages.sources import Source, fit, fit_part, read, sidecars
 
-__all__ = ["METHODS", "PhotoPlan", "PhotoResult", "make_photo_pairs"]
+__all__ = ["METHODS", "USER", "PhotoPlan", "PhotoResult", "make_photo_pairs"]
 
 TRIES: Final = 4
 """Edits tried for one pair before it is given up."""
 NULL_EQUAL: Final = 0.25
 """Share of the null edits whose two sides are equal."""
+USER: Final = "user"
+"""The landmarker that reads the user's own masks and keypoints beside each photograph."""
 METHODS: Final = (*cpu.METHODS, *DIFFUSION)
 
 
@@ -67,16 +69,20 @@ class _Tries:
 def make_photo_pairs(plan: PhotoPlan, source: Source) -> PhotoResult:
     """The pairs of one file; a file that cannot be used gives none and a reason, never an error.
 
-    Outcomes: ``pairs``, ``no_person``, ``no_pair`` (every try was refused), ``file_unreadable``, or the reason of
+    Outcomes: ``pairs``, ``no_person``, ``no_pair`` (every try was refused), ``file_unreadable``, ``bad_masks``, or the reason of
     ``PhotoError``.
     """
     head: dict[str, object] = {"number": source.number, "name": source.name}
     try:
-        photo = fit(read(source), plan.size)
+        whole = read(source)
     except PhotoError as error:
         return _nothing(head, error.reason)
+    photo = fit(whole, plan.size)
     head |= {"digest": photo.digest, "notes": list(photo.notes), "hash": f"{gates.perceptual_hash(photo.image):048x}"}
-    found = _landmarker(plan).find(photo.image)
+    try:
+        found = _find(plan, source, whole, photo)
+    except InputError as error:
+        return _nothing(head | {"fault": error.line}, "bad_masks")
     if not found:
         return _nothing(head, "no_person")
     head |= {"people": len({part.person for part in found}), "parts": len(found)}
@@ -89,6 +95,16 @@ def make_photo_pairs(plan: PhotoPlan, source: Source) -> PhotoResult:
 
 def _nothing(head: Mapping[str, object], reason: str) -> PhotoResult:
     return PhotoResult(pairs=(), refused={reason: 1}, outcome={**head, "outcome": reason, "pairs": 0})
+
+
+def _find(plan: PhotoPlan, source: Source, whole: Photo, photo: Photo) -> tuple[PartRegion, ...]:
+    """Parts in the fitted picture; raises ``InputError`` when the user's own files say nonsense."""
+    if plan.landmarker != USER:
+        return tuple(_landmarker(plan).find(photo.image))
+    shape = (whole.image.shape[0], whole.image.shape[1])
+    parts = regions.user_parts(shape, sidecars(source), image=whole.image)
+    fitted = [fit_part(part, shape, plan.size) for part in parts]
+    return tuple(part for part in fitted if part is not None)
 
 
 @lru_cache(maxsize=2)

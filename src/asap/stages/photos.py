@@ -22,7 +22,7 @@ from asap.core.manifest import Instrument, Manifest
 from asap.core.vocabulary import OPERATIONS
 from asap.stages.engines import in_order
 from asap.stages.painting import DIFFUSION, Painting, painter_of
-from asap.stages.photopair import METHODS, TRIES, PhotoPlan, PhotoResult, make_photo_pairs
+from asap.stages.photopair import METHODS, TRIES, USER, PhotoPlan, PhotoResult, make_photo_pairs
 from asap.stages.sources import Source, list_sources
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairWriter, encode_rows
 
@@ -129,7 +129,8 @@ def _check(plan: PhotoPlan) -> None:
 
 def _instruments(plan: PhotoPlan) -> tuple[Instrument, ...]:
     """Everything that had a say in which pairs there are."""
-    finder = regions.landmarker(plan.landmarker, **dict(plan.landmarker_options))
+    options: dict[str, object] = {"files": {}} if plan.landmarker == USER else dict(plan.landmarker_options)
+    finder = regions.landmarker(plan.landmarker, **options)
     limits = asdict(gates.GateLimits.photographs())
     found = [
         Instrument("landmarker", finder.name, finder.fingerprint),

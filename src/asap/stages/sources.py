@@ -6,7 +6,8 @@ the folder (a JSON object a line with ``file_name`` and ``text``, as ``datasets`
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,14 @@ import numpy as np
 from PIL import Image
 
 from asap.core.errors import InputError, PhotoError
-from asap.core.photos import Photo
+from asap.core.photos import PartRegion, Photo
+from asap.core.vocabulary import PARTS
 from asap.regions.reading import decode
 
-__all__ = ["TABLES", "Source", "caption_of", "fit", "list_sources", "read"]
+__all__ = ["TABLES", "Source", "caption_of", "fit", "fit_part", "list_sources", "read", "sidecars"]
 
+MASKS: Final = ".mask.png"
+KEYPOINTS: Final = ".keypoints.json"
 TABLES: Final = ("metadata.jsonl", "captions.jsonl")
 GRID: Final = 8
 """Sides are cut to a multiple of it, because latents are eight times smaller."""
@@ -95,16 +99,79 @@ def read(source: Source) -> Photo:
 
 def fit(photo: Photo, size: int) -> Photo:
     """The photograph with its longer side at most ``size`` and both sides a multiple of ``GRID`` (cut evenly)."""
-    height, width = photo.image.shape[:2]
-    factor = min(1.0, size / max(height, width))
+    to = _fitted(photo.image.shape[:2], size)
     image = photo.image
-    if factor < 1.0:
-        whole = (max(GRID, round(width * factor)), max(GRID, round(height * factor)))
-        image = np.asarray(Image.fromarray(image).resize(whole, Image.Resampling.LANCZOS), dtype=np.uint8)
-    rows, columns = (side // GRID * GRID for side in image.shape[:2])
-    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-    cut = np.ascontiguousarray(image[top : top + rows, left : left + columns])
-    return Photo(name=photo.name, digest=photo.digest, image=cut, caption=photo.caption, notes=photo.notes)
+    if to.whole != image.shape[:2]:
+        image = np.asarray(Image.fromarray(image).resize(to.whole[::-1], Image.Resampling.LANCZOS), dtype=np.uint8)
+    return replace(photo, image=np.ascontiguousarray(image[to.cut]))
+
+
+def fit_part(part: PartRegion, shape: tuple[int, int], size: int) -> PartRegion | None:
+    """A part of a picture of ``shape`` (H, W) in the picture as ``fit`` makes it; None when nothing of it is left."""
+    to = _fitted(shape, size)
+    grey = Image.fromarray(part.mask.astype(np.uint8) * 255)
+    mask = np.asarray(grey.resize(to.whole[::-1], Image.Resampling.BOX))[to.cut] > 127
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    points = part.keypoints.copy()
+    points[:, :2] *= np.array(to.whole[::-1]) / np.array(shape[::-1])
+    points[:, :2] -= (to.cut[1].start, to.cut[0].start)
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return replace(part, mask=mask, box=box, keypoints=points.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    whole: tuple[int, int]
+    """(H, W) after making smaller."""
+    cut: tuple[slice, slice]
+
+
+def _fitted(shape: tuple[int, ...], size: int) -> _Fitted:
+    factor = min(1.0, size / max(shape))
+    whole = (max(GRID, round(shape[0] * factor)), max(GRID, round(shape[1] * factor)))
+    kept = [side // GRID * GRID for side in whole]
+    starts = [(side - length) // 2 for side, length in zip(whole, kept, strict=True)]
+    cut = (slice(starts[0], starts[0] + kept[0]), slice(starts[1], starts[1] + kept[1]))
+    return _Fitted(whole, cut)
+
+
+def sidecars(source: Source) -> dict[str, bytes]:
+    """The user's masks and keypoints beside a photograph: bytes by what follows its stem.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    found = {}
+    for ending in _endings(str(source.path.parent)).get(source.path.stem, ()):
+        path = source.path.with_name(source.path.stem + ending)
+        try:
+            found[ending] = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return found
+
+
+@lru_cache(maxsize=4)
+def _endings(folder: str) -> dict[str, list[str]]:
+    """Stems of a folder and what follows them in the names of masks and keypoints."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        for mark in (MASKS, KEYPOINTS):
+            if name.endswith(mark):
+                stem = _stem(name, mark)
+                found.setdefault(stem, []).append(name[len(stem) :])
+    return found
+
+
+def _stem(name: str, mark: str) -> str:
+    """``a.b`` of ``a.b.hand.left.1.mask.png``: what is before the words of a mask's name."""
+    words = name[: -len(mark)].split(".")
+    if mark == MASKS:
+        words = words[:-1] if len(words) > 3 and words[-1].isdecimal() else words
+        words = words[:-2] if len(words) > 2 and words[-2] in PARTS else words
+    return ".".join(words)
 
 
 def _names(folder: Path) -> list[str]:
