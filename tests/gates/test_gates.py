@@ -1,3 +1,5 @@
+import inspect
+import re
 import time
 
 import numpy as np
@@ -8,7 +10,9 @@ from skimage.metrics import structural_similarity
 from asap import gates
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.records import ByteArray, FloatArray
+from asap.core.vocabulary import GATE_REASONS
 from asap.gates.duplicates import BITS
+from asap.gates.limits import evaluate
 from asap.gates.masks import grow
 
 
@@ -348,3 +352,9 @@ class TestDuplicates:
             gates.perceptual_hash(np.zeros((8, 8, 3), dtype=np.uint8))
         with pytest.raises(InputError, match="radius"):
             gates.NearDuplicates(radius=BITS)
+
+
+def test_every_reason_is_in_the_vocabulary() -> None:
+    source = inspect.getsource(evaluate)
+    found = set(re.findall(r'reasons\["(\w+)"\]', source)) | set(re.findall(r'^ {8}"(\w+)":', source, re.MULTILINE))
+    assert found == set(GATE_REASONS)

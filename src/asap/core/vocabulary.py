@@ -29,6 +29,22 @@ OPERATIONS: Final = (
     "misshapen",
 )
 SEVERITIES: Final = (1, 2, 3)
+GATE_REASONS: Final = (
+    "outside_differs",
+    "background_ssim_low",
+    "background_lpips_high",
+    "edge_ssim_low",
+    "area_too_large",
+    "area_too_small",
+    "side_too_short",
+    "contrast_low",
+    "region_ssim_high",
+    "region_ssim_low",
+    "region_lpips_low",
+    "hidden",
+    "not_equal",
+)
+"""Why a gate refuses a pair that was made; other reasons of a build say why none could be made."""
 KINDS: Final = ("defect", "null_pose", "null_equal")
 """What the rejected side is: broken anatomy, a different but correct pose, or the same picture."""
 

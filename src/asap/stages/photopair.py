@@ -19,10 +19,12 @@ from asap.degrade import photo as cpu
 from asap.stages.painting import DIFFUSION, Painting, paint, painter_of
 from asap.stages.sources import Source, fit, fit_part, read, sidecars
 
-__all__ = ["METHODS", "USER", "PhotoPlan", "PhotoResult", "make_photo_pairs"]
+__all__ = ["DRAWS", "METHODS", "TRIES", "USER", "PhotoPlan", "PhotoResult", "make_photo_pairs"]
 
 TRIES: Final = 4
-"""Edits tried for one pair before it is given up."""
+"""Edits that gates may refuse for one pair before it is given up."""
+DRAWS: Final = 16
+"""Edits drawn for one pair at most; geometry forbids many, and those cost little."""
 NULL_EQUAL: Final = 0.25
 """Share of the null edits whose two sides are equal."""
 USER: Final = "user"
@@ -115,9 +117,9 @@ def _landmarker(plan: PhotoPlan) -> Any:  # noqa: ANN401  (a protocol of the roo
 def _pair(
     plan: PhotoPlan, source: Source, photo: Photo, found: Sequence[PartRegion], number: int, tries: _Tries
 ) -> PairRecord | None:
-    """Pair ``number`` of a photograph, or None after ``TRIES`` refusals."""
-    kind = _kind(plan, photo, number)
-    for attempt in range(TRIES):
+    """Pair ``number`` of a photograph, or None after ``TRIES`` refusals or ``DRAWS`` draws."""
+    kind, refusals = _kind(plan, photo, number), 0
+    for attempt in range(DRAWS):
         rng = generator(plan.seed, "photo", photo.digest, number, attempt)
         try:
             part, method, edited = _edit(plan, photo, found, kind, rng)
@@ -134,6 +136,9 @@ def _pair(
             where = {"number": number, "attempt": attempt, "method": method}
             return _record(plan, source, photo, found, part, sides, edited.edit, result, where)
         tries.refused.update(result.reasons[:1])
+        refusals += 1
+        if refusals == TRIES:
+            break
     return None
 
 

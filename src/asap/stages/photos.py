@@ -22,7 +22,7 @@ from asap.core.manifest import Instrument, Manifest
 from asap.core.vocabulary import OPERATIONS
 from asap.stages.engines import in_order
 from asap.stages.painting import DIFFUSION, Painting, painter_of
-from asap.stages.photopair import METHODS, TRIES, USER, PhotoPlan, PhotoResult, make_photo_pairs
+from asap.stages.photopair import DRAWS, METHODS, TRIES, USER, PhotoPlan, PhotoResult, make_photo_pairs
 from asap.stages.sources import Source, list_sources
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairWriter, encode_rows
 
@@ -151,6 +151,7 @@ def _config(plan: PhotoPlan, sources: Sequence[Source], instruments: Sequence[In
         "source": "photographs",
         **own,
         "tries": TRIES,
+        "draws": DRAWS,
         "gates": asdict(gates.GateLimits.photographs()),
         "files": len(sources),
         "file_names": names,

@@ -19,6 +19,7 @@ from asap.core.files import read_json
 from asap.core.hashing import digest_json
 from asap.core.manifest import Manifest
 from asap.core.records import ByteArray, FloatArray
+from asap.core.vocabulary import GATE_REASONS
 from asap.stores.config import NAME as CONFIG
 from asap.stores.pairs.encode import EncodedRow
 from asap.stores.pairs.schema import GATES, IMAGES, JSON_COLUMNS, SCHEMA, SPLITS
@@ -193,7 +194,7 @@ class PairStore:
         """Counts and means over the rows of this split, and what was rejected (of all splits).
 
         ``*_mean`` are over all accepted pairs that measured the value; ``region_ssim_mean_defect`` leaves null edits
-        out. ``pass_share`` is accepted pairs over all tries, null where one split is asked for. ``by_outcome`` counts
+        out. ``pass_share`` is the share of all pairs made that passed the gates. ``by_outcome`` counts
         photographs. ``pairs_per_second`` is accepted pairs of all splits over the build's wall-clock time.
         """
         reasons: Counter[str] = Counter()
@@ -212,7 +213,7 @@ class PairStore:
             "region_ssim_mean_defect": _mean(
                 value for value, kind in zip(region, kinds, strict=True) if kind == "defect"
             ),
-            "pass_share": len(self) / (len(self) + reasons.total()) if self.split is None else None,
+            "pass_share": total / max(1, total + sum(reasons[reason] for reason in GATE_REASONS)),
             "by_reason": _sorted(reasons),
             "by_outcome": _sorted(
                 Counter(source["outcome"] for part in self._parts.values() for source in part["sources"])
