@@ -62,8 +62,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def endpoint(stub: Stub, **settings: float) -> Endpoint:
-    return Endpoint(url=f"http://127.0.0.1:{stub.server_port}/v1/", model="seer", key="k", pause=0.01, **settings)
+def endpoint(stub: Stub) -> Endpoint:
+    return Endpoint(url=f"http://127.0.0.1:{stub.server_port}/v1/", model="seer", key="k", pause=0.01)
 
 
 def test_only_photographs_without_a_caption_are_asked_about(folder: Path, stub: Stub) -> None:

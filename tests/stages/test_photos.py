@@ -66,7 +66,14 @@ def test_every_file_has_its_answer(store: Path) -> None:
         "wall.png": "no_person",
     }
     stats = PairStore.open(store).stats()
-    assert stats["by_outcome"] == {"duplicate": 1, "empty": 1, "no_pair": 1, "no_person": 1, "not_a_picture": 1, "pairs": 2}
+    assert stats["by_outcome"] == {
+        "duplicate": 1,
+        "empty": 1,
+        "no_pair": 1,
+        "no_person": 1,
+        "not_a_picture": 1,
+        "pairs": 2,
+    }
     assert {"empty", "not_a_picture", "no_person"} <= set(stats["by_reason"])
 
 
@@ -139,7 +146,7 @@ def test_unknown_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"x")
     for settings, known in (({"degrade": ("melt",)}, METHODS[0]), ({"landmarker": "eyes"}, "mediapipe")):
         with pytest.raises(UnknownNameError, match=known):
-            build_photo_pairs(tmp_path / "out", source=tmp_path, **settings)  # type: ignore[arg-type]
+            build_photo_pairs(tmp_path / "out", source=tmp_path, **settings)
 
 
 def test_no_pair_at_all_says_why(tmp_path: Path) -> None:

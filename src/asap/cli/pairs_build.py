@@ -3,10 +3,14 @@
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asap.cli.output import print_lines
 from asap.cli.values import fraction, natural, positive, positive_real
 from asap.core.errors import InputError
+
+if TYPE_CHECKING:
+    from asap.stages.painting import Painting
 
 __all__ = ["configure"]
 
@@ -118,7 +122,7 @@ def _photographed(arguments: argparse.Namespace) -> None:
     )
 
 
-def _painting(arguments: argparse.Namespace) -> object:
+def _painting(arguments: argparse.Namespace) -> "Painting | None":
     """The diffusion model asked for, or None."""
     from asap.stages.painting import DIFFUSION, Painting
 

@@ -71,8 +71,8 @@ class _Tries:
 def make_photo_pairs(plan: PhotoPlan, source: Source) -> PhotoResult:
     """The pairs of one file; a file that cannot be used gives none and a reason, never an error.
 
-    Outcomes: ``pairs``, ``no_person``, ``no_pair`` (every try was refused), ``file_unreadable``, ``bad_masks``, or the reason of
-    ``PhotoError``.
+    Outcomes: ``pairs``, ``no_person``, ``no_pair`` (every try was refused), ``file_unreadable``, ``bad_masks``, or the
+    reason of ``PhotoError``.
     """
     head: dict[str, object] = {"number": source.number, "name": source.name}
     try:
@@ -133,7 +133,7 @@ def _pair(
         result = gates.evaluate(values, gates.GateLimits.photographs(), edited.edit.kind, box=box)
         if not result.reasons:
             sides = edited.chosen, rejected, mask
-            where = {"number": number, "attempt": attempt, "method": method}
+            where: dict[str, int | str] = {"number": number, "attempt": attempt, "method": method}
             return _record(plan, source, photo, found, part, sides, edited.edit, result, where)
         tries.refused.update(result.reasons[:1])
         refusals += 1
@@ -151,7 +151,7 @@ def _kind(plan: PhotoPlan, photo: Photo, number: int) -> str:
 
 def _dilate(image: ByteArray) -> int:
     """Pixels by which a mask is grown: as many for its size as rendered people get."""
-    return max(3, round(max(image.shape[:2]) / 200))
+    return max(3, round(int(max(image.shape[0], image.shape[1])) / 200))
 
 
 def _edit(
