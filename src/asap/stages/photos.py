@@ -91,10 +91,21 @@ def build_photo_pairs(
     )
     _check(plan)
     sources = list_sources(source)
-    instruments = _instruments(plan)
+    return _fill(out, plan, sources, _instruments(plan), engine, workers)
+
+
+def _fill(
+    out: Path,
+    plan: PhotoPlan,
+    sources: Sequence[Source],
+    instruments: tuple[Instrument, ...],
+    engine: str,
+    workers: int,
+) -> str:
+    """Make what is not on disk yet, and finish the store."""
     group = min(LARGEST_CHUNK, max(1, len(sources) // CHUNKS))
     config = _config(plan, sources, instruments)
-    with PairWriter(out, config, group * per_image) as writer, Progress(console=Console(stderr=True)) as bar:
+    with PairWriter(out, config, group * plan.per_image) as writer, Progress(console=Console(stderr=True)) as bar:
         for number, chunk in _made(plan, sources, group, writer, engine, workers, bar):
             writer.write_chunk(number, chunk.rows, chunk.refused, chunk.seconds, chunk.outcomes)
         lines = [canonical_json(outcome) + "\n" for _, outcome in writer.sources()]
