@@ -47,7 +47,7 @@ class Canvas:
     def done(self) -> ByteArray:
         noise = np.random.default_rng(0).normal(0, 2.5, self.image.shape)
         soft = ndimage.gaussian_filter(self.image, (0.6, 0.6, 0))
-        return np.clip(np.rint(soft + noise), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(soft + noise), 0, 255), dtype=np.uint8)
 
 
 def region(part: str, side: str, mask: BoolArray, points: Mapping[str, tuple[float, float]]) -> PartRegion:
@@ -134,7 +134,7 @@ def _face(canvas: Canvas, x: float, y: float, unit: float) -> PartRegion:
 @cache
 def person() -> tuple[ByteArray, tuple[PartRegion, ...]]:
     """A whole person from the front, the left arm and leg a little bent."""
-    canvas = Canvas(560, 420)
+    canvas = Canvas(560, 520)
     joints: dict[str, tuple[float, float]] = {
         "left_shoulder": (255, 170), "right_shoulder": (165, 170), "left_hip": (235, 320), "right_hip": (185, 320),
         "left_elbow": (330, 235), "left_wrist": (345, 320), "left_knee": (262, 410), "left_ankle": (250, 505),
@@ -147,7 +147,7 @@ def person() -> tuple[ByteArray, tuple[PartRegion, ...]]:
     hand = canvas.capsules([(345, 325), (348, 365)], [13, 16])
     face = _face(canvas, 210, 70, 46)
     masks = {"torso": torso & ~arm, "leg": leg & ~foot & ~torso, "foot": foot, "arm": arm & ~hand, "hand": hand}
-    parts = [("torso", "none", ("left_shoulder", "right_shoulder", "left_hip", "right_hip"))]
+    parts: list[tuple[str, str, tuple[str, ...]]] = [("torso", "none", ("left_shoulder", "right_shoulder", "left_hip", "right_hip"))]
     parts += [("arm", "left", ("left_shoulder", "left_elbow", "left_wrist"))]
     parts += [("leg", "left", ("left_hip", "left_knee", "left_ankle"))]
     parts += [("foot", "left", ("left_ankle", "left_heel", "left_big_toe"))]

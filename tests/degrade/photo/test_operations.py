@@ -205,4 +205,4 @@ class TestErrors:
     def test_picture_of_the_wrong_kind(self) -> None:
         image, (hand, _) = open_hand()
         with pytest.raises(InputError, match="uint8"):
-            apply(image.astype(np.float32), hand, "warp", "fused", 2, np.random.default_rng(0))  # type: ignore[arg-type]
+            apply(image.astype(np.float32), hand, "warp", "fused", 2, np.random.default_rng(0))

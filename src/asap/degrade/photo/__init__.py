@@ -93,7 +93,7 @@ def apply(
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
     also = limbs.ending(region, regions) if cell.follows else []
-    window = Window(image, region, rng, also=also)
+    window = Window(image, region, rng, also=also, margin=1.0 if also else 0.6)
     painting = _first(cell, window, severity, rng, regions)
     edit = Edit(
         kind="defect",

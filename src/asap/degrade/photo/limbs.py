@@ -56,16 +56,24 @@ def limb(window: Window, regions: Sequence[PartRegion], *, whole: bool = False) 
     if steps.min() < (1.2 if len(joints) > 2 else 0.7) * thick:
         raise InputError(f"the {region.part} is seen end on; choose another part")
     after = (1.6 if region.part == "foot" else 0.6) * thick
-    if whole:
-        after = max(after, _far(window, joints[-1], joints[-1] - joints[-2], regions))
+    if whole and region.part in ENDING:
+        after = _far(window, joints[-1], joints[-1] - joints[-2], regions)
     line = curve(joints, 0.6 * thick, after)
-    return tube(window, region.part, joints, line, [], 1.25 * thick)
+    found_tube = tube(window, region.part, joints, line, [], 1.25 * thick)
+    return replace(found_tube, ends_open=whole or region.part == "foot")
 
 
 def _far(window: Window, wrist: Floats, ahead: Floats, regions: Sequence[PartRegion]) -> float:
-    """Pixels that the hand or foot reaches beyond the last joint, along the limb."""
+    """Pixels that the hand or foot reaches beyond the last joint, along the limb.
+
+    Raises:
+        InputError: it is not among the ``regions``, so it could not go with the limb.
+    """
     ahead = ahead / np.linalg.norm(ahead)
     reach = 0.0
+    part = window.region.part
+    if not ending(window.region, regions):
+        raise InputError(f"the {ENDING[part]} at the end of this {part} is not known; choose another operation")
     for other in ending(window.region, regions):
         spots = pixels(window.crop(other.mask))
         reach = max(reach, float(np.quantile((spots - wrist) @ ahead, 0.98)) if len(spots) else 0.0)
@@ -133,16 +141,16 @@ def _through(limb_: Tube, joints: Floats) -> Curve:
 
 def _ends(limb_: Tube, along: Floats) -> Floats:
     last = len(limb_.curve.points) - 1
-    # a foot ends free
-    end = last + ENDS if limb_.name == "foot" else last - 2
+    # a foot, and a limb that is carried on over its hand, ends free
+    end = last + ENDS if limb_.ends_open else last - 2
     ramp = np.clip(np.minimum(along - 2, end - along) / (0.5 * ENDS), 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
 
 
 def _held(tube_: Tube) -> Floats:
-    """(N,) 0 at both ends of the limb, 1 between; a foot's toes are between."""
+    """(N,) 0 at both ends of the limb, 1 between; a free end is between."""
     number = (np.arange(len(tube_.curve.points)) - ENDS) / (len(tube_.curve.points) - 2 * ENDS)
-    end = 1.0 if tube_.name == "foot" else 1 - number
+    end: Floats | float = 1.0 if tube_.ends_open else 1 - number
     return np.asarray(np.clip(np.minimum(number, end) / 0.25, 0, 1), dtype=np.float32)
 
 
@@ -216,12 +224,12 @@ def duplicated(window: Window, severity: int, rng: np.random.Generator, regions:
     for other in regions:
         if other.person == window.region.person:
             front = np.maximum(front, ndimage.gaussian_filter(window.crop(other.mask).astype(np.float32), 0.8))
-    steps = np.diff(own.joints, axis=0)
+    steps, size = np.diff(own.joints, axis=0), (0.85, 0.97, 1.1)[severity - 1]
     lengths, angles = np.linalg.norm(steps, axis=1), np.arctan2(steps[:, 1], steps[:, 0])
     best: Layer | None = None
     for sign in (-1.0, 1.0):
         swung = angles + sign * angle * np.array([1.0, 1.15])
-        ways = lengths[:, None] * np.stack([np.cos(swung), np.sin(swung)], axis=1)
+        ways = size * lengths[:, None] * np.stack([np.cos(swung), np.sin(swung)], axis=1)
         joints = np.concatenate([own.joints[:1], own.joints[0] + np.cumsum(ways, axis=0)])
         layer = _laid(window, own, _through(own, joints), ()).layers[0]
         hidden = ndimage.gaussian_filter(front, 0.03 * window.size)[layer.where]

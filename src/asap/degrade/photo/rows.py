@@ -134,12 +134,21 @@ def _group(window: Window, least: int, rng: np.random.Generator) -> list[Tube]:
 
 
 def _woven(
-    window: Window, group: Sequence[Tube], order: Sequence[int], rng: np.random.Generator, spread: float
+    window: Window,
+    group: Sequence[Tube],
+    order: Sequence[int],
+    rng: np.random.Generator,
+    spread: float,
+    grown: float = 1.0,
 ) -> Painting:
-    """The row drawn anew: ``order`` lists the fingers to show; their widths and places vary by ``spread``."""
+    """The row drawn anew: ``order`` lists the fingers to show; their widths and places vary by ``spread``.
+
+    ``grown`` is the factor on the width of the row.
+    """
     row = read(window, group)
     widths = rng.uniform(1 - spread, 1 + spread, size=len(order))
     edges = np.concatenate([[0], np.cumsum(widths)]) / widths.sum() * len(group)
+    edges = 0.5 * len(group) + grown * (edges - 0.5 * len(group))
     layers = []
     for slot, number in enumerate(order):
         tube = group[number]
@@ -182,7 +191,8 @@ def extra(window: Window, severity: int, rng: np.random.Generator, _: Sequence[P
     group = _group(window, 3, rng)
     twice = sorted(int(n) for n in rng.choice(len(group), size=2 if severity == 3 else 1, replace=False))
     order = sorted([*range(len(group)), *twice])
-    painting = _woven(window, group, order, rng, (0.1, 0.15, 0.15)[severity - 1])
+    spread, grown = ((0.1, 1.0), (0.15, 1.08), (0.15, 1.2))[severity - 1]
+    painting = _woven(window, group, order, rng, spread, grown)
     return replace(painting, detail={"fingers": ",".join(group[n].name for n in twice), "way": "woven"})
 
 
