@@ -86,6 +86,24 @@ def test_composed_pair_is_equal_outside() -> None:
     assert gates.measure(one, composed, mask)["max_abs_diff_outside"] == 0
 
 
+def test_both_sides_share_the_mean_outside_and_keep_their_own_inside() -> None:
+    one, two = picture(0), broken(picture(0))
+    two[:20] = np.clip(two[:20].astype(int) + 5, 0, 255)
+    mask = gates.difference_mask(one, two, 3)
+    kept, lost = gates.share_outside(one, two, mask)
+    assert (kept[mask == 0] == lost[mask == 0]).all()
+    assert (kept[mask == 255] == one[mask == 255]).all()
+    assert (lost[mask == 255] == two[mask == 255]).all()
+    assert (kept[90:] == one[90:]).all()
+    faint = kept[:20].astype(int) - one[:20]
+    assert set(np.unique(faint[one[:20] < 250])) == {3}  # half of 5, rounded up
+    other = gates.share_outside(two, one, mask)
+    assert (other[0] == lost).all()
+    assert (other[1] == kept).all()
+    with pytest.raises(InputError, match="the mask is"):
+        gates.share_outside(one, two, mask[:3])
+
+
 @pytest.mark.parametrize("size", [64, 128, 100])
 def test_similarity_agrees_with_scikit_image(size: int) -> None:
     one = picture(0, size)

@@ -22,6 +22,7 @@ MORE: Final[dict[str, str]] = {
     "reviewed": "a store of the pairs that reviewers accepted",
     "build": "make pairs of rendered people or of photographs; goes on where it was stopped",
     "caption": "ask a vision-language model for captions of photographs",
+    "audit": "can the sides be told apart without a look at the anatomy?",
 }
 """Further sub-verbs and what each does; ``asap.cli.pairs_NAME`` has its ``configure``."""
 

@@ -21,6 +21,11 @@ def check_images(chosen: ByteArray, rejected: ByteArray) -> None:
         raise InputError(f"chosen {chosen.shape} and rejected {rejected.shape} must have the same size")
 
 
+def _check_mask(image: ByteArray, mask: ByteArray) -> None:
+    if mask.shape != image.shape[:2]:
+        raise InputError(f"the mask is {mask.shape}, the pictures are {image.shape[:2]}; give them one size")
+
+
 def difference(first: ByteArray, second: ByteArray) -> ByteArray:
     """(H, W) largest absolute difference of a channel, in grey levels."""
     gap = np.maximum(first, second) - np.minimum(first, second)
@@ -70,7 +75,7 @@ def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tole
 
     The symbol M of arXiv:2605.25759. Differences up to ``tolerance`` (of 255, in every channel) and specks of a few
     pixels are left out: they are faint shadows and shading far from the defect, and a trainer should not weight them.
-    ``compose`` then puts the chosen picture there, so outside the mask both are equal to the bit. At 128 pixels a
+    ``share_outside`` then makes both pictures equal to the bit outside the mask. At 128 pixels a
     ``dilate`` of 3 keeps the 7x7 windows of SSIM outside free of the change. Equal pictures give an empty mask; 0 for
     both numbers marks exactly what differs.
 
@@ -91,6 +96,23 @@ def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tole
     return np.where(closed, np.uint8(255), np.uint8(0))
 
 
+def share_outside(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> tuple[ByteArray, ByteArray]:
+    """Both pictures with the same pixels outside ``mask`` (H, W): the mean of the two.
+
+    Outside a mask with a tolerance the pictures still differ faintly. Were one of them taken there for both, the other
+    would have a step of up to that tolerance along the rim, and a model could tell the sides apart by it; with the mean
+    both have the same step, of half the height.
+
+    Raises:
+        InputError: shapes or types do not fit.
+    """
+    check_images(chosen, rejected)
+    _check_mask(chosen, mask)
+    mean = ((chosen.astype(np.uint16) + rejected + 1) // 2).astype(np.uint8)
+    inside = (mask > 0)[:, :, None]
+    return np.where(inside, chosen, mean), np.where(inside, rejected, mean)
+
+
 def compose(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> ByteArray:
     """The rejected picture with everything outside ``mask`` (H, W) taken from ``chosen``.
 
@@ -98,6 +120,5 @@ def compose(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> ByteArra
         InputError: shapes or types do not fit.
     """
     check_images(chosen, rejected)
-    if mask.shape != chosen.shape[:2]:
-        raise InputError(f"the mask is {mask.shape}, the pictures are {chosen.shape[:2]}; give them one size")
+    _check_mask(chosen, mask)
     return np.where((mask > 0)[:, :, None], rejected, chosen)

@@ -191,12 +191,12 @@ def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Coun
             continue
         rejected = bodies.render(scene, plan.size) if edit.kind != "null_equal" else chosen
         mask = gates.difference_mask(chosen.image, rejected.image, _DILATE[plan.size])
-        lost = gates.compose(chosen.image, rejected.image, mask)
+        kept, lost = gates.share_outside(chosen.image, rejected.image, mask)
         seen = _touched_pixels(drawn.scene, scene, chosen, rejected, touched)
-        values = gates.measure(chosen.image, lost, mask, touched_visible=seen)
+        values = gates.measure(kept, lost, mask, touched_visible=seen)
         result = gates.evaluate(values, gates.GateLimits(), edit.kind)
         if not result.reasons:
-            pair = replace(chosen), lost, mask
+            pair = replace(chosen, image=kept), lost, mask
             return _record(plan, index, attempt, drawn, pair, edit, result), reasons
         reasons.update(result.reasons[:1])
     return None, reasons

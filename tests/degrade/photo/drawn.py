@@ -147,7 +147,9 @@ def person() -> tuple[ByteArray, tuple[PartRegion, ...]]:
     hand = canvas.capsules([(345, 325), (348, 365)], [13, 16])
     face = _face(canvas, 210, 70, 46)
     masks = {"torso": torso & ~arm, "leg": leg & ~foot & ~torso, "foot": foot, "arm": arm & ~hand, "hand": hand}
-    parts: list[tuple[str, str, tuple[str, ...]]] = [("torso", "none", ("left_shoulder", "right_shoulder", "left_hip", "right_hip"))]
+    parts: list[tuple[str, str, tuple[str, ...]]] = [
+        ("torso", "none", ("left_shoulder", "right_shoulder", "left_hip", "right_hip"))
+    ]
     parts += [("arm", "left", ("left_shoulder", "left_elbow", "left_wrist"))]
     parts += [("leg", "left", ("left_hip", "left_knee", "left_ankle"))]
     parts += [("foot", "left", ("left_ankle", "left_heel", "left_big_toe"))]

@@ -1,0 +1,89 @@
+"""The edge band: a seam along the mask's rim, or pixels just inside it that differ in kind from those just outside.
+
+Only those places of the rim count where the two sides are nearly equal just inside, so that an edge of the anatomy that
+happens to lie along the rim does not. A seam higher than that limit shows in the gate ``edge_ssim`` instead.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from asap.core.records import BoolArray, FloatArray
+from asap.gates.residuals import Planes
+
+__all__ = ["NAMES", "rim_features"]
+
+NEAR = 16.0
+"""Grey levels that the sides may differ by just inside the rim."""
+LEAST = 16
+"""Fewer places of the rim than these say nothing."""
+STEPS = (1.0, 2.0, 4.0, 8.0)
+"""Grey levels of steps that are counted."""
+
+NAMES = (
+    "step in brightness",
+    "step in blue",
+    "step in red",
+    "signed step in brightness",
+    "signed step in blue",
+    "signed step in red",
+    *(f"steps above {height:g}" for height in STEPS),
+    "places without a step",
+    "residual just inside",
+    "residual inside over outside",
+)
+"""Names of the features, in order. A step is what a place of the rim has beyond its neighbours on either side."""
+
+
+def rim_features(one: Planes, two: Planes, inside: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Features ``NAMES`` of either side; 0 on both where too little of the rim can be compared.
+
+    Args:
+        one: a side.
+        two: the other.
+        inside: (H, W) the mask.
+    """
+    near = np.asarray(np.abs(one.values - two.values).max(axis=2) <= NEAR)
+    places = [_places(inside, near, axis) for axis in (0, 1)]
+    if sum(int(found.sum()) for found in places) < LEAST:
+        nothing = np.zeros(len(NAMES), dtype=np.float32)
+        return nothing, nothing
+    band = inside & ndimage.binary_dilation(~inside, iterations=2) & near
+    beyond = ~inside & ndimage.binary_dilation(inside, iterations=2)
+    first, second = (_of_side(side, inside, places, band, beyond) for side in (one, two))
+    return first, second
+
+
+def _places(inside: BoolArray, near: BoolArray, axis: int) -> BoolArray:
+    """Between which neighbours along ``axis`` the rim runs; both have a further neighbour and are nearly equal."""
+    area, equal = (inside, near) if axis == 1 else (inside.T, near.T)
+    rim = area[:, 1:] != area[:, :-1]
+    rim[:, [0, -1]] = False
+    return np.asarray(rim & equal[:, 1:] & equal[:, :-1])
+
+
+def _of_side(
+    side: Planes, inside: BoolArray, places: list[BoolArray], band: BoolArray, beyond: BoolArray
+) -> FloatArray:
+    heights, signed = [], []
+    for axis, rim in enumerate(places):
+        values = side.values if axis == 1 else side.values.transpose(1, 0, 2)
+        inwards = np.where((inside if axis == 1 else inside.T)[:, 1:], 1.0, -1.0)[rim]
+        change = np.diff(values, axis=1)
+        here, before, after = (change[:, part][rim[:, 1:-1]] for part in (slice(1, -1), slice(0, -2), slice(2, None)))
+        heights.append(np.abs(here) - (np.abs(before) + np.abs(after)) / 2)
+        signed.append((here - (before + after) / 2) * inwards[:, None])
+    height, sign = np.concatenate(heights), np.concatenate(signed)
+    residual = np.abs(side.fine[:, :, 0])
+    just_inside = float(np.log(residual[band].mean() + 0.1)) if band.any() else 0.0
+    outside = float(np.log(residual[beyond].mean() + 0.1)) if band.any() and beyond.any() else 0.0
+    return np.array(
+        [
+            *height.mean(axis=0),
+            *sign.mean(axis=0),
+            *((height[:, 0] > limit).mean() for limit in STEPS),
+            (np.abs(sign[:, 0]) < 0.5).mean(),
+            just_inside,
+            just_inside - outside,
+        ],
+        dtype=np.float32,
+    )
