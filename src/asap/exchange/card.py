@@ -175,7 +175,8 @@ def _pattern(one: Tally) -> str:
 def _making(facts: CardFacts) -> Iterator[str]:
     if facts.parents:
         yield "Made from: " + ", ".join(f"{kind} `{content}`" for kind, content in facts.parents)
-    yield _table(("setting", "value"), [(name, f"`{canonical_json(value)}`") for name, value in facts.config.items()])
+    settings = [(name, f"`{canonical_json(value)}`") for name, value in facts.config.items() if name != "instruments"]
+    yield _table(("setting", "value"), settings)
     yield "Instruments that had a say in which pairs there are; none of them may judge a model trained on this set:"
     yield _table(("role", "name", "fingerprint"), [(r, n, f"`{f[:16]}`") for r, n, f in facts.instruments])
     yield _table(("package", "version"), sorted(facts.versions.items()))
