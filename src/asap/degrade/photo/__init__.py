@@ -178,8 +178,11 @@ def _harmless(window: Window, rng: np.random.Generator) -> Painting:
     if part != "hand":
         return limbs.swayed(window, rng, ())
     if rng.random() < 0.5:
-        return handwarps.bent_a_little(window, rng)
-    return handwide.turned(window, float(rng.uniform(0.04, 0.09) * rng.choice([-1.0, 1.0])))
+        try:
+            return handwarps.bent_a_little(window, rng)
+        except InputError:
+            pass  # no finger stands free: the whole hand can still turn
+    return handwide.turned(window, float(rng.uniform(0.03, 0.06) * rng.choice([-1.0, 1.0])))
 
 
 def _remade(window: Window, rng: np.random.Generator) -> Painting:

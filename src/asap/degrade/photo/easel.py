@@ -19,6 +19,8 @@ ROOM = 10
 """Pixels around all that is touched, in which the trace dies out."""
 _CELL = 12
 """Pixels between the bumps of the trace."""
+_CRISP = 0.5
+"""Power of the magnification by which fine detail is raised."""
 _TRACE = 0.45
 """Standard deviation of the trace in pixels: positions between pixels come out even."""
 
@@ -108,7 +110,7 @@ class Easel:
         picture[where] = colour
         weight = ndimage.gaussian_filter(where.astype(np.float32), 0.8)[:, :, None]
         soft = ndimage.gaussian_filter(picture, (0.8, 0.8, 0)) / np.maximum(weight, 1e-3)
-        gain = np.clip(1 / scale, 0.6, 1.8) - 1
+        gain = np.clip(scale**-_CRISP, 0.6, 1.8) - 1
         return np.asarray((gain[:, :, None] * (picture - soft))[where], dtype=np.float32)
 
     def sides(self) -> tuple[ByteArray, ByteArray]:

@@ -49,6 +49,12 @@ class Tube:
         return not self.curled and self.ends_open and rim > 0.15
 
     @property
+    def even(self) -> bool:
+        """Whether its width hardly varies; a finger whose keypoints lie beside it is read as a thin spike."""
+        halves = 0.5 * (self.below + self.above)[ENDS:-ENDS]
+        return float(np.quantile(halves, 0.1)) > 0.55 * float(np.median(halves))
+
+    @property
     def radius(self) -> float:
         """Half the usual width in pixels."""
         middle = slice(ENDS, -ENDS)

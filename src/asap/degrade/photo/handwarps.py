@@ -20,7 +20,7 @@ _SHORTEST = 2.5
 
 def straight(tube: Tube) -> bool:
     """Whether the finger is seen from its knuckle to its tip."""
-    return tube.standing and tube.length > _SHORTEST * tube.radius
+    return tube.standing and tube.even and tube.length > _SHORTEST * tube.radius
 
 
 def choose(
@@ -192,9 +192,9 @@ def cut_short(window: Window, severity: int, rng: np.random.Generator, _: Sequen
 
 
 def bent_a_little(window: Window, rng: np.random.Generator) -> Painting:
-    """One finger bent by a few degrees, as it may be."""
-    moved, tubes = choose(window, 1, rng)
-    angle = float(rng.uniform(0.05, 0.12) * rng.choice([-1.0, 1.0]))
+    """One free finger bent by a few degrees, as it may be; beside another it would open a gap."""
+    moved, tubes = choose(window, 1, rng, fit=lambda tube: straight(tube) and tube.free)
+    angle = float(rng.uniform(0.04, 0.09) * rng.choice([-1.0, 1.0]))
     lengths, angles = bones(moved[0].joints)
     bent = angles + angle * np.linspace(0.3, 1, len(angles))
     layer = laid(window, moved[0], along(moved[0], lengths, bent))
