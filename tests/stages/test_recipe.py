@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import shutil
 import sys
 from dataclasses import fields
@@ -20,6 +21,7 @@ from asap.stages.recipe import rebuild, write_recipe
 from asap.stores.pairs import PairStore, PairWriter
 from tests.stores.samples import pair
 
+PHOTOS = Path(os.environ.get("ASAP_PHOTOS", Path(__file__).parents[2].parent / "shared" / "photos"))
 SETTINGS = {
     "count": 5, "size": 64, "seed": 3, "namespace": "pairs", "null_share": 0.2, "operations": ["extra", "fused"],
 }  # fmt: skip
@@ -170,3 +172,28 @@ def test_missing_and_other_photographs_are_named(
     with pytest.raises(InputError, match="files below its folder"):
         rebuild(outside, tmp_path / "again", source=folder)
     assert len(calls) == 1
+
+
+def test_no_setting_of_a_build_of_photographs_is_forgotten() -> None:
+    from asap.stages.photos import build_photo_pairs
+
+    known = inspect.signature(build_photo_pairs).parameters.keys()
+    assert known - {"out", "source", "engine", "workers"} == ARGUMENTS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the five photographs are not at {PHOTOS}")
+def test_real_photographs_come_back_the_same(tmp_path: Path) -> None:
+    """From bare copies of the files: captions come from the recipe, and a file that was none keeps its place."""
+    from asap.stages.photos import build_photo_pairs
+
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        for name in ("thumb_up.jpg", "two_thumbs_up.jpg"):
+            shutil.copy(PHOTOS / name, tmp_path / folder)
+    (tmp_path / "first" / "a page.jpg").write_text("<html>")
+    (tmp_path / "first" / "thumb_up.txt").write_text("a thumb held up")
+    built = build_photo_pairs(tmp_path / "store", source=tmp_path / "first", per_image=1, size=256, workers=1)
+    recipe = write_recipe(tmp_path / "store", tmp_path / "recipe.json")
+    assert rebuild(recipe, tmp_path / "again", source=tmp_path / "second", workers=1) == built
+    assert "a thumb held up" in PairStore.open(tmp_path / "again").column("prompt")
