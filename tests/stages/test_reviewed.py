@@ -82,7 +82,7 @@ def test_the_new_store_names_its_parents_and_who_picked_it(pairs: Path, tmp_path
     assert manifest.instruments[0] == GATE
     assert (manifest.instruments[1].role, manifest.instruments[1].name) == ("pair_gate", "people (any of 1)")
     assert manifest.config["namespace"] == "pairs"
-    with pytest.raises(InputError, match="made by review, not built here"):
+    with pytest.raises(InputError, match="made by review; only sets that were built"):
         write_recipe(tmp_path / "out", tmp_path / "recipe.json")
 
 
