@@ -1,10 +1,12 @@
 """Every conversion is undone by its opposite, in float64; the conventions are checked against values worked by hand."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from asap.backbones.paths import FlowPath, NoisePath, VariancePreservingPath, scaled_linear_alphas
+from asap.backbones.paths import FlowPath, NoisePath, VariancePreservingPath, flow_shift, scaled_linear_alphas
 from asap.core.errors import InputError
 
 ALPHAS = scaled_linear_alphas()
@@ -48,6 +50,33 @@ def test_flow_goes_from_data_to_noise_with_velocity_as_target() -> None:
     slope = (path.mix(x, noise, near + step) - path.mix(x, noise, near - step)) / (2 * step)
     torch.testing.assert_close(path.target(x, noise, near), slope)
     assert path.model_time(torch.tensor([0.25])).item() == 250
+
+
+def test_a_shift_moves_drawn_times_and_nothing_else() -> None:
+    plain, shifted = FlowPath(), FlowPath(shift=3.0)
+    t = plain.sample_time(64, torch.Generator().manual_seed(2))
+    torch.testing.assert_close(shifted.sample_time(64, torch.Generator().manual_seed(2)), 3 * t / (1 + 2 * t))
+    x, noise, t = draw()
+    assert torch.equal(shifted.mix(x, noise, t), plain.mix(x, noise, t))
+    assert torch.equal(shifted.model_time(t), plain.model_time(t))
+    with pytest.raises(InputError, match="above 0, got 0"):
+        FlowPath(shift=0)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "linear"])
+def test_the_shift_of_a_picture_is_that_of_the_scheduler_of_diffusers(kind: str) -> None:
+    """FLUX.1 at 1024 x 1024 has 4096 tokens and mu = 1.15; half way between 256 and 4096 tokens mu = 0.825."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0, time_shift_type=kind)
+    for tokens, mu in ((4096, 1.15), (2176, 0.825), (64, calculate_shift(64))):
+        scheduler.set_timesteps(sigmas=[0.75, 0.5, 0.25], mu=mu)
+        s = flow_shift(scheduler.config, tokens)
+        assert s == pytest.approx(mu if kind == "linear" else math.exp(mu))
+        t = torch.tensor([0.75, 0.5, 0.25, 0.0])
+        torch.testing.assert_close(s * t / (1 + (s - 1) * t), scheduler.sigmas)
+    assert flow_shift(FlowMatchEulerDiscreteScheduler(shift=3.0).config, 4096) == 3
 
 
 def test_variance_preserving_coefficients_and_v_by_hand() -> None:

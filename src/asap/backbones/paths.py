@@ -8,15 +8,17 @@ sign or scale is decided twice. Predictions are named for what the network gives
     v       a * noise - s * x       a**2 + s**2 = 1 (variance preserving)
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from asap.core.errors import InputError
 
-__all__ = ["FlowPath", "NoisePath", "VariancePreservingPath", "scaled_linear_alphas"]
+__all__ = ["FlowPath", "NoisePath", "VariancePreservingPath", "flow_shift", "scaled_linear_alphas"]
 
 
 class NoisePath(Protocol):
@@ -65,18 +67,27 @@ def _spread(values: Tensor, like: Tensor) -> Tensor:
 class FlowPath:
     """The straight path of rectified flow (arXiv:2209.03003), times logit-normal as in arXiv:2403.03206, section 3.1.
 
-    ``location`` and ``scale`` are those of the normal under the logistic; ``clock`` is the network's time at t = 1.
+    ``location`` and ``scale`` are those of the normal under the logistic; ``shift`` s then moves a time t to
+    s * t / (1 + (s - 1) * t), towards the noise, as the samplers of large pictures do (the same paper, "resolution-
+    dependent shifting"): an addition of ln(s) under the logistic. It says which times, not what they mean: mixture,
+    target and clock know of none. ``clock`` is the network's time at t = 1.
     """
 
     location: float = 0.0
     scale: float = 1.0
     clock: float = 1000.0
+    shift: float = 1.0
     name: str = "flow"
 
+    def __post_init__(self) -> None:
+        """Refuse a shift that orders no times; raises ``InputError``."""
+        if not self.shift > 0:
+            raise InputError(f"the shift of a flow path must be above 0, got {self.shift}")
+
     def sample_time(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
-        """Logit-normal times (B,), float32 strictly inside (0, 1)."""
+        """Shifted logit-normal times (B,), float32 inside (0, 1)."""
         normal = torch.randn(batch, generator=generator, dtype=torch.float32)
-        return torch.sigmoid(self.location + self.scale * normal)
+        return torch.sigmoid(self.location + math.log(self.shift) + self.scale * normal)
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(1 - t, t)."""
@@ -103,6 +114,25 @@ class FlowPath:
     def to_noise(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
         """Noise = x_t + (1 - t) * prediction."""
         return x_t + _spread(1.0 - t, x_t) * prediction
+
+
+def flow_shift(scheduler: Mapping[str, Any], tokens: int) -> float:
+    """The shift that a pipeline gives its times, from the settings of its ``FlowMatchEulerDiscreteScheduler``.
+
+    With ``use_dynamic_shifting`` a number mu is linear in the picture's tokens, through ``base_shift`` at
+    ``base_image_seq_len`` and ``max_shift`` at ``max_image_seq_len``, and the shift is e**mu (mu itself where
+    ``time_shift_type`` is "linear"): 3.16 for 1024 x 1024 in FLUX.1. Otherwise it is the settings' ``shift``.
+
+    Args:
+        scheduler: the settings; what is missing is as in diffusers.
+        tokens: tokens of the picture in the transformer.
+    """
+    if not scheduler.get("use_dynamic_shifting"):
+        return float(scheduler.get("shift", 1.0))
+    low, high = scheduler.get("base_image_seq_len", 256), scheduler.get("max_image_seq_len", 4096)
+    base, top = scheduler.get("base_shift", 0.5), scheduler.get("max_shift", 1.15)
+    mu = float(base + (top - base) * (tokens - low) / (high - low))
+    return mu if scheduler.get("time_shift_type") == "linear" else math.exp(mu)
 
 
 def scaled_linear_alphas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> tuple[float, ...]:

@@ -2,5 +2,6 @@
 
 from asap.tensors.images import resize_area, to_bytes, to_signed
 from asap.tensors.masks import to_latent_mask
+from asap.tensors.tokens import pack, unpack
 
-__all__ = ["resize_area", "to_bytes", "to_latent_mask", "to_signed"]
+__all__ = ["pack", "resize_area", "to_bytes", "to_latent_mask", "to_signed", "unpack"]
