@@ -12,6 +12,7 @@ from asap.core.errors import InputError
 ALPHAS = scaled_linear_alphas()
 PATHS: list[NoisePath] = [
     FlowPath(),
+    FlowPath(clock=1.0, backward=True),
     VariancePreservingPath(ALPHAS, "eps"),
     VariancePreservingPath(ALPHAS, "v"),
 ]
@@ -66,7 +67,7 @@ def test_a_shift_moves_drawn_times_and_nothing_else() -> None:
 @pytest.mark.parametrize("kind", ["exponential", "linear"])
 def test_the_shift_of_a_picture_is_that_of_the_scheduler_of_diffusers(kind: str) -> None:
     """FLUX.1 at 1024 x 1024 has 4096 tokens and mu = 1.15; half way between 256 and 4096 tokens mu = 0.825."""
-    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
     from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0, time_shift_type=kind)
@@ -77,6 +78,16 @@ def test_the_shift_of_a_picture_is_that_of_the_scheduler_of_diffusers(kind: str)
         t = torch.tensor([0.75, 0.5, 0.25, 0.0])
         torch.testing.assert_close(s * t / (1 + (s - 1) * t), scheduler.sigmas)
     assert flow_shift(FlowMatchEulerDiscreteScheduler(shift=3.0).config, 4096) == 3
+    sana = DPMSolverMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0)
+    assert flow_shift(sana.config, 1024) == 3
+
+
+def test_a_backward_network_counts_from_noise_to_data_and_predicts_the_opposite() -> None:
+    x, noise, t = draw()
+    path, other = FlowPath(clock=1.0, backward=True), FlowPath()
+    assert path.model_time(torch.tensor([0.25, 1.0])).tolist() == [0.75, 0.0]
+    assert torch.equal(path.target(x, noise, t), -other.target(x, noise, t))
+    assert torch.equal(path.mix(x, noise, t), other.mix(x, noise, t))
 
 
 def test_variance_preserving_coefficients_and_v_by_hand() -> None:

@@ -3,7 +3,7 @@
 Every other file says ``t`` in [0, 1] and asks a path for the mixture, the target and the network's own clock, so no
 sign or scale is decided twice. Predictions are named for what the network gives:
 
-    flow    noise - x               dx_t/dt of the straight path a = 1 - t, s = t
+    flow    noise - x               dx_t/dt of the straight path a = 1 - t, s = t (x - noise if backward)
     eps     noise
     v       a * noise - s * x       a**2 + s**2 = 1 (variance preserving)
 """
@@ -70,7 +70,8 @@ class FlowPath:
     ``location`` and ``scale`` are those of the normal under the logistic; ``shift`` s then moves a time t to
     s * t / (1 + (s - 1) * t), towards the noise, as the samplers of large pictures do (the same paper, "resolution-
     dependent shifting"): an addition of ln(s) under the logistic. It says which times, not what they mean: mixture,
-    target and clock know of none. ``clock`` is the network's time at t = 1.
+    target and clock know of none. ``clock`` is the network's time at t = 1. A ``backward`` network, Z-Image's, has its
+    ``clock`` at t = 0 and 0 at t = 1, and predicts x - noise.
     """
 
     location: float = 0.0
@@ -78,6 +79,7 @@ class FlowPath:
     clock: float = 1000.0
     shift: float = 1.0
     name: str = "flow"
+    backward: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a shift that orders no times; raises ``InputError``."""
@@ -94,8 +96,8 @@ class FlowPath:
         return 1.0 - t, t
 
     def model_time(self, t: Tensor) -> Tensor:
-        """``clock`` * t; real, not rounded."""
-        return t * self.clock
+        """``clock`` * t, or ``clock`` * (1 - t) for a backward network; real, not rounded."""
+        return (1.0 - t if self.backward else t) * self.clock
 
     def mix(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """(1 - t) * x + t * noise."""
@@ -103,32 +105,37 @@ class FlowPath:
         return _spread(a, x) * x + _spread(s, x) * noise
 
     def target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Noise - x, at every t."""
+        """Noise - x, or x - noise for a backward network, at every t."""
         del t
-        return noise - x
+        return x - noise if self.backward else noise - x
 
     def to_data(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
-        """X = x_t - t * prediction."""
-        return x_t - _spread(t, x_t) * prediction
+        """X = x_t - t * (noise - x)."""
+        return x_t - _spread(t, x_t) * self._slope(prediction)
 
     def to_noise(self, x_t: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
-        """Noise = x_t + (1 - t) * prediction."""
-        return x_t + _spread(1.0 - t, x_t) * prediction
+        """Noise = x_t + (1 - t) * (noise - x)."""
+        return x_t + _spread(1.0 - t, x_t) * self._slope(prediction)
+
+    def _slope(self, prediction: Tensor) -> Tensor:
+        """The noise - x that a prediction says."""
+        return -prediction if self.backward else prediction
 
 
 def flow_shift(scheduler: Mapping[str, Any], tokens: int) -> float:
-    """The shift that a pipeline gives its times, from the settings of its ``FlowMatchEulerDiscreteScheduler``.
+    """The shift that a pipeline gives its times, from the settings of its flow scheduler.
 
     With ``use_dynamic_shifting`` a number mu is linear in the picture's tokens, through ``base_shift`` at
     ``base_image_seq_len`` and ``max_shift`` at ``max_image_seq_len``, and the shift is e**mu (mu itself where
-    ``time_shift_type`` is "linear"): 3.16 for 1024 x 1024 in FLUX.1. Otherwise it is the settings' ``shift``.
+    ``time_shift_type`` is "linear"): 3.16 for 1024 x 1024 in FLUX.1. Otherwise it is the settings' ``shift``, which
+    ``DPMSolverMultistepScheduler`` calls ``flow_shift``.
 
     Args:
         scheduler: the settings; what is missing is as in diffusers.
         tokens: tokens of the picture in the transformer.
     """
     if not scheduler.get("use_dynamic_shifting"):
-        return float(scheduler.get("shift", 1.0))
+        return float(scheduler.get("flow_shift", scheduler.get("shift", 1.0)))
     low, high = scheduler.get("base_image_seq_len", 256), scheduler.get("max_image_seq_len", 4096)
     base, top = scheduler.get("base_shift", 0.5), scheduler.get("max_shift", 1.15)
     mu = float(base + (top - base) * (tokens - low) / (high - low))
