@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asap.benchmark.correction import Measured, correct, rogan_gladen
+from asap.benchmark.correction import Measured, correct, fieller, rogan_gladen
 from asap.benchmark.intervals import Estimate, bootstrap_sums, ratio, wilson
-from asap.benchmark.metrics import ErrorRate, Outcome, PairedDifference, Strength, mcnemar
+from asap.benchmark.metrics import ErrorRate, Outcome, PairedDifference, Strength, mcnemar, strength
 from asap.core.errors import InputError
 
 
@@ -116,7 +116,7 @@ def test_correction_covers_and_is_wider_for_a_poorly_known_judge() -> None:
         se = Measured(right=int((draw.random(150) < 0.85).sum()), n=150)
         sp = Measured(right=int((draw.random(150) < 0.9).sum()), n=150)
         rows = [Outcome(prompt=str(i), seed=0, fails=bool(value)) for i, value in enumerate(fails)]
-        found = correct(rows, se, sp, draw, draws=500)
+        found = correct(rows, se, sp)
         assert found.low is not None
         assert found.high is not None
         hits += found.low <= 0.3 <= found.high
@@ -127,16 +127,16 @@ def test_correction_widens_with_fewer_calibration_images() -> None:
     rows = outcomes({str(i): [i % 5 < 2] for i in range(200)})
     widths = []
     for n in (20, 2000):
-        found = correct(rows, Measured(right=int(0.9 * n), n=n), Measured(right=int(0.9 * n), n=n), rng())
+        found = correct(rows, Measured(right=int(0.9 * n), n=n), Measured(right=int(0.9 * n), n=n))
         assert found.ci is not None
         widths.append(found.ci[1] - found.ci[0])
         assert found.value == pytest.approx(0.375)
     assert widths[0] > 1.3 * widths[1]
 
 
-def test_correction_refuses_a_judge_known_from_three_images() -> None:
-    with pytest.raises(InputError, match="too uncertain"):
-        correct(outcomes({"a": [True, False]}), Measured(right=1, n=2), Measured(right=2, n=3), rng())
+def test_a_judge_known_from_three_images_leaves_everything_open() -> None:
+    found = correct(outcomes({"a": [True, False]}), Measured(right=2, n=2), Measured(right=2, n=3))
+    assert found.ci == (0.0, 1.0)
 
 
 def test_strength_by_hand() -> None:
@@ -197,3 +197,60 @@ def test_mcnemar_agrees_with_scipy(first: int, second: int) -> None:
     expected = stats.binomtest(first, first + second).pvalue if first + second else 1.0
     assert mcnemar(first, second) == pytest.approx(expected)
     assert not math.isnan(mcnemar(first, second))
+
+
+def test_more_than_five_percent_errors_leave_no_rate() -> None:
+    rows = [Outcome(prompt=str(i), seed=0, fails=i % 2 == 0) for i in range(94)]
+    failed = [Outcome(prompt=str(i), seed=1, fails=None, error=True) for i in range(6)]
+    metric = ErrorRate()
+    metric.update(rows + failed[:4])
+    kept = metric.compute(rng())
+    assert (kept.errors, kept.unscored, kept.note) == (4, 4, "")
+    assert kept.estimate.value == pytest.approx(0.5)
+    metric.update(failed[4:])
+    refused = metric.compute(rng())
+    assert (refused.estimate.value, refused.wilson.value, refused.errors) == (None, None, 6)
+    assert "6 of 100" in refused.note
+    assert metric.by_prompt(rng()).mean.value is None
+    with pytest.raises(InputError, match="6 of 100"):
+        correct(rows + failed, Measured(right=9, n=10), Measured(right=9, n=10))
+
+
+def test_rates_by_prompt_by_hand() -> None:
+    metric = ErrorRate()
+    metric.update(outcomes({"a": [True, True], "b": [True, False, False, False], "c": [False], "d": [None]}))
+    found = metric.by_prompt(rng())
+    assert found.mean.value == pytest.approx((1 + 0.25 + 0) / 3)
+    assert found.ever.value == pytest.approx(2 / 3)
+    assert found.always.value == pytest.approx(1 / 3)
+
+
+def test_win_rate_leaves_ties_out() -> None:
+    votes = [1, 1, 1, -1, 0, 0]
+    found = strength(votes, list("abcdef"), rng())
+    assert found.win_rate.value == pytest.approx(0.75)
+    assert found.win_rate.n == 4
+    assert found.estimate.value == pytest.approx(5 / 3)
+    assert strength([0, 0], ["a", "b"], rng()).win_rate.value is None
+
+
+@pytest.mark.parametrize(("se", "sp", "raw"), [(0.55, 0.5, 0.52), (0.9, 0.9, 0.4), (0.52, 0.52, 0.5)])
+def test_the_corrected_interval_is_the_set_of_rates_that_fit(se: float, sp: float, raw: float) -> None:
+    rate, sensitivity = (raw, 0.0005), Measured(right=int(200 * se), n=200)
+    specificity = Measured(right=int(200 * sp), n=200)
+    low, high = fieller(rate, sensitivity, specificity)
+    grid = np.linspace(0, 1, 2001)
+    gap = rate[0] - grid * sensitivity.mean - (1 - grid) * (1 - specificity.mean)
+    doubt = rate[1] + grid**2 * sensitivity.variance + (1 - grid) ** 2 * specificity.variance
+    fits = grid[gap**2 <= stats.norm.ppf(0.975) ** 2 * doubt]
+    assert low == pytest.approx(fits.min(), abs=0.001)
+    assert high == pytest.approx(fits.max(), abs=0.001)
+
+
+def test_fewer_failures_than_false_alarms_explain_still_have_an_interval() -> None:
+    low, high = fieller((0.01, 0.00001), Measured(right=90, n=100), Measured(right=700, n=1000))
+    assert low == 0
+    assert 0 < high < 0.1
+    low, high = fieller((0.99, 0.00001), Measured(right=700, n=1000), Measured(right=90, n=100))
+    assert high == 1
+    assert 0.9 < low < 1

@@ -5,7 +5,7 @@ the pairs cluster bootstrap). Legend: N observations, G clusters, R bootstrap dr
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from asap.core.errors import InputError
 
-__all__ = ["DRAWS", "LEVEL", "Estimate", "bootstrap_sums", "ratio", "ratio_draws", "spread", "wilson"]
+__all__ = ["DRAWS", "LEVEL", "Estimate", "bootstrap_sums", "cluster_index", "ratio", "ratio_draws", "spread", "wilson"]
 
 LEVEL = 0.95
 DRAWS = 2000
@@ -88,6 +88,12 @@ def bootstrap_sums(
     totals = np.stack([np.bincount(index, weights=row, minlength=len(names)) for row in values])
     counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     return np.asarray(totals @ counts.T, dtype=np.float64)
+
+
+def cluster_index(names: Iterable[str]) -> npt.NDArray[np.int64]:
+    """(N,) number of each name's cluster, in the order of first appearance."""
+    codes: dict[str, int] = {}
+    return np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.int64)
 
 
 def ratio_draws(

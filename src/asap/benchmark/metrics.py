@@ -10,12 +10,34 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
+import numpy.typing as npt
+from scipy import stats
 
-from asap.benchmark.intervals import Estimate, ratio, ratio_draws, spread, wilson
+from asap.benchmark.intervals import Estimate, cluster_index, ratio, ratio_draws, spread, wilson
 from asap.core.errors import InputError
 
-__all__ = ["ErrorRate", "Outcome", "PairedDifference", "PairedResult", "Rate", "Strength", "StrengthResult", "mcnemar"]
+__all__ = [
+    "MAX_ERRORS",
+    "ErrorRate",
+    "Outcome",
+    "PairedDifference",
+    "PairedResult",
+    "PromptRates",
+    "Rate",
+    "Strength",
+    "StrengthResult",
+    "clustered_mcnemar",
+    "mcnemar",
+    "strength",
+    "too_many_errors",
+]
 
+MAX_ERRORS: Final = 0.05
+"""Share of images with a failed or unparsable verdict above which there is no rate: nobody knows what they would say.
+"""
+EXACT: Final = 16
+"""Prompts with a difference up to which the paired test goes through all signs."""
+Vector = npt.NDArray[np.float64]
 UNDEFINED: Final = "undefined: the model lost no image and tied none, so (lose + tie) is 0"
 
 
@@ -28,11 +50,25 @@ class Outcome:
     seed: int
     fails: bool | None
     """True: wrong anatomy; None: not scored."""
+    error: bool = False
+    """Not scored because the judge failed: no reply, or one that cannot be read. Never a pass."""
 
     @property
     def key(self) -> tuple[str, int]:
         """What pairs it with the same prompt and seed of another model."""
         return self.prompt, self.seed
+
+
+def too_many_errors(outcomes: Iterable[Outcome]) -> str:
+    """Why there is no rate, when the judge failed on more than ``MAX_ERRORS`` of the images; else empty."""
+    rows = list(outcomes)
+    errors = sum(row.error for row in rows)
+    if not rows or errors / len(rows) <= MAX_ERRORS:
+        return ""
+    return (
+        f"no rate: the judge failed on {errors} of {len(rows)} images, more than {MAX_ERRORS:.0%}; "
+        "see the verdicts' reasons and judge these again"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +79,32 @@ class Rate:
     wilson: Estimate
     count: int
     unscored: int
+    """Images without a verdict, ``errors`` among them."""
+    errors: int = 0
+    note: str = ""
+    """Why there is no number."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         flat = self.wilson.to_json()["ci"]
-        return {**self.estimate.to_json(), "ci_wilson": flat, "count": self.count, "unscored": self.unscored}
+        counts = {"count": self.count, "unscored": self.unscored, "errors": self.errors, "note": self.note}
+        return {**self.estimate.to_json(), "ci_wilson": flat, **counts}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRates:
+    """The error rate with prompts as the unit."""
+
+    mean: Estimate
+    """Mean over prompts of the share of their images that fail: a prompt counts once however many images it has."""
+    ever: Estimate
+    """Share of prompts of which at least one image fails."""
+    always: Estimate
+    """Share of prompts of which every scored image fails."""
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {"mean": self.mean.to_json(), "ever": self.ever.to_json(), "always": self.always.to_json()}
 
 
 class ErrorRate:
@@ -70,13 +127,37 @@ class ErrorRate:
         """
         scored = [row for row in self.outcomes if row.fails is not None]
         fails = np.array([bool(row.fails) for row in scored], dtype=np.float64)
-        count, unscored = int(fails.sum()), len(self.outcomes) - len(scored)
-        flat = wilson(count, len(scored))
-        if 0 < count < len(scored):
+        count, note = int(fails.sum()), too_many_errors(self.outcomes)
+        flat = Estimate.none(len(scored)) if note else wilson(count, len(scored))
+        estimate = flat
+        if not note and 0 < count < len(scored):
             estimate = ratio(fails, np.ones_like(fails), [row.prompt for row in scored], rng)
-        else:
-            estimate = flat
-        return Rate(estimate=estimate, wilson=flat, count=count, unscored=unscored)
+        return Rate(
+            estimate=estimate,
+            wilson=flat,
+            count=count,
+            unscored=len(self.outcomes) - len(scored),
+            errors=sum(row.error for row in self.outcomes),
+            note=note,
+        )
+
+    def by_prompt(self, rng: np.random.Generator) -> PromptRates:
+        """The same by prompt; no numbers where ``compute`` has none."""
+        groups: dict[str, list[bool]] = {}
+        for row in self.outcomes:
+            if row.fails is not None:
+                groups.setdefault(row.prompt, []).append(row.fails)
+        if too_many_errors(self.outcomes) or not groups:
+            empty = Estimate.none(len(groups))
+            return PromptRates(mean=empty, ever=empty, always=empty)
+        shares = np.array([sum(group) / len(group) for group in groups.values()])
+        ever, always = int((shares > 0).sum()), int((shares == 1).sum())
+        mixed = 0 < shares.sum() < len(shares)
+        return PromptRates(
+            mean=ratio(shares, np.ones_like(shares), list(groups), rng) if mixed else wilson(ever, len(shares)),
+            ever=wilson(ever, len(shares)),
+            always=wilson(always, len(shares)),
+        )
 
 
 def _matched(model: Iterable[Outcome], base: Iterable[Outcome]) -> list[tuple[Outcome, Outcome]]:
@@ -109,12 +190,32 @@ class StrengthResult:
     win: int
     tie: int
     lose: int
+    win_rate: Estimate
+    """win / (win + lose), ties left out; 0.5 is parity; its n counts what was not tied."""
     note: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         counts = {"win": self.win, "tie": self.tie, "lose": self.lose, "note": self.note}
-        return {**self.estimate.to_json(), **counts}
+        return {**self.estimate.to_json(), **counts, "win_rate": self.win_rate.to_json()}
+
+
+def strength(votes: npt.ArrayLike, prompts: list[str], rng: np.random.Generator) -> StrengthResult:
+    """RSI of votes: 1 win, 0 tie, -1 lose, whether from verdicts of single images or from a pairwise judge."""
+    cast = np.asarray(votes, dtype=np.int64)
+    win, tie, lose = (int((cast == vote).sum()) for vote in (1, 0, -1))
+    decided = cast != 0
+    if 0 < win < win + lose:
+        names = [prompt for prompt, keep in zip(prompts, decided, strict=True) if keep]
+        rate = ratio(cast[decided] > 0, np.ones(win + lose), names, rng)
+    else:
+        rate = wilson(win, win + lose)
+    if lose + tie == 0:
+        note = UNDEFINED if len(cast) else "undefined: no image was scored for both models"
+        none = Estimate.none(len(cast))
+        return StrengthResult(estimate=none, win=win, tie=tie, lose=lose, win_rate=rate, note=note)
+    estimate = ratio(cast >= 0, cast <= 0, prompts, rng)
+    return StrengthResult(estimate=estimate, win=win, tie=tie, lose=lose, win_rate=rate)
 
 
 class Strength:
@@ -139,13 +240,8 @@ class Strength:
     def compute(self, rng: np.random.Generator) -> StrengthResult:
         """The index; raises ``InputError`` when no prompt and seed is shared."""
         pairs = _matched(self.model, self.base)
-        votes = np.array([int(bool(base.fails)) - int(bool(model.fails)) for model, base in pairs], dtype=np.int64)
-        win, tie, lose = (int((votes == vote).sum()) for vote in (1, 0, -1))
-        if lose + tie == 0:
-            note = UNDEFINED if pairs else "undefined: no image was scored for both models"
-            return StrengthResult(estimate=Estimate.none(len(pairs)), win=win, tie=tie, lose=lose, note=note)
-        estimate = ratio(votes >= 0, votes <= 0, [model.prompt for model, _ in pairs], rng)
-        return StrengthResult(estimate=estimate, win=win, tie=tie, lose=lose)
+        votes = [int(bool(base.fails)) - int(bool(model.fails)) for model, base in pairs]
+        return strength(votes, [model.prompt for model, _ in pairs], rng)
 
 
 def mcnemar(only_model: int, only_base: int) -> float:
@@ -155,6 +251,31 @@ def mcnemar(only_model: int, only_base: int) -> float:
         return 1.0
     tail = sum(math.comb(n, k) for k in range(min(only_model, only_base) + 1))
     return min(1.0, float(2 * tail / 2**n))
+
+
+def clustered_mcnemar(differences: npt.ArrayLike, prompts: Iterable[str]) -> float:
+    """Two-sided p-value of McNemar's test for images in clusters (Durkalski et al. 2003); 1 when nothing differs.
+
+    With d the mean difference of a prompt's images, (sum d)**2 / sum d**2 is chi-squared with one degree of freedom
+    when the two models are equal; with one image a prompt it is McNemar's own statistic. Up to ``EXACT`` prompts that
+    differ, the statistic is compared with what all signs of their differences give.
+
+    Args:
+        differences: (N,) -1, 0 or 1: fails(model) - fails(base).
+        prompts: N names.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if not len(values):
+        return 1.0
+    index = cluster_index(prompts)
+    means = np.bincount(index, weights=values) / np.bincount(index)
+    means = means[means != 0]
+    if not len(means):
+        return 1.0
+    if len(means) <= EXACT:
+        signs = 1 - 2 * ((np.arange(1 << len(means))[:, None] >> np.arange(len(means))) & 1)
+        return float(np.mean(np.abs(signs @ means) >= abs(means.sum()) - 1e-12))
+    return float(stats.chi2.sf(means.sum() ** 2 / (means @ means), 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +292,8 @@ class PairedResult:
     """Images that only the base fails."""
     p_value: float
     """McNemar, exact; it takes images as independent, the interval does not."""
+    p_clustered: float
+    """McNemar by prompt: the test to report when a prompt has several images."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -180,6 +303,7 @@ class PairedResult:
             "only_model": self.only_model,
             "only_base": self.only_base,
             "mcnemar_p": self.p_value,
+            "mcnemar_p_clustered": self.p_clustered,
         }
 
 
@@ -201,12 +325,13 @@ class PairedDifference(Strength):
             only_model=only_model,
             only_base=only_base,
             p_value=mcnemar(only_model, only_base),
+            p_clustered=clustered_mcnemar(ours - theirs, clusters),
         )
 
 
 def _relative(
-    ours: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    theirs: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    ours: Vector,
+    theirs: Vector,
     clusters: list[str],
     rng: np.random.Generator,
 ) -> Estimate:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from asap.core.vocabulary import CATEGORIES
 __all__ = ["Judged", "summarize"]
 
 Json = dict[str, Any]
+UNCALIBRATED: Final = "the judge has no calibration; measure it with `asap judge calibrate`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,14 @@ class Judged:
     seen: Mapping[str, str]
     """Attributes as the judge reads them."""
     person: npt.NDArray[np.float32] = field(repr=False)
-    """(G, G) where a person is."""
+    """(G, G) where a person is; empty (0, 0) where the judge does not say."""
+    error: bool = False
+    """The judge failed on it; ``fails`` is None then."""
 
     @property
     def outcome(self) -> Outcome:
         """For the metrics."""
-        return Outcome(prompt=self.prompt_id, seed=self.seed, fails=self.fails)
+        return Outcome(prompt=self.prompt_id, seed=self.seed, fails=self.fails, error=self.error)
 
 
 def _by_category(rows: Sequence[Judged], seed: int) -> Json:
@@ -124,7 +127,12 @@ def _drift(
 ) -> Json:
     """Everything that should not have changed."""
     prompts = [ours.prompt_id for ours, _ in pairs]
-    changes = [drift.outside_change_of(ours.image, base.image, ours.person, base.person) for ours, base in pairs]
+    changes = [
+        drift.outside_change_of(ours.image, base.image, ours.person, base.person)
+        if ours.person.size and base.person.size
+        else None
+        for ours, base in pairs
+    ]
     whole = [float(np.abs(ours.image.astype(float) - base.image).mean() / 255) for ours, base in pairs]
     return {
         "attributes": _attributes(pairs, seed),
@@ -134,10 +142,12 @@ def _drift(
     }
 
 
-def _corrected(outcomes: Sequence[Outcome], rates: tuple[Measured, Measured], seed: int) -> Json:
+def _corrected(outcomes: Sequence[Outcome], rates: tuple[Measured, Measured] | None) -> Json:
     """Rogan-Gladen, or why there is none."""
+    if rates is None:
+        return {**Estimate.none(len(outcomes)).to_json(), "note": UNCALIBRATED}
     try:
-        return correct(outcomes, *rates, generator(seed, "corrected")).to_json()
+        return correct(outcomes, *rates).to_json()
     except InputError as error:
         return {**Estimate.none(len(outcomes)).to_json(), "note": str(error)}
 
@@ -145,7 +155,7 @@ def _corrected(outcomes: Sequence[Outcome], rates: tuple[Measured, Measured], se
 def summarize(
     rows: Sequence[Judged],
     base: Sequence[Judged],
-    rates: tuple[Measured, Measured],
+    rates: tuple[Measured, Measured] | None,
     *,
     reference: npt.NDArray[np.uint8] | None = None,
     seed: int = 0,
@@ -156,7 +166,7 @@ def summarize(
     Args:
         rows: the model's pictures.
         base: the base model's, at the same prompts and seeds; the base itself is summarized against itself.
-        rates: measured sensitivity and specificity of the judge.
+        rates: measured sensitivity and specificity of the judge; None where nobody has measured them.
         reference: (M, S, S, 3) clean renders for the Frechet distance.
         seed: of the bootstraps.
         draws: resamples of the Frechet distance.
@@ -170,11 +180,15 @@ def summarize(
     strength = paired.compute(generator(seed, "rsi"))
     matched = _paired_rows(rows, base)
     error = _error_rate(outcomes, seed, "all")
+    by_prompt = ErrorRate()
+    by_prompt.update(outcomes)
     return {
         "aer": error,
-        "aer_corrected": _corrected(outcomes, rates, seed),
+        "aer_by_prompt": by_prompt.by_prompt(generator(seed, "aer-by-prompt")).to_json(),
+        "aer_corrected": _corrected(outcomes, rates),
         "n": error["n"],
         "unscored": error["unscored"],
+        "errors": error["errors"],
         "rsi": strength.to_json(),
         "win": strength.win,
         "tie": strength.tie,
@@ -184,7 +198,7 @@ def summarize(
         "not_visible": _hidden(rows),
         "drift": _drift(matched, reference, seed, draws),
         "judge": {
-            "sensitivity": wilson(rates[0].right, rates[0].n).to_json(),
-            "specificity": wilson(rates[1].right, rates[1].n).to_json(),
+            name: (wilson(rate.right, rate.n) if rate else Estimate.none()).to_json()
+            for name, rate in zip(("sensitivity", "specificity"), rates or (None, None), strict=True)
         },
     }

@@ -1,0 +1,72 @@
+"""How far several who judge the same images agree beyond chance: Krippendorff's alpha (Krippendorff 2011, nominal).
+
+    alpha = 1 - D_o / D_e      D_o share of unequal answers within images, D_e the same if answers were dealt at random
+
+It takes any number of raters and missing answers. Legend: U units (images), R raters, K answers.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from asap.benchmark.intervals import DRAWS, Estimate, cluster_index, spread
+
+__all__ = ["krippendorff_alpha"]
+
+Table = npt.NDArray[np.float64]
+
+
+def krippendorff_alpha(
+    answers: Sequence[Sequence[Hashable | None]],
+    rng: np.random.Generator,
+    clusters: Sequence[str] | None = None,
+    draws: int = DRAWS,
+) -> Estimate:
+    """Alpha of U units with answers by R raters; n counts units that at least two answered.
+
+    Args:
+        answers: U rows of answers; None where a rater gave none.
+        rng: of the bootstrap of whole clusters.
+        clusters: U names; units of one name are not independent. Each unit alone if None.
+        draws: resamples.
+
+    Returns:
+        No number where fewer than two units were answered twice, or where one and the same answer was given throughout.
+    """
+    rows, names = [], []
+    known = sorted({answer for row in answers for answer in row if answer is not None}, key=repr)
+    place = {answer: column for column, answer in enumerate(known)}
+    for unit, row in enumerate(answers):
+        given = [place[answer] for answer in row if answer is not None]
+        if len(given) >= 2:
+            rows.append(np.bincount(given, minlength=len(known)))
+            names.append(str(unit) if clusters is None else clusters[unit])
+    if len(rows) < 2 or (np.sum(rows, axis=0) > 0).sum() < 2:
+        return Estimate.none(len(rows))
+    table = np.asarray(rows, dtype=np.float64)
+    value = float(_alpha(_terms(table).sum(axis=0)[None])[0])
+    index = cluster_index(names)
+    groups = int(index.max()) + 1
+    terms = np.stack([np.bincount(index, weights=column, minlength=groups) for column in _terms(table).T], axis=1)
+    counts = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws)
+    drawn = _alpha(np.asarray(counts @ terms, dtype=np.float64))
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = spread(drawn) if len(drawn) else (-1.0, 1.0)
+    return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(rows))
+
+
+def _terms(table: Table) -> Table:
+    """(U, 1 + K) for each unit of counts (U, K): unequal ordered pairs over (answers - 1), and the counts."""
+    total = table.sum(axis=1)
+    unequal = (total**2 - (table**2).sum(axis=1)) / (total - 1)
+    return np.column_stack([unequal, table])
+
+
+def _alpha(sums: Table) -> Table:
+    """(S,) alpha of summed terms (S, 1 + K); NaN where all answers are equal."""
+    counts = sums[:, 1:]
+    total = counts.sum(axis=1)
+    expected = total**2 - (counts**2).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(expected > 0, 1 - (total - 1) * sums[:, 0] / expected, np.nan)
