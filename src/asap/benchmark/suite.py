@@ -1,20 +1,29 @@
-"""Prompt suites: what a benchmark asks for. The packaged one has at least 20 prompts in each of the five categories."""
+"""Prompt suites: what a benchmark asks for. Packaged: HAF (500 prompts written by hand), its lite part, and mini.
 
+HAF follows the five categories of HAF-Bench (arXiv:2605.25759), whose prompts were never released; these are ours.
+"""
+
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from asap.core.errors import InputError, StoreError
+from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.files import read_json, write_json
+from asap.core.hashing import digest_json
 from asap.core.vocabulary import CATEGORIES, PARTS
 
-__all__ = ["LEAST", "MINI", "SuitePrompt", "mini_suite", "read_suite", "write_suite"]
+__all__ = ["COUNTED", "LEAST", "MINI", "SUITES", "Suite", "SuitePrompt", "load_suite", "read_suite", "write_suite"]
 
-MINI: Final = Path(__file__).parent / "suites" / "mini.json"
+FOLDER: Final = Path(__file__).parent / "suites"
+MINI: Final = FOLDER / "mini.json"
 LEAST: Final = 20
 """Prompts that each category needs."""
+SUITES: Final = ("haf", "haf-lite", "haf-mini")
+COUNTED: Final = ("people", "fingers", *PARTS)
+"""What ``counts`` may name; ``fingers`` are those held up, where the gesture says how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +35,40 @@ class SuitePrompt:
     category: str
     parts: tuple[str, ...]
     """Parts that the picture should show."""
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, str] = field(default_factory=dict)
     """What the caption says and the picture should keep."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many of each the picture should show; names are ``COUNTED``."""
+    gesture: str = ""
+    difficulty: int = 0
+    """1: shown plainly; 2: a pose, grip or gesture; 3: interlaced, foreshortened or several people; 0: not said."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a judge may want to know beside the text, as plain values."""
+        return {
+            "parts": list(self.parts), "attributes": dict(self.attributes), "counts": dict(self.counts),
+            "gesture": self.gesture, "difficulty": self.difficulty,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Named prompts; two results may be compared only if ``digest`` is the same."""
+
+    name: str
+    version: str
+    prompts: tuple[SuitePrompt, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all prompts with all that is said of them."""
+        return suite_digest(self.prompts)
+
+
+def suite_digest(prompts: Iterable[SuitePrompt]) -> str:
+    """SHA-256 of prompts, in the order of their ids."""
+    return digest_json([asdict(row) for row in sorted(prompts, key=lambda row: row.id)])
 
 
 def _faults(rows: Sequence[SuitePrompt], least: int) -> list[str]:
@@ -36,6 +77,8 @@ def _faults(rows: Sequence[SuitePrompt], least: int) -> list[str]:
     faults = [f"category {name!r} has {counts[name]} of {least} prompts" for name in CATEGORIES if counts[name] < least]
     faults += [f"unknown category {name!r}" for name in counts if name not in CATEGORIES]
     faults += [f"unknown part {part!r}" for part in {part for row in rows for part in row.parts} if part not in PARTS]
+    counted = {name for row in rows for name in row.counts}
+    faults += [f"unknown count {name!r}" for name in sorted(counted) if name not in COUNTED]
     for what in ("id", "prompt"):
         twice = [name for name, count in Counter(getattr(row, what) for row in rows).items() if count > 1]
         faults += [f"{what} {name!r} occurs twice" for name in twice]
@@ -55,17 +98,24 @@ def write_suite(path: Path, rows: Iterable[SuitePrompt], *, least: int = LEAST) 
 
 
 def read_suite(path: Path, *, least: int = 0) -> tuple[SuitePrompt, ...]:
-    """Read a suite; raises ``StoreError`` when it is missing or broken."""
-    value = read_json(path)
+    """Read a suite, JSON or JSON lines; raises ``StoreError`` when it is missing or broken."""
     try:
-        rows = tuple(_prompt(row) for row in value["prompts"])  # type: ignore[index]
-    except (KeyError, TypeError) as error:
+        rows = tuple(map(_prompt, _lines(path) if path.suffix == ".jsonl" else read_json(path)["prompts"]))  # type: ignore[index]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            f"{path} is not a prompt suite ({error}); use mini, or a file as docs/formats.md has it"
+            f"{path} is not a prompt suite ({error}); use {', '.join(SUITES)}, or a file as docs/formats.md has it"
         ) from error
     if faults := _faults(rows, least):
         raise StoreError(f"{path} is not a usable suite: " + "; ".join(faults))
     return rows
+
+
+def _lines(path: Path) -> list[Any]:
+    """The JSON value of each line."""
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _prompt(row: Mapping[str, Any]) -> SuitePrompt:
@@ -75,10 +125,35 @@ def _prompt(row: Mapping[str, Any]) -> SuitePrompt:
         prompt=str(row["prompt"]),
         category=str(row["category"]),
         parts=tuple(map(str, row["parts"])),
-        attributes={str(name): str(text) for name, text in row["attributes"].items()},
+        attributes={str(name): str(text) for name, text in row.get("attributes", {}).items()},
+        counts={str(name): int(count) for name, count in row.get("counts", {}).items()},
+        gesture=str(row.get("gesture", "")),
+        difficulty=int(row.get("difficulty", 0)),
     )
 
 
-def mini_suite() -> tuple[SuitePrompt, ...]:
-    """The packaged suite; its attribute combinations were never among training captions."""
-    return read_suite(MINI, least=LEAST)
+def load_suite(name: str | Path) -> Suite:
+    """A packaged suite (``SUITES``; ``mini`` is short for ``haf-mini``), or the file at a path.
+
+    Raises:
+        StoreError: the file is missing or broken, or packaged prompts are not those of their version.
+        UnknownNameError: neither a known name nor a file.
+    """
+    known = "haf-mini" if str(name) == "mini" else str(name)
+    if known == "haf-mini":
+        return Suite(name=known, version="1.0", prompts=read_suite(MINI, least=LEAST))
+    if known in SUITES:
+        return _haf(known)
+    path = Path(name)
+    if not path.suffix and not path.exists():
+        raise UnknownNameError("suite", known, [*SUITES, "a file"])
+    return Suite(name=path.stem, version="", prompts=read_suite(path))
+
+
+def _haf(name: str) -> Suite:
+    """HAF or its lite part, after checking that nobody changed a prompt without changing the version."""
+    rows, facts = read_suite(FOLDER / "haf.jsonl"), read_json(FOLDER / "haf.json")
+    if not isinstance(facts, dict) or facts["sha256"] != suite_digest(rows):
+        raise StoreError("the packaged prompts of haf are not those of their version; install asap anew")
+    kept = rows if name == "haf" else tuple(row for row in rows if row.id in set(facts["lite"]))
+    return Suite(name=name, version=str(facts["version"]), prompts=kept)

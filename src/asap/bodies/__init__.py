@@ -3,12 +3,13 @@
 from asap.bodies.keypoints import keypoints
 from asap.bodies.render import project, render
 from asap.bodies.rig import Rig, load_rig
-from asap.bodies.sampling import Drawn, draw, redraw, visible_parts
+from asap.bodies.sampling import Drawn, draw, draw_caption, redraw, visible_parts
 
 __all__ = [
     "Drawn",
     "Rig",
     "draw",
+    "draw_caption",
     "keypoints",
     "load_rig",
     "project",

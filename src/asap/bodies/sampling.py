@@ -44,6 +44,19 @@ class Drawn:
     """How many poses were drawn until no limb ran through another."""
 
 
+def draw_caption(seed: int, namespace: str, index: int) -> str:
+    """A caption of the grammar without its picture, of those that pictures to learn from may have."""
+    for attempt in range(_ATTEMPTS * 3):
+        rng = generator(seed, namespace, index, attempt)
+        person = draw_person(rng, person_uid(seed, namespace, index))
+        plan = draw_plan(rng)
+        _, pattern, colour = draw_background(rng)
+        facts = attributes(plan, person, pattern, colour)
+        if not reserved(facts):
+            return caption(facts, rng)
+    raise AsapError(f"no caption outside the suite found for {namespace!r} {index}")
+
+
 def draw(
     rig: Rig, seed: int, namespace: str, index: int, *, category: str | None = None, held_out: bool = False
 ) -> Drawn:

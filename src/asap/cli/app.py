@@ -22,6 +22,7 @@ VERBS: Final = {
     "train": "align a model on a pair store",
     "generate": "draw the suite's prompts with a model",
     "judge": "train, calibrate and run a judge of anatomy",
+    "bench": "HAF-Bench: run a model over a suite, compare runs, check the prompts",
     "report": "compare generations in one HTML, JSON and Markdown report",
     "demo": "the whole loop, small: pairs, align, generate, judge, report",
     "reproduce": "make the published results anew",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asap import generate as room
 from asap.backbones import Backbone, load
-from asap.benchmark.suite import SuitePrompt, mini_suite, read_suite
+from asap.benchmark.suite import SuitePrompt, load_suite
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
@@ -14,14 +14,9 @@ from asap.stages.lineage import instruments_of, trained_parent
 from asap.stages.trained import apply_trained
 from asap.stores.generations import GenerationWriter
 
-__all__ = ["generate", "suite_named"]
+__all__ = ["generate"]
 
 Report = Callable[[str], None]
-
-
-def suite_named(name: str | Path) -> tuple[SuitePrompt, ...]:
-    """``mini`` or the path of a suite's JSON; raises ``StoreError`` when it is missing or broken."""
-    return mini_suite() if str(name) == "mini" else read_suite(Path(name))
 
 
 def _seed_list(seeds: int | Sequence[int]) -> list[int]:
@@ -47,7 +42,7 @@ def generate(
         out: folder of the generations.
         model: known name or pipeline folder.
         adapter: a run, one of its snapshots, or the adapter itself; None for the base model.
-        suite: ``mini`` or a path.
+        suite: a suite's name or a path.
         seeds: how many (0 to N-1) or which.
         steps: sampler steps; the model's own if None.
         guidance: guidance scale; the model's own if None.
@@ -59,7 +54,7 @@ def generate(
         InputError: a wrong model, adapter, suite or folder, or a folder begun with other settings or other weights.
         StoreError: the adapter has no manifest.
     """
-    prompts, wanted = _limited(suite_named(suite), limit), _seed_list(seeds)
+    prompts, wanted = _limited(load_suite(suite).prompts, limit), _seed_list(seeds)
     parents, upstream = [trained_parent(adapter)] if adapter else [], list[Manifest]()
     for _, manifests in parents:
         upstream += manifests
