@@ -173,7 +173,7 @@ def test_a_pipeline_of_another_kind_is_refused(
     settings = json.loads((tmp_path / file).read_text())
     (tmp_path / file).write_text(json.dumps({**settings, **change}))
     with pytest.raises(InputError, match=f"it has .*{found}.*; supported is a StableDiffusionPipeline with"):
-        load(tmp_path)
+        load_folder(tmp_path)
 
 
 def test_loading_warns_of_nothing_to_come_and_gives_float32(
@@ -198,7 +198,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(backbone.pipeline, "save_pretrained", full)
-    monkeypatch.setattr("asap.backbones.mini.backbone.StableDiffusionPipeline.save_lora_weights", full)
+    monkeypatch.setattr("diffusers.StableDiffusionPipeline.save_lora_weights", full)
     for save in (backbone.save_pipeline, backbone.save_lora):
         with pytest.raises(InputError, match=f"to {tmp_path}: No space left on device"):
             save(tmp_path)

@@ -1,14 +1,22 @@
-"""Names of the models that can be loaded."""
+"""Loading by name, folder or hub id. Each folder here with a constant ``FAMILY`` is a family, found by itself."""
 
-from collections.abc import Callable
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any, Final
 
+import asap.backbones
+from asap.backbones.family import INDEX, Family, LoadOptions, read_settings
 from asap.backbones.protocol import Backbone
-from asap.core.errors import UnknownNameError
+from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.registry import Registry
 
-__all__ = ["MODELS", "load"]
+__all__ = ["MODELS", "families", "family_of", "load"]
 
+HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 MODELS: Registry[Callable[[], Backbone]] = Registry("model")
 """Known names and how to load each; a value is called without arguments."""
 
@@ -29,19 +37,78 @@ MODELS.register("mini", _mini)
 MODELS.register("tiny", _tiny)
 
 
-def load(name_or_folder: str | Path) -> Backbone:
-    """A model by its registered name, or the diffusers pipeline folder at a path.
+@cache
+def families() -> tuple[Family, ...]:
+    """All families, by name."""
+    names = sorted(item.name for item in pkgutil.iter_modules(asap.backbones.__path__) if item.ispkg)
+    return tuple(importlib.import_module(f"asap.backbones.{name}").FAMILY for name in names)
+
+
+def family_of(index: Mapping[str, Any], source: str) -> Family:
+    """The family that a model_index.json belongs to; ``source`` is named in the message.
 
     Raises:
-        UnknownNameError: it is neither a known name nor a folder.
-        StoreError: the folder holds no readable pipeline.
-        InputError: the pipeline is of a kind that no family here knows.
+        InputError: no family knows it; the message lists what is supported.
+    """
+    for family in families():
+        if family.knows(index):
+            return family
+    parts = ", ".join(
+        f"{part} {index[part][-1]}"
+        for family in families()
+        for part in family.parts
+        if isinstance(index.get(part), list)
+    )
+    known = "; ".join(f"{family.name}: {', '.join(family.pipelines)}" for family in families())
+    what = f"{index.get('_class_name')}{f' with {parts}' if parts else ''}"
+    raise InputError(f"{source} is a {what}, which no family here knows; supported are {known}")
+
+
+def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Backbone:
+    """A model by its registered name, its pipeline folder, or its id on the hub (OWNER/NAME).
+
+    A hub model is downloaded on first use; with HF_HUB_OFFLINE set only the cache is read. ``options`` say where and
+    in which numbers it is loaded; the embedded models (a registered name) are float32 on the CPU and take none.
+
+    Raises:
+        UnknownNameError: it is neither a known name nor a folder nor an id.
+        StoreError: the folder holds no readable pipeline, or the hub gives none.
+        InputError: the pipeline is of a kind that no family here knows, or the device is absent.
+        ConfigError: options are out of range, or given to an embedded model.
     """
     name = str(name_or_folder)
     if name in MODELS:
+        if options not in (None, LoadOptions()):
+            raise InputError(f"{name} is loaded in float32 on the CPU; give its folder to load it otherwise")
         return MODELS.get(name)()
-    if not Path(name).is_dir():
-        raise UnknownNameError("model", name, [*MODELS.names(), "a pipeline folder"])
-    from asap.backbones.mini import load_folder
+    options = options or LoadOptions()
+    options.check()
+    folder = Path(name)
+    if folder.is_dir():
+        index = _index(folder)
+        return family_of(index, name).load(folder, folder.name, options)
+    if not HUB_ID.fullmatch(name):
+        raise UnknownNameError("model", name, [*MODELS.names(), "a pipeline folder", "a hub id OWNER/NAME"])
+    family = family_of(read_settings(_from_hub(name, options, index_only=True) / INDEX), name)
+    return family.load(_from_hub(name, options), name, options)
 
-    return load_folder(Path(name))
+
+def _index(folder: Path) -> Mapping[str, Any]:
+    if not (folder / INDEX).is_file():
+        raise StoreError(f"{folder} is no diffusers pipeline folder: it has no {INDEX}")
+    return read_settings(folder / INDEX)
+
+
+def _from_hub(name: str, options: LoadOptions, *, index_only: bool = False) -> Path:
+    """The cached folder of a hub model; what is missing is downloaded, the index alone or all that diffusers loads."""
+    from diffusers import DiffusionPipeline
+    from huggingface_hub import hf_hub_download
+
+    try:
+        if index_only:
+            return Path(hf_hub_download(name, INDEX, revision=options.revision)).parent
+        return Path(DiffusionPipeline.download(name, revision=options.revision, variant=options.variant))
+    except (OSError, ValueError, RuntimeError) as error:
+        text = str(error).strip()
+        reason = text.splitlines()[0] if text else type(error).__name__
+        raise StoreError(f"no model {name!r}: it is no folder here, and the hub says: {reason}") from error

@@ -9,16 +9,27 @@ sign or scale is decided twice. Predictions are named for what the network gives
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
 
 from asap.core.errors import InputError
 
-__all__ = ["FlowPath", "NoisePath", "VariancePreservingPath", "flow_shift", "scaled_linear_alphas"]
+__all__ = [
+    "FlowPath",
+    "NoisePath",
+    "VariancePreservingPath",
+    "flow_shift",
+    "path_of_schedule",
+    "scaled_linear_alphas",
+    "zero_terminal_alphas",
+]
+
+PREDICTIONS: Final = {"epsilon": "eps", "v_prediction": "v"}
+"""What diffusers calls them, and we."""
 
 
 class NoisePath(Protocol):
@@ -208,3 +219,52 @@ class VariancePreservingPath:
             return prediction
         a, s = (_spread(c, x_t) for c in self.coefficients(t))
         return s * x_t + a * prediction
+
+
+def zero_terminal_alphas(alphas: Sequence[float]) -> tuple[float, ...]:
+    """The schedule stretched so that its last step is pure noise (arXiv:2305.08891, algorithm 1).
+
+    sqrt(alpha) is shifted to 0 at the last step and scaled so that the first step stays.
+    """
+    roots = [math.sqrt(alpha) for alpha in alphas]
+    first, last = roots[0], roots[-1]
+    return tuple(((root - last) * first / (first - last)) ** 2 for root in roots)
+
+
+def path_of_schedule(settings: Mapping[str, Any]) -> VariancePreservingPath:
+    """The path of a discrete schedule, from a diffusers scheduler's settings, whichever sampler they are for.
+
+    Args:
+        settings: ``scheduler_config.json``: beta_schedule or trained_betas, prediction_type, rescale_betas_zero_snr.
+
+    Raises:
+        InputError: it predicts neither noise nor v, or has betas of a kind that is not known here.
+    """
+    prediction = PREDICTIONS.get(str(settings.get("prediction_type", "epsilon")))
+    if prediction is None:
+        raise InputError(
+            f"a schedule that predicts {settings['prediction_type']!r} is not supported, "
+            f"only {' and '.join(PREDICTIONS)} are"
+        )
+    alphas = _alphas(settings)
+    if settings.get("rescale_betas_zero_snr"):
+        alphas = zero_terminal_alphas(alphas)
+    return VariancePreservingPath(alphas, prediction)
+
+
+def _alphas(settings: Mapping[str, Any]) -> tuple[float, ...]:
+    """Cumulative alphas of a scheduler's settings, before any stretching."""
+    if settings.get("trained_betas") is not None:
+        betas = torch.tensor(settings["trained_betas"], dtype=torch.float64)
+        return tuple(torch.cumprod(1.0 - betas, dim=0).tolist())
+    kind = settings.get("beta_schedule")
+    try:
+        steps, start, end = (settings[key] for key in ("num_train_timesteps", "beta_start", "beta_end"))
+    except KeyError as error:
+        raise InputError(f"a scheduler without {error.args[0]} has no discrete schedule; it is not supported") from None
+    if kind == "scaled_linear":
+        return scaled_linear_alphas(steps, start, end)
+    if kind == "linear":
+        betas = torch.linspace(start, end, steps, dtype=torch.float64)
+        return tuple(torch.cumprod(1.0 - betas, dim=0).tolist())
+    raise InputError(f"a schedule of kind {kind!r} is not supported, only scaled_linear, linear and trained_betas are")

@@ -1,18 +1,17 @@
 """Loading the embedded model: the packaged weights, another pipeline folder, or the random tiny variant."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 from diffusers import StableDiffusionPipeline
 from torch import nn
 
+from asap.backbones.family import LoadOptions, read_settings
 from asap.backbones.mini.backbone import MiniBackbone
 from asap.backbones.mini.build import build_pipeline
 from asap.core.errors import InputError, StoreError
-from asap.core.files import read_json
 
-__all__ = ["WEIGHTS", "load_folder", "load_mini", "load_tiny"]
+__all__ = ["WEIGHTS", "load_family", "load_folder", "load_mini", "load_tiny"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The packaged pipeline folder."""
@@ -46,14 +45,26 @@ def load_folder(folder: Path, name: str | None = None, *, bf16: bool | None = No
     return MiniBackbone(pipeline, name or folder.name, bf16=bf16)
 
 
+def load_family(folder: Path, name: str, options: LoadOptions) -> MiniBackbone:
+    """``load_folder`` for ``asap.backbones.load``; raises ``InputError`` for another device or number type, too."""
+    if (options.device, options.dtype) != ("cpu", "float32"):
+        raise InputError(
+            f"a model of this kind is loaded in float32 on the CPU, not {options.dtype} on {options.device}"
+        )
+    return load_folder(folder, name)
+
+
 def _strange(folder: Path) -> list[str]:
     """What a pipeline folder has that ``MiniBackbone`` cannot work with, in words; read before any weights are."""
-    index = _read(folder / "model_index.json")
+    index = read_settings(folder / "model_index.json")
     kind, vae = index.get("_class_name"), (index.get("vae") or [None])[-1]
     if kind != "StableDiffusionPipeline":
         return [f"the class {kind}"]
     faults = [] if vae == "AutoencoderTiny" else [f"the autoencoder {vae}"]
-    clock, unet = _read(folder / "scheduler" / "scheduler_config.json"), _read(folder / "unet" / "config.json")
+    clock, unet = (
+        read_settings(folder / "scheduler" / "scheduler_config.json"),
+        read_settings(folder / "unet" / "config.json"),
+    )
     if clock.get("prediction_type") != "flow_prediction" or not clock.get("use_flow_sigmas"):
         faults.append(
             f"the scheduler {clock.get('_class_name')} with prediction_type {clock.get('prediction_type')} and "
@@ -62,14 +73,6 @@ def _strange(folder: Path) -> list[str]:
     if not isinstance(unet.get("sample_size"), int):
         faults.append(f"the sample_size {unet.get('sample_size')} instead of one number")
     return faults
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    """A configuration file; raises ``StoreError`` when it is missing or broken."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise StoreError(f"{path} holds no settings; fetch or export the model anew")
-    return cast("Mapping[str, Any]", value)
 
 
 def _settle(module: nn.Module) -> None:

@@ -1,0 +1,87 @@
+"""What a model family says of itself, how a model is to be loaded, and what its folder's index holds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import torch
+
+from asap.backbones.protocol import Backbone
+from asap.core.errors import ConfigError, InputError, StoreError
+from asap.core.files import read_json
+
+__all__ = ["DTYPES", "INDEX", "Family", "LoadOptions", "Loader", "read_settings"]
+
+INDEX: Final = "model_index.json"
+"""The file that makes a folder a diffusers pipeline."""
+DTYPES: Final = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """Where and in which numbers a model lies in memory."""
+
+    device: str = "cpu"
+    """Of torch: cpu, cuda, cuda:1, mps."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of denoiser and text encoders. The autoencoder is float32 always: latents are encoded once, and some
+    autoencoders overflow in float16."""
+    revision: str | None = None
+    """Branch, tag or commit of a model on the hub; None for its main branch."""
+    variant: str | None = None
+    """Which weight files, for instance fp16; None for those without a variant in their name."""
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """``dtype`` as torch says it."""
+        return cast("torch.dtype", getattr(torch, self.dtype))
+
+    def check(self) -> None:
+        """Raise ``ConfigError`` for an unknown dtype, ``InputError`` for a device that this machine lacks."""
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        try:
+            torch.empty(1, device=self.device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"no device {self.device!r} here: {reason}; choose another, for instance cpu") from error
+
+
+Loader = Callable[[Path, str, LoadOptions], Backbone]
+"""(pipeline folder, name, options) -> backbone. The folder is local and complete; ``name`` is for messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A model family; the constant ``FAMILY`` of its folder's ``__init__``, which imports no diffusers."""
+
+    name: str
+    """That of the folder."""
+    pipelines: tuple[str, ...]
+    """Values of ``_class_name`` in model_index.json that belong to it."""
+    load: Loader
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Component -> classes it may be of, where families share a pipeline class."""
+    hubs: tuple[str, ...] = ()
+    """Ids of known models on the hub, for documentation."""
+
+    def knows(self, index: Mapping[str, Any]) -> bool:
+        """Whether a model_index.json is of this family."""
+        return index.get("_class_name") in self.pipelines and all(
+            _part(index, part) in classes for part, classes in self.parts.items()
+        )
+
+
+def _part(index: Mapping[str, Any], name: str) -> str | None:
+    """Class of a component, from its entry [library, class]."""
+    entry = index.get(name)
+    return entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """A configuration file of a model; raises ``StoreError`` when it is missing or broken."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} holds no settings; fetch or export the model anew")
+    return cast("Mapping[str, Any]", value)

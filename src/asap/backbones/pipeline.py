@@ -1,0 +1,319 @@
+"""Any diffusers pipeline behind the ``Backbone`` protocol; a family adds how it embeds text and runs its denoiser."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from asap.backbones.family import LoadOptions
+from asap.backbones.paths import NoisePath
+from asap.backbones.protocol import TextCondition
+from asap.core.errors import InputError, StoreError
+from asap.core.files import make_folder
+
+__all__ = ["PipelineBackbone", "Window", "open_pipeline"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which part of a whole picture the model is shown, in pixels of the model's scale."""
+
+    top: int
+    left: int
+    whole_height: int
+    """Of the picture that the window was cut from."""
+    whole_width: int
+
+
+class PipelineBackbone(ABC):
+    """See ``asap.backbones.protocol.Backbone``. Pictures may have any size whose sides are multiples of ``cell``."""
+
+    component: ClassVar[str] = "unet"
+    """What the pipeline calls its denoiser: unet or transformer."""
+    chunk: ClassVar[int] = 1
+    """Pictures in one call of the pipeline. It is fixed, and a last call is padded to it, because matrix kernels may
+    round differently at another batch size: so a picture does not depend on how many others were asked for."""
+    cell: int = 8
+    """Sides of pictures must be multiples of it, in pixels."""
+    steps: ClassVar[int | None] = None
+    """Sampling steps unless told otherwise; None for the pipeline's own number."""
+    guidance: ClassVar[float | None] = None
+    """Guidance scale unless told otherwise; None for the pipeline's own."""
+
+    def __init__(
+        self,
+        pipeline: Any,  # noqa: ANN401  diffusers has no types
+        name: str,
+        *,
+        path: NoisePath,
+        lora_targets: tuple[str, ...],
+        resolution: int,
+        options: LoadOptions | None = None,
+    ) -> None:
+        """Wrap a loaded pipeline; its parts are frozen and put into evaluation mode.
+
+        Args:
+            pipeline: a diffusers pipeline.
+            name: for messages.
+            path: how data turns into noise.
+            lora_targets: see the protocol.
+            resolution: side in pixels of the pictures it was trained on.
+            options: with which it was loaded.
+        """
+        self.pipeline, self.name, self.path, self.lora_targets = pipeline, name, path, lora_targets
+        self.options = options or LoadOptions()
+        self.denoiser: nn.Module = getattr(pipeline, self.component)
+        self.resolution = resolution
+        self.latent_shape: tuple[int, int, int] = self.latent_size(resolution, resolution)
+        pipeline.set_progress_bar_config(disable=True)
+        for part in pipeline.components.values():
+            if isinstance(part, nn.Module):
+                part.eval()
+                if part is not self.denoiser:
+                    part.requires_grad_(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return torch.device(self.options.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the denoiser's inputs."""
+        return self.options.torch_dtype
+
+    # --- pictures and latents
+
+    def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
+        """(C, h, w) of a picture's latents.
+
+        Raises:
+            InputError: a side is no positive multiple of ``cell``.
+        """
+        if min(height, width) < self.cell or height % self.cell or width % self.cell:
+            raise InputError(
+                f"{self.name} takes pictures whose sides are multiples of {self.cell}, got {height}x{width}; resize"
+            )
+        factor = self.pipeline.vae_scale_factor
+        return self.pipeline.vae.config.latent_channels, height // factor, width // factor
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32: the mode of the autoencoder's posterior.
+
+        Raises:
+            InputError: not (B, 3, H, W), or a size that ``latent_size`` refuses.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise InputError(f"{self.name} reads pictures (B, 3, H, W), got {tuple(images.shape)}")
+        self.latent_size(*images.shape[2:])
+        with torch.no_grad():
+            latents = self.vae_encode(images.to(self.device, self.pipeline.vae.dtype))
+        return latents.float()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents as pictures (B, 3, H, W), float32, clipped to [-1, 1]."""
+        with torch.no_grad():
+            pictures = self.vae_decode(latents.to(self.device, self.pipeline.vae.dtype))
+        return pictures.float().clamp(-1.0, 1.0)
+
+    def vae_encode(self, images: Tensor) -> Tensor:
+        """The autoencoder's part of ``encode``: (z - shift) * scale, as AutoencoderKL has them in its settings."""
+        vae = self.pipeline.vae
+        shift = getattr(vae.config, "shift_factor", None) or 0.0
+        latents: Tensor = (vae.encode(images).latent_dist.mode() - shift) * vae.config.scaling_factor
+        return latents
+
+    def vae_decode(self, latents: Tensor) -> Tensor:
+        """The autoencoder's part of ``decode``, the opposite of ``vae_encode``."""
+        vae = self.pipeline.vae
+        shift = getattr(vae.config, "shift_factor", None) or 0.0
+        pictures: Tensor = vae.decode(latents / vae.config.scaling_factor + shift).sample
+        return pictures
+
+    def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
+        """What the pipeline's loop works on as latents (B, C, h, w); ``height`` and ``width`` are the picture's."""
+        del height, width
+        return latents
+
+    # --- text and denoising: a family's own
+
+    @abstractmethod
+    def embed(self, prompts: Sequence[str]) -> TextCondition:
+        """Text conditions of B prompts, float32, without graph."""
+
+    @abstractmethod
+    def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        """Prediction (B, C, h, w), float32, at x_t (B, C, h, w) and t (B,) in [0, 1]."""
+
+    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
+        """Say of which window of a whole picture each row is; unchanged where a family has no means to say so."""
+        if len(windows) != len(condition):
+            raise InputError(f"wanted one window a prompt, got {len(windows)} windows and {len(condition)} prompts")
+        return condition
+
+    # --- sampling
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """Pictures (B, H, W, 3), uint8, through the pipeline's own call with one generator a picture.
+
+        Args:
+            prompts: B of them.
+            seeds: as many.
+            steps: None for ``steps`` of the class, and so for ``guidance``.
+            guidance: guidance scale.
+            height: of the pictures; None for ``resolution``, and so for ``width``.
+            width: see above.
+
+        Raises:
+            InputError: there are not as many seeds as prompts, or the size does not fit.
+        """
+        if len(prompts) != len(seeds):
+            raise InputError(f"wanted one seed a prompt, got {len(prompts)} prompts and {len(seeds)} seeds")
+        height, width = height or self.resolution, width or self.resolution
+        self.latent_size(height, width)
+        size, how = (height, width), self._how(steps, guidance)
+        chunks = [
+            self._sample_chunk(prompts[k : k + self.chunk], seeds[k : k + self.chunk], size, how)
+            for k in range(0, len(prompts), self.chunk)
+        ]
+        return np.concatenate(chunks) if chunks else np.zeros((0, height, width, 3), dtype=np.uint8)
+
+    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """The settings that are not left to the pipeline."""
+        steps = self.steps if steps is None else steps
+        guidance = self.guidance if guidance is None else guidance
+        named = {"num_inference_steps": steps, "guidance_scale": guidance}
+        return {key: value for key, value in named.items() if value is not None}
+
+    def _sample_chunk(
+        self, prompts: Sequence[str], seeds: Sequence[int], size: tuple[int, int], how: Mapping[str, Any]
+    ) -> npt.NDArray[np.uint8]:
+        """At most ``chunk`` pictures; the call is padded with empty prompts to exactly that many."""
+        missing = self.chunk - len(prompts)
+        generators = [torch.Generator().manual_seed(int(seed)) for seed in [*seeds, *([0] * missing)]]
+        with torch.no_grad():
+            pictures = self.call([*prompts, *([""] * missing)], generators, size, how)
+        values = (pictures[: len(prompts)] * 255.0).round().astype(np.uint8)
+        return np.asarray(values, dtype=np.uint8)
+
+    def call(
+        self, prompts: list[str], generators: list[torch.Generator], size: tuple[int, int], how: Mapping[str, Any]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """One call of the pipeline: pictures (B, H, W, 3) in [0, 1], decoded here in the autoencoder's numbers."""
+        height, width = size
+        found = self.pipeline(
+            prompts, height=height, width=width, generator=generators, output_type="latent", **how
+        ).images
+        pictures = self.decode(self.unpack(found, height, width))
+        return (pictures / 2 + 0.5).permute(0, 2, 3, 1).cpu().numpy()
+
+    # --- files
+
+    def save_lora(self, folder: Path) -> None:
+        """Write the adapter in diffusers format, with its rank and scale as metadata.
+
+        Raises:
+            InputError: the denoiser has no adapter, or the folder cannot be written.
+        """
+        from peft.utils import get_peft_model_state_dict
+
+        config = getattr(self.denoiser, "peft_config", None)
+        if not config:
+            raise InputError(f"the denoiser of {self.name} has no adapter to save")
+        make_folder(folder)
+        # peft's own key names: diffusers' converter renames the attention's keys only and its loader then drops them
+        layers = {f"{self.component}_lora_layers": get_peft_model_state_dict(self.denoiser)}
+        notes = {f"{self.component}_lora_adapter_metadata": next(iter(config.values())).to_dict()}
+        try:
+            type(self.pipeline).save_lora_weights(str(folder), **layers, **notes)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot write the adapter to {folder}: {reason}") from error
+
+    def load_lora(self, folder: Path) -> None:
+        """Put the adapter of a folder on the denoiser, as its only one.
+
+        Raises:
+            InputError: the folder holds no adapter for this model.
+        """
+        if getattr(self.denoiser, "peft_config", None):
+            self.pipeline.unload_lora_weights()
+        try:
+            self.pipeline.load_lora_weights(str(folder))
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{folder} holds no adapter for {self.name}: {reason}") from error
+
+    def save_pipeline(self, folder: Path) -> None:
+        """Write a diffusers pipeline folder in the numbers that it was loaded in.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        make_folder(folder)
+        try:
+            self.pipeline.save_pretrained(str(folder))
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot write the pipeline to {folder}: {reason}") from error
+
+
+def open_pipeline(
+    kind: Any,  # noqa: ANN401
+    folder: Path,
+    options: LoadOptions,
+    **parts: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """A pipeline of class ``kind`` from a local folder, on its device and in its numbers.
+
+    Args:
+        kind: a diffusers pipeline class.
+        folder: written by ``save_pretrained``, or a snapshot of the hub.
+        options: where and how; the autoencoder is always float32.
+        parts: components given instead of those in the folder, for instance ``safety_checker=None``.
+
+    Raises:
+        StoreError: the folder is incomplete or unreadable.
+    """
+    numbers = {"default": options.torch_dtype, "vae": torch.float32}
+    try:
+        pipeline = kind.from_pretrained(
+            str(folder), local_files_only=True, variant=options.variant, **_typed(numbers), **parts
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        text = str(error).strip()
+        reason = text.splitlines()[0] if text else type(error).__name__
+        raise StoreError(f"cannot read the pipeline in {folder}: {reason}") from error
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            _settle(part)
+    return pipeline.to(options.device)
+
+
+def _settle(module: nn.Module) -> None:
+    """Out of the mapped file: matrix kernels of the CPU round differently at its odd addresses."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.clone()
+
+
+def _typed(numbers: Mapping[str, torch.dtype]) -> dict[str, Any]:
+    """The argument that sets the number types, whose name differs between versions of diffusers."""
+    from diffusers.utils import deprecation_utils
+
+    return {"dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype": dict(numbers)}

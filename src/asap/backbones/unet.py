@@ -1,0 +1,52 @@
+"""What the families with a UNet on a discrete schedule share."""
+
+from typing import Any
+
+from asap.backbones.family import LoadOptions
+from asap.backbones.paths import path_of_schedule
+from asap.backbones.pipeline import PipelineBackbone
+from asap.core.errors import InputError
+
+__all__ = ["UnetBackbone"]
+
+
+class UnetBackbone(PipelineBackbone):
+    """Noise- or v-prediction as the scheduler's settings say, zero terminal SNR included."""
+
+    def __init__(
+        self,
+        pipeline: Any,  # noqa: ANN401
+        name: str,
+        *,
+        lora_targets: tuple[str, ...],
+        options: LoadOptions | None = None,
+    ) -> None:
+        """Wrap a pipeline; see ``PipelineBackbone``.
+
+        Raises:
+            InputError: the UNet takes more than latents, time and text, or the schedule is not known.
+        """
+        unet, vae = pipeline.unet.config, pipeline.vae.config
+        if unet.in_channels != vae.latent_channels:
+            raise InputError(
+                f"{name} takes {unet.in_channels} channels, its autoencoder makes {vae.latent_channels}: "
+                "it is an inpainting or editing model; align a text-to-image model"
+            )
+        if unet.time_cond_proj_dim is not None:
+            raise InputError(f"{name} is distilled over guidance (a latent consistency model); align what it came from")
+        super().__init__(
+            pipeline,
+            name,
+            path=path_of_schedule(pipeline.scheduler.config),
+            lora_targets=lora_targets,
+            resolution=_side(unet.sample_size, name) * pipeline.vae_scale_factor,
+            options=options,
+        )
+
+
+def _side(size: object, name: str) -> int:
+    """A UNet's ``sample_size`` as one number of latent cells."""
+    sides = size if isinstance(size, list | tuple) else [size]
+    if not sides or not all(isinstance(side, int) for side in sides):
+        raise InputError(f"{name} does not say its resolution: the UNet's sample_size is {size!r}")
+    return int(max(sides))

@@ -1,0 +1,23 @@
+"""The embedded model's tiny variant. It has one size, and its autoencoder has no posterior."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from asap.backbones.mini import load_tiny
+from asap.backbones.mini.backbone import LORA_TARGETS
+
+COMMUNITY = set(LORA_TARGETS)
+"""It has no community but us."""
+SIZE = (32, 32)
+
+
+def build(folder: Path) -> None:
+    load_tiny().save_pipeline(folder)
+
+
+def latents_of(pipeline: Any, images: Tensor) -> Tensor:
+    """What the pipeline's own autoencoder makes of pictures, in the denoiser's scale."""
+    latents: Tensor = pipeline.vae.encode(images).latents * pipeline.vae.config.scaling_factor
+    return latents
