@@ -94,7 +94,7 @@ def time_of(backbone: PipelineBackbone, clock: Tensor) -> Tensor:
     whole = clock.reshape(1).float()
     if isinstance(backbone.path, VariancePreservingPath):
         return (whole + 1) / len(backbone.path.alphas)
-    return whole / backbone.pipeline.scheduler.config.num_train_timesteps
+    return whole / float(backbone.pipeline.scheduler.config.num_train_timesteps)
 
 
 def loop(backbone: PipelineBackbone, module: ModuleType, height: int, width: int) -> list[Step]:
