@@ -1,6 +1,10 @@
 """Both engines give every result once and in order, and lose nothing when a worker is killed."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,3 +55,34 @@ def test_a_process_has_one_thread_unless_the_user_says_otherwise(monkeypatch: py
     with processes(1) as pool:
         assert list(pool.map(variable, names)) == ["1", "3"]
     assert [os.environ.get(name) for name in names] == [None, "3"]
+
+
+def test_workers_end_with_a_parent_that_was_killed() -> None:
+    text = (
+        "import time\n"
+        "from asap.stages.engines import processes\n"
+        "from tests.stages.jobs import own_number\n"
+        "if __name__ == '__main__':\n"
+        "    with processes(1) as pool:\n"
+        "        print(pool.submit(own_number, 0).result(), flush=True)\n"
+        "        time.sleep(60)\n"
+    )
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    for _ in range(200):
+        if not _runs(worker):
+            return
+        time.sleep(0.05)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent by 10 s")
+
+
+def _runs(process: int) -> bool:
+    """Whether a process with that number is there and is no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, Final, TypeVar
 
 from asap.core.errors import AsapError, MissingDependencyError, UnknownNameError
@@ -39,11 +40,19 @@ def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     ours = [name for name in _THREADS if name not in os.environ]
     os.environ.update(dict.fromkeys(ours, "1"))
     try:
-        with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=context, initializer=_end_with_parent) as pool:
             yield pool
     finally:
         for name in ours:
             os.environ.pop(name, None)
+
+
+def _end_with_parent() -> None:
+    """In a worker: end when the process that began it does, also by ``kill -9``; a pool's workers would wait for ever."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def in_order(engine: str, function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:

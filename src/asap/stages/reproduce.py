@@ -7,9 +7,8 @@ reproduction goes on where it was.
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from asap.benchmark.report import Point
 from asap.benchmark.summary import Judged, summarize
 from asap.core.files import read_json, write_json, write_text
 from asap.stages.encode import encode_pairs, model_fingerprint
+from asap.stages.engines import processes
 from asap.stages.generate import generate
 from asap.stages.judge import run as judge
 from asap.stages.judgepage import judge_page
@@ -98,7 +98,7 @@ def _run_all(work: Path, how: ReproduceSettings, say: Any) -> None:  # noqa: ANN
     """Every method and training seed, ``workers`` at a time on one core each."""
     _encode_all(work / "pairs")
     jobs = [(method, seed) for seed in how.seeds for method in how.methods]
-    with ProcessPoolExecutor(max_workers=how.workers, mp_context=get_context("spawn")) as pool:
+    with processes(how.workers) as pool:
         for count, future in enumerate(as_completed([pool.submit(_run_one, work, how, *job) for job in jobs]), 1):
             say(f"{count}/{len(jobs)} {future.result()}")
 
