@@ -49,7 +49,7 @@ def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _end_with_parent() -> None:
-    """In a worker: end when the process that began it does, also by ``kill -9``; a pool's workers would wait for ever."""
+    """In a worker: end when the process that began it does, also by ``kill -9``; those of a pool wait on."""
     parent = parent_process()
     if parent is not None:
         Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
