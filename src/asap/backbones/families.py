@@ -53,14 +53,11 @@ def family_of(index: Mapping[str, Any], source: str) -> Family:
     for family in families():
         if family.knows(index):
             return family
-    parts = ", ".join(
-        f"{part} {index[part][-1]}"
-        for family in families()
-        for part in family.parts
-        if isinstance(index.get(part), list)
-    )
+    kind = index.get("_class_name")
+    told = {part: index.get(part) for family in families() if kind in family.pipelines for part in family.parts}
+    parts = ", ".join(f"{part} {entry[-1]}" for part, entry in told.items() if isinstance(entry, list) and entry)
     known = "; ".join(f"{family.name}: {', '.join(family.pipelines)}" for family in families())
-    what = f"{index.get('_class_name')}{f' with {parts}' if parts else ''}"
+    what = f"{kind} with {parts}" if parts else kind
     raise InputError(f"{source} is a {what}, which no family here knows; supported are {known}")
 
 

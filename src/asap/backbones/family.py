@@ -31,6 +31,9 @@ class LoadOptions:
     """Branch, tag or commit of a model on the hub; None for its main branch."""
     variant: str | None = None
     """Which weight files, for instance fp16; None for those without a variant in their name."""
+    schedule: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the scheduler that override those of its file, for a checkpoint whose file is wrong: a v-model that
+    is published with prediction_type epsilon would be trained towards a wrong target without any message."""
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import NoisePath
 from asap.backbones.protocol import TextCondition
-from asap.core.errors import InputError, StoreError
+from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import make_folder
 
 __all__ = ["PipelineBackbone", "Window", "open_pipeline"]
@@ -290,6 +290,7 @@ def open_pipeline(
 
     Raises:
         StoreError: the folder is incomplete or unreadable.
+        ConfigError: ``options.schedule`` names a setting that the scheduler has not.
     """
     numbers = {"default": options.torch_dtype, "vae": torch.float32}
     try:
@@ -303,7 +304,18 @@ def open_pipeline(
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
             _settle(part)
+    if options.schedule:
+        _reschedule(pipeline, options.schedule)
     return pipeline.to(options.device)
+
+
+def _reschedule(pipeline: Any, schedule: Mapping[str, object]) -> None:  # noqa: ANN401
+    """Override settings of the scheduler; raises ``ConfigError`` for one that it does not have."""
+    config = pipeline.scheduler.config
+    if unknown := sorted(set(schedule) - set(config)):
+        known = ", ".join(sorted(key for key in config if not key.startswith("_")))
+        raise ConfigError(f"{config['_class_name']} has no setting {', '.join(unknown)}; known: {known}")
+    pipeline.scheduler = type(pipeline.scheduler).from_config(config, **schedule)
 
 
 def _settle(module: nn.Module) -> None:

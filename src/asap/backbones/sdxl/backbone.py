@@ -1,0 +1,83 @@
+"""SDXL behind the ``Backbone`` protocol."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asap.backbones.family import LoadOptions
+from asap.backbones.pipeline import Window
+from asap.backbones.protocol import TextCondition
+from asap.backbones.unet import UnetBackbone
+from asap.core.errors import InputError
+
+__all__ = ["SDXLBackbone"]
+
+FRAME = "frame"
+"""Name of the condition's tensor that ``place`` adds."""
+
+
+class SDXLBackbone(UnetBackbone):
+    """Two text encoders, latents of 4 channels at 1/8.
+
+    Condition: ``text`` (B, 77, D) of both encoders, ``pooled`` (B, P) of the second, and after ``place`` ``frame``
+    (B, 4): height and width of the whole picture, top and left of the window. The network is told six numbers (SDXL,
+    arXiv:2307.01952, section 2.2): original size, crop, and target size, which is that of the latents.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,  # noqa: ANN401
+        name: str,
+        *,
+        lora_targets: tuple[str, ...],
+        options: LoadOptions | None = None,
+    ) -> None:
+        """Wrap a pipeline; raises ``InputError`` for a refiner, too, which starts from a picture."""
+        unet = pipeline.unet.config
+        if unet.addition_embed_type != "text_time" or None in (pipeline.text_encoder, pipeline.text_encoder_2):
+            raise InputError(
+                f"{name} has not the two text encoders and the sizes of an SDXL base model; align a base model"
+            )
+        super().__init__(pipeline, name, lora_targets=lora_targets, options=options)
+
+    def embed(self, prompts: Sequence[str]) -> TextCondition:
+        """The states before the last layer of both encoders side by side, and the second's pooled projection."""
+        with torch.no_grad():
+            states, _, pooled, _ = self.pipeline.encode_prompt(
+                list(prompts), device=self.device, do_classifier_free_guidance=False
+            )
+        return TextCondition({"text": states.float(), "pooled": pooled.float()})
+
+    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
+        """Say of each row what the whole picture's size is and where the window lies in it."""
+        unplaced = super().place(condition, windows)
+        rows = [[window.whole_height, window.whole_width, window.top, window.left] for window in windows]
+        like = unplaced.tensors["text"]
+        frame = torch.tensor(rows, dtype=torch.float32, device=like.device)
+        return TextCondition({**unplaced.tensors, FRAME: frame})
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        """What the scheduler's prediction_type says, (B, C, h, w), float32."""
+        given = {name: value.to(self.device) for name, value in condition.tensors.items()}
+        prediction: Tensor = self.denoiser(
+            x_t.to(self.device, self.dtype),
+            self.path.model_time(t),
+            encoder_hidden_states=given["text"].to(self.dtype),
+            added_cond_kwargs={
+                "text_embeds": given["pooled"].to(self.dtype),
+                "time_ids": self._sizes(x_t, given.get(FRAME)),
+            },
+            return_dict=False,
+        )[0]
+        return prediction.float()
+
+    def _sizes(self, x_t: Tensor, frame: Tensor | None) -> Tensor:
+        """The six numbers of each row, (B, 6), float32; without a frame the latents are a whole picture."""
+        factor = self.pipeline.vae_scale_factor
+        target = torch.tensor([side * factor for side in x_t.shape[2:]], dtype=torch.float32, device=self.device)
+        target = target.expand(len(x_t), 2)
+        if frame is None:
+            frame = torch.cat([target, torch.zeros_like(target)], dim=1)
+        return torch.cat([frame, target], dim=1)
