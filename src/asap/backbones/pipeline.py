@@ -102,7 +102,12 @@ class PipelineBackbone(ABC):
                 f"{self.name} takes pictures whose sides are multiples of {self.cell}, got {height}x{width}; resize"
             )
         factor = self.pipeline.vae_scale_factor
-        return self.pipeline.vae.config.latent_channels, height // factor, width // factor
+        return self.channels, height // factor, width // factor
+
+    @property
+    def channels(self) -> int:
+        """C of a latent."""
+        return int(self.pipeline.vae.config.latent_channels)
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32: the mode of the autoencoder's posterior.

@@ -1,0 +1,39 @@
+"""Text of unlike lengths in one tensor: rows padded with zeros to one length, and a mask that says what is text.
+
+A family whose denoiser reads a text of any length stores it as ``text`` (B, L, D) and ``mask`` (B, L), bool, true where
+there is text; true comes before false in every row. L is the family's greatest length, the same for every prompt, so
+that rows can be stored and joined; ``trimmed`` cuts it to the longest row of a batch before the denoiser sees it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from asap.backbones.protocol import TextCondition
+
+__all__ = ["padded", "rows", "trimmed"]
+
+
+def padded(texts: Sequence[Tensor], length: int) -> TextCondition:
+    """Embeddings (L_i, D) with L_i <= ``length`` as one condition, float32."""
+    width = texts[0].shape[-1]
+    text = torch.zeros(len(texts), length, width, device=texts[0].device)
+    mask = torch.zeros(len(texts), length, dtype=torch.bool, device=texts[0].device)
+    for row, values in enumerate(texts):
+        text[row, : len(values)] = values.float()
+        mask[row, : len(values)] = True
+    return TextCondition({"text": text, "mask": mask})
+
+
+def trimmed(condition: TextCondition) -> tuple[Tensor, Tensor]:
+    """``text`` (B, L, D) and ``mask`` (B, L) cut to the longest row."""
+    mask = condition.tensors["mask"]
+    longest = int(mask.sum(1).max())
+    return condition.tensors["text"][:, :longest], mask[:, :longest]
+
+
+def rows(condition: TextCondition) -> list[Tensor]:
+    """The embeddings (L_i, D) of each row, without padding; undoes ``padded``."""
+    lengths = condition.tensors["mask"].sum(1).tolist()
+    return [text[:length] for text, length in zip(condition.tensors["text"], lengths, strict=True)]

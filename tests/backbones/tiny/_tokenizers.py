@@ -1,0 +1,31 @@
+"""Tokenizers of the tiny pipelines: one token a byte, in the file formats of the real ones."""
+
+from typing import Any
+
+from tokenizers import pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+from transformers import GemmaTokenizer, Qwen2Tokenizer
+
+START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
+CHAT = (
+    "{% for message in messages %}" + START + "{{ message.role }}\n{{ message.content }}" + END + "\n{% endfor %}"
+    "{% if add_generation_prompt %}" + START + "assistant\n{% endif %}"
+)
+"""The shape of Qwen's chat template, for plain messages."""
+
+
+def qwen_tokenizer() -> Any:
+    """A ``Qwen2Tokenizer`` of 259 tokens, padding on the right, with a chat template."""
+    symbols = [PAD, START, END, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Qwen2Tokenizer(vocab={symbol: k for k, symbol in enumerate(symbols)}, merges=[], padding_side="right")
+    tokenizer.add_special_tokens({"additional_special_tokens": [START, END]})
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def gemma_tokenizer() -> Any:
+    """A ``GemmaTokenizer`` of special tokens and 256 bytes, which it falls back to; it puts ``<bos>`` in front."""
+    symbols = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{k:02X}>" for k in range(256))]
+    tokenizer = GemmaTokenizer(vocab={symbol: k for k, symbol in enumerate(symbols)}, merges=[])
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<bos> $A", None, [("<bos>", 2)])
+    return tokenizer
