@@ -1,0 +1,60 @@
+"""Z-Image behind the ``Backbone`` protocol: a backward clock, lists of latents and of texts."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from asap.backbones.family import LoadOptions
+from asap.backbones.paths import FlowPath, flow_shift
+from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.protocol import TextCondition
+from asap.backbones.text import padded, rows
+from asap.backbones.zimage.targets import LORA_TARGETS
+
+__all__ = ["ZImageBackbone"]
+
+LENGTH: Final = 512
+"""Most tokens of a prompt with the chat around it, the pipeline's default."""
+
+
+class ZImageBackbone(PipelineBackbone):
+    """The denoiser packs 2x2 cells itself; see README.md."""
+
+    component = "transformer"
+    cell = 16
+
+    def __init__(self, pipeline: Any, name: str, options: LoadOptions) -> None:  # noqa: ANN401
+        """Wrap a ``ZImagePipeline``."""
+        resolution = pipeline.vae.config.sample_size
+        shift = flow_shift(pipeline.scheduler.config, (resolution // self.cell) ** 2)
+        super().__init__(
+            pipeline,
+            name,
+            path=FlowPath(clock=1.0, shift=shift, backward=True),
+            lora_targets=LORA_TARGETS,
+            resolution=resolution,
+            options=options,
+        )
+
+    def embed(self, prompts: Sequence[str]) -> TextCondition:
+        """``text`` and ``mask`` of ``LENGTH`` tokens."""
+        with torch.no_grad():  # the pipeline overwrites the list that it is given
+            texts, _ = self.pipeline.encode_prompt(
+                list(prompts),
+                device=self.device,
+                do_classifier_free_guidance=False,
+                max_sequence_length=LENGTH,
+            )
+        return padded(texts, LENGTH)
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        """Predicted x - noise at x_t, (B, C, h, w), float32."""
+        predictions: list[Tensor] = self.denoiser(
+            list(x_t.to(self.device, self.dtype)[:, :, None].unbind(0)),
+            self.path.model_time(t).to(self.device),
+            [text.to(self.device, self.dtype) for text in rows(condition)],
+            return_dict=False,
+        )[0]
+        return torch.stack([prediction.float() for prediction in predictions])[:, :, 0]
