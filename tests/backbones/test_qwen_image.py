@@ -10,6 +10,8 @@ from asap.backbones.pipeline import PipelineBackbone
 from asap.core.errors import InputError
 from tests.backbones.tiny import qwen_image
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> PipelineBackbone:

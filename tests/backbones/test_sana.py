@@ -11,6 +11,8 @@ from asap.backbones import load
 from asap.backbones.pipeline import PipelineBackbone
 from tests.backbones.tiny import sana
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def sprint(tmp_path_factory: pytest.TempPathFactory) -> PipelineBackbone:

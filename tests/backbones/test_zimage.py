@@ -10,6 +10,8 @@ from asap.backbones import TextCondition, load
 from asap.backbones.pipeline import PipelineBackbone
 from tests.backbones.tiny import zimage
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> PipelineBackbone:
