@@ -13,6 +13,7 @@ from asap.backbones.families import families
 from asap.backbones.pipeline import PipelineBackbone
 from tests.backbones import battery
 
+ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny"
 NAMES = sorted(path.stem for path in TINY.glob("[a-z]*.py"))
 
@@ -90,3 +91,12 @@ def test_one_step_lowers_the_loss_and_diffusers_takes_the_adapter(
     trained = battery.open_tiny(folder)
     battery.one_step_lowers_the_loss(trained, module)
     battery.saved_adapter_works_in_diffusers(trained, folder, module, tmp_path)
+
+
+def test_the_documented_table_is_that_of_the_families() -> None:
+    rows = [line for line in (ROOT / "docs" / "families.md").read_text().splitlines() if line.startswith("| [")]
+    told = {line.split("[")[1].split("]")[0]: line for line in rows}
+    assert set(told) == {family.name for family in families()}
+    for family in families():
+        row = told[family.name]
+        assert all(f"`{name}`" in row for name in (*family.pipelines, *family.hubs)), row

@@ -47,6 +47,8 @@ def test_train_and_generate_find_the_family_by_themselves(name: str, tmp_path: P
     assert [row["step"] for row in rows if "step" in row][:2] == [0, 1]
     assert rows[0]["delta"] == 0
     config = Manifest.read(run / "manifest.json").config
+    assert str(config["encoding"]).startswith("deterministic")
+    assert config["predicts"] == getattr(backbone.path, "prediction", "flow")
     assert isinstance(config["lora"], dict)
     assert config["lora"]["targets"] == list(backbone.lora_targets)
 

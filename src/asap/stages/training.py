@@ -28,6 +28,7 @@ __all__ = ["Plan", "TrainResult", "execute", "forget"]
 
 CHECKPOINT_EVERY: Final = 50
 REDUCTION: Final = "mean over latent elements and draws inside delta, mean over pairs outside the loss"
+ENCODING: Final = "deterministic: the mode of the autoencoder's posterior, float32"
 CHECKPOINTS, LOG, MANIFEST = "checkpoints", "log.jsonl", "manifest.json"
 TAIL: Final = 20
 """Last steps that a result averages over."""
@@ -81,6 +82,8 @@ class Plan:
             "method": self.method.name,
             "shape": self.method.shape,
             "reduction": REDUCTION,
+            "encoding": ENCODING,
+            "predicts": getattr(self.backbone.path, "prediction", self.backbone.path.name),
             "loss": asdict(self.loss),
             "training": {**asdict(self.settings), "time_range": list(self.settings.time_range)},
             "weights": "full" if self.rank is None else "lora",
