@@ -51,8 +51,13 @@ def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _end_with_parent() -> None:
     """In a worker: end when the process that began it does, also by ``kill -9``; those of a pool wait on."""
     parent = parent_process()
-    if parent is not None:
-        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def in_order(engine: str, function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
