@@ -113,7 +113,7 @@ def loop(backbone: PipelineBackbone, module: ModuleType, height: int, width: int
     try:
         with torch.no_grad(), recording(backbone.denoiser) as calls:
             pipeline(
-                PROMPTS,
+                prompt=PROMPTS,
                 generator=generators,
                 num_inference_steps=STEPS,
                 output_type="latent",
@@ -199,7 +199,7 @@ def decoding_is_the_pipelines(backbone: PipelineBackbone, module: ModuleType) ->
     generators = [torch.Generator().manual_seed(k) for k in range(backbone.chunk)]
     with torch.no_grad():
         theirs = backbone.pipeline(
-            [PROMPTS[0]] * backbone.chunk, generator=generators, output_type="np", **size, **how
+            prompt=[PROMPTS[0]] * backbone.chunk, generator=generators, output_type="np", **size, **how
         ).images
     assert np.abs(np.round(theirs * 255) - ours).max() <= 1
 

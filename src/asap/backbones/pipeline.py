@@ -223,10 +223,14 @@ class PipelineBackbone(ABC):
         """One call of the pipeline: pictures (B, H, W, 3) in [0, 1], decoded here in the autoencoder's numbers."""
         height, width = size
         found = self.pipeline(
-            prompts, height=height, width=width, generator=generators, output_type="latent", **how
+            **self.call_text(prompts), height=height, width=width, generator=generators, output_type="latent", **how
         ).images
         pictures = self.decode(self.unpack(found, height, width))
         return (pictures / 2 + 0.5).permute(0, 2, 3, 1).cpu().numpy()
+
+    def call_text(self, prompts: list[str]) -> dict[str, Any]:
+        """The prompts as arguments of the pipeline's call."""
+        return {"prompt": prompts}
 
     # --- files
 

@@ -1,10 +1,10 @@
-"""Tokenizers of the tiny pipelines: one token a byte, in the file formats of the real ones."""
+"""Tokenizers of the tiny pipelines: one token a byte or a letter, in the file formats of the real ones."""
 
 from typing import Any
 
 from tokenizers import pre_tokenizers
 from tokenizers.processors import TemplateProcessing
-from transformers import GemmaTokenizer, Qwen2Tokenizer
+from transformers import GemmaTokenizer, Qwen2Tokenizer, T5Tokenizer
 
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 CHAT = (
@@ -29,3 +29,10 @@ def gemma_tokenizer() -> Any:
     tokenizer = GemmaTokenizer(vocab={symbol: k for k, symbol in enumerate(symbols)}, merges=[])
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<bos> $A", None, [("<bos>", 2)])
     return tokenizer
+
+
+def t5_tokenizer() -> Any:
+    """A ``T5Tokenizer`` of letters, with </s> at the end and <pad> as 0."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'-"
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0), ("▁", -5.0)]
+    return T5Tokenizer(vocab=[*special, *((letter, -8.0) for letter in letters)], extra_ids=0, model_max_length=512)
