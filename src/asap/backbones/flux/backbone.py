@@ -1,0 +1,80 @@
+"""FLUX.1 behind the ``Backbone`` protocol."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.protocol import TextCondition
+from asap.tensors import pack, unpack
+
+__all__ = ["FluxBackbone", "positions"]
+
+TRAINED_GUIDANCE: Final = 1.0
+"""What the guidance embedding of dev is told in training, see the README."""
+LENGTHS: Final = {True: 512, False: 256}
+"""Places of T5 with (dev) and without (schnell) embedded guidance."""
+FEW_STEPS: Final = 4
+"""Sampling steps of schnell."""
+
+
+def positions(height: int, width: int, device: torch.device) -> Tensor:
+    """(0, row, column) of each of height x width tokens, row by row, (N, 3) float32."""
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    return torch.cartesian_prod(torch.zeros(1, dtype=torch.long, device=device), rows, columns).float()
+
+
+class FluxBackbone(PipelineBackbone):
+    """Latents of 16 channels at an eighth, unpacked outside; 2x2 of them are one token of the transformer."""
+
+    component = "transformer"
+    cell = 16
+    embedded_guidance = TRAINED_GUIDANCE
+    """Guidance scale that ``denoise`` tells a guidance-distilled model; the others have no such input."""
+
+    @property
+    def distilled(self) -> bool:
+        """Whether guidance is an input of the transformer (dev), not a second prediction."""
+        return bool(self.pipeline.transformer.config.guidance_embeds)
+
+    def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
+        """Tokens (B, N, 4 * C) as latents (B, C, h, w)."""
+        return unpack(latents, self.latent_size(height, width)[1:])
+
+    def embed(self, prompts: Sequence[str]) -> TextCondition:
+        """``text`` of T5 (B, 512 or 256, D) and ``pooled`` of CLIP (B, P); padding of T5 is attended to."""
+        with torch.no_grad():
+            text, pooled, _ = self.pipeline.encode_prompt(
+                list(prompts), device=self.device, max_sequence_length=LENGTHS[self.distilled]
+            )
+        return TextCondition({"text": text.float(), "pooled": pooled.float()})
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        """Predicted noise - x at x_t, (B, C, h, w), float32."""
+        height, width = x_t.shape[-2:]
+        text = condition.tensors["text"].to(self.device, self.dtype)
+        guidance = torch.full((len(x_t),), self.embedded_guidance, device=self.device) if self.distilled else None
+        tokens: Tensor = self.denoiser(
+            hidden_states=pack(x_t.to(self.device, self.dtype)),
+            timestep=self.path.model_time(t).to(self.device),
+            guidance=guidance,
+            pooled_projections=condition.tensors["pooled"].to(self.device, self.dtype),
+            encoder_hidden_states=text,
+            txt_ids=torch.zeros(text.shape[1], 3, device=self.device),
+            img_ids=positions(height // 2, width // 2, self.device),
+            return_dict=False,
+        )[0]
+        return unpack(tokens.float(), (height, width))
+
+    def call(
+        self, prompts: list[str], generators: list[torch.Generator], size: tuple[int, int], how: Mapping[str, Any]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """One call of the pipeline; schnell takes four steps unless told otherwise, and shorter text."""
+        own: dict[str, Any] = {"max_sequence_length": LENGTHS[self.distilled]}
+        if not self.distilled:
+            own["num_inference_steps"] = FEW_STEPS
+        return super().call(prompts, generators, size, {**own, **how})
