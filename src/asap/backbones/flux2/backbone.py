@@ -1,0 +1,105 @@
+"""FLUX.2 behind the ``Backbone`` protocol."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.protocol import TextCondition
+from asap.tensors import pack, unpack
+
+__all__ = ["Flux2Backbone", "positions"]
+
+TRAINED_GUIDANCE: Final = 1.0
+"""What the guidance embedding of dev is told in training, see the README."""
+FEW_STEPS: Final = 4
+"""Sampling steps of a klein that was distilled to few steps."""
+
+
+def positions(batch: int, height: int, width: int, text: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(image, row, column, place in the text) of height x width tokens (B, N, 4), and of ``text`` tokens (B, L, 4)."""
+    none = torch.zeros(1, dtype=torch.long, device=device)
+    rows, columns, places = (torch.arange(count, device=device) for count in (height, width, text))
+    picture = torch.cartesian_prod(none, rows, columns, none)
+    words = torch.cartesian_prod(none, none, none, places)
+    return picture.expand(batch, -1, -1), words.expand(batch, -1, -1)
+
+
+class Flux2Backbone(PipelineBackbone):
+    """Latents of 32 channels at an eighth, unpacked outside; 2x2 of them are one token of the transformer."""
+
+    component = "transformer"
+    cell = 16
+    embedded_guidance = TRAINED_GUIDANCE
+    """Guidance scale that ``denoise`` tells a model with embedded guidance (dev); klein has no such input."""
+
+    # --- pictures and latents: the vae's own latents are normalised per channel and place in a cell of 2x2
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation, (1, 4 * C, 1, 1), of latents whose 2x2 cells are channels."""
+        vae = self.pipeline.vae
+        mean, variance = (value.to(like).reshape(1, -1, 1, 1) for value in (vae.bn.running_mean, vae.bn.running_var))
+        return mean, (variance + vae.config.batch_norm_eps).sqrt()
+
+    def vae_encode(self, images: Tensor) -> Tensor:
+        """The mode of the posterior, normalised."""
+        return self._normalise(self.pipeline.vae.encode(images).latent_dist.mode())
+
+    def _normalise(self, latents: Tensor) -> Tensor:
+        cells = F.pixel_unshuffle(latents, 2)
+        mean, deviation = self._statistics(cells)
+        return F.pixel_shuffle((cells - mean) / deviation, 2)
+
+    def vae_decode(self, latents: Tensor) -> Tensor:
+        """The opposite of ``vae_encode``."""
+        cells = F.pixel_unshuffle(latents, 2)
+        mean, deviation = self._statistics(cells)
+        pictures: Tensor = self.pipeline.vae.decode(F.pixel_shuffle(cells * deviation + mean, 2)).sample
+        return pictures
+
+    def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
+        """Tokens (B, N, 4 * C) as latents (B, C, h, w). Klein hands out the vae's own latents, which are normalised."""
+        if latents.ndim == 3:
+            return unpack(latents, self.latent_size(height, width)[1:])
+        return self._normalise(latents.float())
+
+    # --- text and denoising
+
+    def embed(self, prompts: Sequence[str]) -> TextCondition:
+        """``text`` (B, 512, 3 * D): three layers of a language model side by side; padding is attended to."""
+        with torch.no_grad():
+            text, _ = self.pipeline.encode_prompt(list(prompts), device=self.device)
+        return TextCondition({"text": text.float()})
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        """Predicted noise - x at x_t, (B, C, h, w), float32."""
+        height, width = x_t.shape[-2:]
+        text = condition.tensors["text"].to(self.device, self.dtype)
+        image_places, text_places = positions(len(x_t), height // 2, width // 2, text.shape[1], self.device)
+        told = self.pipeline.transformer.config.guidance_embeds
+        tokens: Tensor = self.denoiser(
+            hidden_states=pack(x_t.to(self.device, self.dtype)),
+            timestep=self.path.model_time(t).to(self.device),
+            guidance=torch.full((len(x_t),), self.embedded_guidance, device=self.device) if told else None,
+            encoder_hidden_states=text,
+            txt_ids=text_places,
+            img_ids=image_places,
+            return_dict=False,
+        )[0]
+        return unpack(tokens.float(), (height, width))
+
+    # --- sampling
+
+    def call(
+        self, prompts: list[str], generators: list[torch.Generator], size: tuple[int, int], how: Mapping[str, Any]
+    ) -> npt.NDArray[np.floating[Any]]:
+        """One call of the pipeline; a klein for few steps takes four unless told otherwise."""
+        own: dict[str, Any] = {}
+        if self.pipeline.config.get("is_distilled"):  # it ignores guidance, and says so if there is any
+            own = {"num_inference_steps": FEW_STEPS, "guidance_scale": 1.0}
+        return super().call(prompts, generators, size, {**own, **how})
