@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from asap.align.policy import add_lora
 from asap.backbones import families, load
 from asap.backbones.family import LoadOptions
 from asap.backbones.pipeline import PipelineBackbone
@@ -142,3 +143,22 @@ def test_sizes_that_do_not_fit_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="one seed a prompt, got 1 prompts and 2 seeds"):
         backbone.sample(["a hand"], [1, 2])
     assert backbone.latent_size(512, 768) == (4, 64, 96)
+
+
+def test_an_adapter_of_another_model_is_refused_and_not_passed_over(folder: Path, tmp_path: Path) -> None:
+    """diffusers only logs that it found no key."""
+    from safetensors.torch import save_file
+
+    names = [f"transformer.blocks.0.attn.to_q.lora_{side}.weight" for side in "AB"]
+    save_file({name: torch.zeros(2, 2) for name in names}, str(tmp_path / "pytorch_lora_weights.safetensors"))
+    backbone = battery.open_tiny(folder)
+    with pytest.raises(InputError, match=f"{tmp_path} holds no adapter for sd15: "):
+        backbone.load_lora(tmp_path)
+
+
+def test_a_pipeline_with_an_adapter_is_not_saved(folder: Path, tmp_path: Path) -> None:
+    backbone = battery.open_tiny(folder)
+    add_lora(backbone, rank=1, alpha=None, seed=0)
+    with pytest.raises(InputError, match="sd15 carries an adapter; fuse it"):
+        backbone.save_pipeline(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

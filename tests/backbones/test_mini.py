@@ -192,14 +192,14 @@ def test_loading_warns_of_nothing_to_come_and_gives_float32(
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = with_lora()
+    backbone, bare = with_lora(), load_tiny()
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backbone.pipeline, "save_pretrained", full)
+    monkeypatch.setattr(bare.pipeline, "save_pretrained", full)
     monkeypatch.setattr("diffusers.StableDiffusionPipeline.save_lora_weights", full)
-    for save in (backbone.save_pipeline, backbone.save_lora):
+    for save in (bare.save_pipeline, backbone.save_lora):
         with pytest.raises(InputError, match=f"to {tmp_path}: No space left on device"):
             save(tmp_path)
 

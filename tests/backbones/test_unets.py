@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, EulerDiscreteScheduler
+from diffusers import DDPMScheduler, EulerDiscreteScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from asap.backbones import TextCondition, load
@@ -208,3 +208,39 @@ def test_inpainting_distilled_and_refining_networks_are_refused(tmp_path: Path) 
     sdxl.build(tmp_path / "refiner", text_encoder=None, tokenizer=None)
     with pytest.raises(InputError, match="align a base model"):
         load(tmp_path / "refiner")
+
+
+# --- the published architectures
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "blocks"),
+    [
+        ("sd15", {"cross_attention_dim": 768}, 16),
+        (
+            "sdxl",
+            {
+                "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+                "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                "block_out_channels": (320, 640, 1280),
+                "transformer_layers_per_block": (1, 2, 10),
+                "attention_head_dim": (5, 10, 20),
+                "cross_attention_dim": 2048,
+                "use_linear_projection": True,
+                "addition_embed_type": "text_time",
+                "addition_time_embed_dim": 256,
+                "projection_class_embeddings_input_dim": 2816,
+            },
+            70,
+        ),
+    ],
+)
+def test_targets_take_all_attention_of_the_published_networks(
+    folders: dict[str, Path], name: str, settings: dict[str, Any], blocks: int
+) -> None:
+    """16 transformer blocks in SD 1.5, 70 in SDXL, each of two attentions with four maps."""
+    with torch.device("meta"):
+        network = UNet2DConditionModel(**settings)
+    targets = load(folders[name]).lora_targets
+    layers = [part for part, _ in network.named_modules() if any(part.endswith(f".{target}") for target in targets)]
+    assert len(layers) == blocks * 2 * 4

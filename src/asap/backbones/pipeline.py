@@ -268,13 +268,17 @@ class PipelineBackbone(ABC):
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{folder} holds no adapter for {self.name}: {reason}") from error
+        if not getattr(self.denoiser, "peft_config", None):  # diffusers passes over keys of another model in silence
+            raise InputError(f"{folder} holds no adapter for {self.name}: no key is of its {self.component}")
 
     def save_pipeline(self, folder: Path) -> None:
         """Write a diffusers pipeline folder in the numbers that it was loaded in.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: it cannot be written, or carries an adapter, which would be lost or stored as strange weights.
         """
+        if getattr(self.denoiser, "peft_config", None):
+            raise InputError(f"{self.name} carries an adapter; fuse it into the weights, or take it off, before saving")
         make_folder(folder)
         try:
             self.pipeline.save_pretrained(str(folder))
