@@ -68,6 +68,9 @@ class Family:
     """Component -> classes it may be of, where families share a pipeline class."""
     hubs: tuple[str, ...] = ()
     """Ids of known models on the hub, for documentation."""
+    original: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Linear maps of the original code, by which ComfyUI and kohya name LoRA weights -> the maps that diffusers makes
+    of each one's rows, in their order; {} is a block's number. Empty where no such table is needed or known."""
 
     def knows(self, index: Mapping[str, Any]) -> bool:
         """Whether a model_index.json is of this family."""

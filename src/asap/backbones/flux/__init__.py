@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from asap.backbones.family import Family, LoadOptions
+from asap.backbones.flux.original import ORIGINAL
 from asap.backbones.protocol import Backbone
 
 __all__ = ["FAMILY"]
@@ -18,5 +19,6 @@ FAMILY = Family(
     name="flux",
     pipelines=("FluxPipeline",),
     load=_load,
+    original=ORIGINAL,
     hubs=("black-forest-labs/FLUX.1-dev", "black-forest-labs/FLUX.1-schnell", "black-forest-labs/FLUX.1-Krea-dev"),
 )

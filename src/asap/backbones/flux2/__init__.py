@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from asap.backbones.family import Family, LoadOptions
+from asap.backbones.flux2.original import ORIGINAL
 from asap.backbones.protocol import Backbone
 
 __all__ = ["FAMILY"]
@@ -18,6 +19,7 @@ FAMILY = Family(
     name="flux2",
     pipelines=("Flux2KleinPipeline", "Flux2Pipeline"),
     load=_load,
+    original=ORIGINAL,
     hubs=(
         "black-forest-labs/FLUX.2-klein-base-4B",
         "black-forest-labs/FLUX.2-klein-4B",

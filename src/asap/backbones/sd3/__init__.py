@@ -4,6 +4,7 @@ from pathlib import Path
 
 from asap.backbones.family import Family, LoadOptions
 from asap.backbones.protocol import Backbone
+from asap.backbones.sd3.original import ORIGINAL
 
 __all__ = ["FAMILY"]
 
@@ -18,6 +19,7 @@ FAMILY = Family(
     name="sd3",
     pipelines=("StableDiffusion3Pipeline",),
     load=_load,
+    original=ORIGINAL,
     hubs=(
         "stabilityai/stable-diffusion-3-medium-diffusers",
         "stabilityai/stable-diffusion-3.5-medium",
