@@ -7,6 +7,7 @@ CALL            arguments of the pipeline's call that turn guidance off, or to w
                 ``{"guidance_scale": 1.0}``
 latents_of      (pipeline, images) -> latents by the autoencoder; default scale and shift of AutoencoderKL
 TOKEN           side in latent cells of a packed token; default 1 (not packed)
+FLOAT32         True where another ``dtype`` is refused; default False
 """
 
 import inspect
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
@@ -28,8 +30,10 @@ from asap.align.methods import resolve
 from asap.align.policy import Policy, adapter_reference, add_lora
 from asap.align.trainer import Trainer, TrainSettings
 from asap.backbones import load
+from asap.backbones.family import LoadOptions
 from asap.backbones.paths import VariancePreservingPath
 from asap.backbones.pipeline import PipelineBackbone
+from asap.core.errors import InputError
 from asap.tensors import to_latent_mask
 
 PROMPTS = ["a person with pale skin raises one hand", "five fingers"]
@@ -245,6 +249,39 @@ def targets_are_the_communitys(backbone: PipelineBackbone, module: ModuleType) -
         layers = [layer for name, layer in backbone.denoiser.named_modules() if f".{name}".endswith(f".{target}")]
         assert layers, target
         assert all(isinstance(layer, nn.Linear | nn.Conv2d) for layer in layers)
+
+
+def bfloat16_says_the_same(backbone: PipelineBackbone, folder: Path, module: ModuleType) -> None:
+    """Loaded in bfloat16, embedding and denoising give float32 that differs by its rounding alone."""
+    if getattr(module, "FLOAT32", False):
+        with pytest.raises(InputError, match="float32"):
+            load(folder, LoadOptions(dtype="bfloat16"))
+        return
+    low = load(folder, LoadOptions(dtype="bfloat16"))
+    x_t = torch.randn(2, *backbone.latent_shape, generator=torch.Generator().manual_seed(6))
+    t = torch.tensor([0.3, 0.8])
+    with torch.no_grad():
+        wanted, got = (each.denoise(x_t, t, each.embed(PROMPTS)) for each in (backbone, low))
+    assert got.dtype == torch.float32
+    assert 0 < (got - wanted).norm() < 0.05 * wanted.norm()
+
+
+def checkpointing_keeps_the_gradient(trained: PipelineBackbone) -> None:
+    """Of an adapter that is on, to the bit; the module's own checkpointing, in evaluation mode."""
+    policy, condition = Policy(trained), trained.embed(PROMPTS)
+    x_t = torch.randn(2, *trained.latent_shape, generator=torch.Generator().manual_seed(6))
+
+    def gradient() -> Tensor:
+        policy.zero_grad()
+        policy(x_t, torch.tensor([0.3, 0.8]), condition).square().mean().backward()
+        return torch.cat([value.grad.flatten() for value in policy.trainable().values() if value.grad is not None])
+
+    plain = gradient()
+    trained.denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
+    again = gradient()
+    trained.denoiser.disable_gradient_checkpointing()  # type: ignore[operator]
+    assert plain.abs().max() > 0
+    assert torch.equal(plain, again)
 
 
 class FewPairs:

@@ -77,6 +77,10 @@ def test_targets_are_the_communitys(module: ModuleType, backbone: PipelineBackbo
     battery.targets_are_the_communitys(backbone, module)
 
 
+def test_bfloat16_says_the_same(module: ModuleType, backbone: PipelineBackbone, folder: Path) -> None:
+    battery.bfloat16_says_the_same(backbone, folder, module)
+
+
 def test_saved_pipeline_is_the_same(module: ModuleType, backbone: PipelineBackbone, tmp_path: Path) -> None:
     battery.saved_pipeline_is_the_same(backbone, module, tmp_path)
 
@@ -90,6 +94,7 @@ def test_one_step_lowers_the_loss_and_diffusers_takes_the_adapter(
 ) -> None:
     trained = battery.open_tiny(folder)
     battery.one_step_lowers_the_loss(trained, module)
+    battery.checkpointing_keeps_the_gradient(trained)
     battery.saved_adapter_works_in_diffusers(trained, folder, module, tmp_path)
 
 

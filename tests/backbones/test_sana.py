@@ -9,15 +9,21 @@ from torch import Tensor
 
 from asap.backbones import load
 from asap.backbones.pipeline import PipelineBackbone
+from tests.backbones import battery
 from tests.backbones.tiny import sana
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def sprint(tmp_path_factory: pytest.TempPathFactory) -> PipelineBackbone:
-    folder: Path = tmp_path_factory.mktemp("sana") / "sprint"
-    sana.build_sprint(folder)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root: Path = tmp_path_factory.mktemp("sana") / "sprint"
+    sana.build_sprint(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def sprint(folder: Path) -> PipelineBackbone:
     found = load(folder)
     assert isinstance(found, PipelineBackbone)
     return found
@@ -64,3 +70,9 @@ def test_sprint_trains_at_the_times_of_its_distillation(sprint: PipelineBackbone
     times = sprint.path.sample_time(8192, torch.Generator().manual_seed(0))
     ratio = math.exp(0.2) / 0.5
     assert times.median().item() == pytest.approx(ratio / (1 + ratio), abs=0.01)
+
+
+def test_sprint_learns_and_diffusers_takes_its_adapter(folder: Path, tmp_path: Path) -> None:
+    trained = battery.open_tiny(folder)
+    battery.one_step_lowers_the_loss(trained, sana)
+    battery.saved_adapter_works_in_diffusers(trained, folder, sana, tmp_path)

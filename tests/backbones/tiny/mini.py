@@ -11,6 +11,7 @@ from asap.backbones.mini.backbone import LORA_TARGETS
 COMMUNITY = set(LORA_TARGETS)
 """It has no community but us."""
 SIZE = (32, 32)
+FLOAT32 = True
 
 
 def build(folder: Path) -> None:
