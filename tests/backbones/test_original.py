@@ -1,7 +1,6 @@
 """Names of the original code: held against diffusers' converters of whole checkpoints and its readers of LoRA files."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +68,7 @@ def test_every_layer_that_lora_trains_has_an_original_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "style"), [("flux", "kohya"), ("flux2", "kohya"), ("flux2", "comfy")])
-def test_diffusers_reads_a_file_of_original_names_as_the_same_change(name: str, style: str, tmp_path: Path) -> None:
+def test_diffusers_reads_a_file_of_original_names_as_the_same_change(name: str, style: str) -> None:
     """As the READMEs say: downs stacked, ups block-diagonal, alpha times the number of maps."""
     pipeline = TINY[name].pipeline()
     model, table = pipeline.transformer, FAMILIES[name].original
@@ -80,10 +79,8 @@ def test_diffusers_reads_a_file_of_original_names_as_the_same_change(name: str, 
         for block in range(2):
             if not all(has(model, one.format(block)) for one in theirs):
                 continue
-            layers = [one.format(block) for one in theirs]
-            file |= fused(
-                style, original.format(block), {layer: model.get_submodule(layer) for layer in layers}, wanted
-            )
+            layers = {one.format(block): model.get_submodule(one.format(block)) for one in theirs}
+            file |= fused(style, original.format(block), layers, wanted)
     pipeline.load_lora_weights(file)
     for layer, change in wanted.items():
         module = model.get_submodule(layer)

@@ -1,10 +1,8 @@
 """FLUX.1 behind the ``Backbone`` protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -70,11 +68,9 @@ class FluxBackbone(PipelineBackbone):
         )[0]
         return unpack(tokens.float(), (height, width))
 
-    def call(
-        self, prompts: list[str], generators: list[torch.Generator], size: tuple[int, int], how: Mapping[str, Any]
-    ) -> npt.NDArray[np.floating[Any]]:
-        """One call of the pipeline; schnell takes four steps unless told otherwise, and shorter text."""
+    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """Schnell takes four steps unless told otherwise, and shorter text."""
         own: dict[str, Any] = {"max_sequence_length": LENGTHS[self.distilled]}
         if not self.distilled:
             own["num_inference_steps"] = FEW_STEPS
-        return super().call(prompts, generators, size, {**own, **how})
+        return {**own, **super()._how(steps, guidance)}

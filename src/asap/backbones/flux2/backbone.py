@@ -1,10 +1,8 @@
 """FLUX.2 behind the ``Backbone`` protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -95,11 +93,8 @@ class Flux2Backbone(PipelineBackbone):
 
     # --- sampling
 
-    def call(
-        self, prompts: list[str], generators: list[torch.Generator], size: tuple[int, int], how: Mapping[str, Any]
-    ) -> npt.NDArray[np.floating[Any]]:
-        """One call of the pipeline; a klein for few steps takes four unless told otherwise."""
-        own: dict[str, Any] = {}
-        if self.pipeline.config.get("is_distilled"):  # it ignores guidance, and says so if there is any
-            own = {"num_inference_steps": FEW_STEPS, "guidance_scale": 1.0}
-        return super().call(prompts, generators, size, {**own, **how})
+    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """A klein for few steps takes four unless told otherwise, and no guidance, which it ignores."""
+        few = self.pipeline.config.get("is_distilled")
+        own = {"num_inference_steps": FEW_STEPS, "guidance_scale": 1.0} if few else {}
+        return {**own, **super()._how(steps, guidance)}

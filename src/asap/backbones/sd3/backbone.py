@@ -1,7 +1,7 @@
 """Stable Diffusion 3 and 3.5 behind the ``Backbone`` protocol."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -12,6 +12,11 @@ from asap.backbones.sd3.text import embed
 from asap.core.errors import InputError
 
 __all__ = ["Sd3Backbone"]
+
+SD3: Final = (28, 7.0)
+MEDIUM: Final = (40, 4.5)
+LARGE: Final = (28, 3.5)
+"""Steps and guidance of SD3 medium, SD3.5 medium and SD3.5 large."""
 
 
 class Sd3Backbone(PipelineBackbone):
@@ -43,6 +48,13 @@ class Sd3Backbone(PipelineBackbone):
             for prefix, condition in given.items()
             for name, ours in named.items()
         }
+
+    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """Steps and guidance of the model cards, told apart by query-key norm (3.5) and second attention (medium)."""
+        settings = self.pipeline.transformer.config
+        card = SD3 if not settings.qk_norm else MEDIUM if settings.dual_attention_layers else LARGE
+        named = dict(zip(("num_inference_steps", "guidance_scale"), card, strict=True))
+        return {**named, **super()._how(steps, guidance)}
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         """Predicted noise - x at x_t, (B, C, h, w), float32."""
