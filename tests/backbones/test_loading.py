@@ -14,7 +14,9 @@ from asap.align.policy import add_lora
 from asap.backbones import families, load
 from asap.backbones.family import LoadOptions
 from asap.backbones.pipeline import PipelineBackbone
+from asap.cli import main
 from asap.core.errors import ConfigError, InputError, StoreError, UnknownNameError
+from asap.core.manifest import Manifest
 from tests.backbones import battery
 from tests.backbones.tiny import sd15
 
@@ -118,12 +120,25 @@ NETS = ("unet", "text_encoder", "vae")
 
 
 def test_options_out_of_range_are_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="dtype must be one of float32, bfloat16, float16, got 'int4'"):
+    with pytest.raises(ConfigError, match="dtype must be auto, float32, bfloat16, float16, got 'int4'"):
         load(folder, LoadOptions(dtype="int4"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no device 'warp9' here"):
         load(folder, LoadOptions(device="warp9"))
     with pytest.raises(InputError, match="tiny is loaded in float32 on the CPU"):
         load("tiny", LoadOptions(dtype="bfloat16"))
+    assert load("tiny", LoadOptions(device="cpu", dtype="float32")).name == "tiny"
+
+
+def test_auto_is_the_process_own_gpu_in_half_numbers_and_else_the_cpu_in_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert LoadOptions().settled() == LoadOptions(device="cpu", dtype="float32")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert LoadOptions().settled() == LoadOptions(device="cuda:0", dtype="bfloat16")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert LoadOptions(dtype="float32").settled() == LoadOptions(device="cuda:3", dtype="float32")
+    assert LoadOptions(device="cpu").settled().dtype == "float32"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has a GPU")
@@ -162,3 +177,15 @@ def test_a_pipeline_with_an_adapter_is_not_saved(folder: Path, tmp_path: Path) -
     with pytest.raises(InputError, match="sd15 carries an adapter; fuse it"):
         backbone.save_pipeline(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_loads_as_it_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "--model", str(folder), "--seeds", "1", "--steps", "2", "--limit", "1", "--device", "cpu"]
+    assert main([*words, "--out", str(tmp_path / "no"), "--dtype", "int4"]) == 2
+    assert "dtype must be auto, float32" in capsys.readouterr().err
+    assert main([*words, "--out", str(tmp_path / "no"), "--schedule", "prediction=v"]) == 2
+    assert "has no setting prediction" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+    assert main([*words, "--out", str(tmp_path / "v"), "--schedule", "prediction_type=v_prediction"]) == 0
+    config = Manifest.read(tmp_path / "v" / "manifest.json").config
+    assert config["schedule"] == {"prediction_type": "v_prediction"}

@@ -127,7 +127,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge_stage, "load", lambda name: Fake())
-    monkeypatch.setattr(generate_stage, "load", lambda name: Fake())
+    monkeypatch.setattr(generate_stage, "load", lambda *_: Fake())
 
 
 def judged(world: dict[str, Path], out: Path, adapter: Path | None = None) -> Path:
@@ -270,7 +270,7 @@ def test_pictures_know_the_weights_and_not_only_their_name(
     fingerprint = model_fingerprint(Fake())
     assert manifest.instruments == (Instrument("generator", "fake", fingerprint),)
     assert manifest.config["fingerprint"] == fingerprint
-    monkeypatch.setattr(generate_stage, "load", lambda name: Other())
+    monkeypatch.setattr(generate_stage, "load", lambda *_: Other())
     with pytest.raises(InputError, match=f'fingerprint is "{fingerprint}" there'):
         generate_stage.generate(pictures, **how)
 

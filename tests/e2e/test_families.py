@@ -65,7 +65,7 @@ def test_train_and_generate_find_the_family_by_themselves(name: str, tmp_path: P
             "--out",
             str(tmp_path / out),
         ]
-        assert main(["generate", *arguments, *adapter]) == 0
+        assert main(["generate", *arguments, "--out", str(tmp_path / out), *adapter]) == 0
     base, aligned = (GenerationStore.open(tmp_path / out) for out in ("base", "aligned"))
     assert len(base) == len(aligned) > 0
     pictures = [[store.image(row) for row in store.rows] for store in (base, aligned)]

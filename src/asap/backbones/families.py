@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import asap.backbones
 from asap.backbones.family import INDEX, Family, LoadOptions, read_settings
@@ -17,6 +17,7 @@ from asap.core.registry import Registry
 __all__ = ["MODELS", "families", "family_of", "load"]
 
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_WHOLE: Final[tuple[Literal["auto", "float32"], ...]] = ("auto", "float32")
 MODELS: Registry[Callable[[], Backbone]] = Registry("model")
 """Known names and how to load each; a value is called without arguments."""
 
@@ -75,11 +76,13 @@ def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Back
     """
     name = str(name_or_folder)
     if name in MODELS:
-        if options not in (None, LoadOptions()):
-            raise InputError(f"{name} is loaded in float32 on the CPU; give its folder to load it otherwise")
+        if options and options not in [LoadOptions(device=d, dtype=n) for d in ("auto", "cpu") for n in _WHOLE]:
+            raise InputError(
+                f"{name} is loaded in float32 on the CPU and as it is packaged; leave the other options out"
+            )
         return MODELS.get(name)()
     options = options or LoadOptions()
-    options.check()
+    options.settled()  # what cannot be is said before anything is read
     folder = Path(name)
     if folder.is_dir():
         index = _index(folder)

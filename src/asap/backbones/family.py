@@ -1,7 +1,8 @@
 """What a model family says of itself, how a model is to be loaded, and what its folder's index holds."""
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -22,11 +23,12 @@ DTYPES: Final = ("float32", "bfloat16", "float16")
 class LoadOptions:
     """Where and in which numbers a model lies in memory."""
 
-    device: str = "cpu"
-    """Of torch: cpu, cuda, cuda:1, mps."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of denoiser and text encoders. The autoencoder is float32 always: latents are encoded once, and some
-    autoencoders overflow in float16."""
+    device: str = "auto"
+    """Of torch: cpu, cuda, cuda:1, mps. auto is a GPU if there is one (the process's own where several share a run),
+    else cpu."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of denoiser and text encoders; auto is float32 on the CPU and bfloat16 elsewhere. The autoencoder is float32
+    always: latents are encoded once, and some autoencoders overflow in float16."""
     revision: str | None = None
     """Branch, tag or commit of a model on the hub; None for its main branch."""
     variant: str | None = None
@@ -37,18 +39,30 @@ class LoadOptions:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """``dtype`` as torch says it."""
+        """``dtype`` as torch says it, once it is settled."""
         return cast("torch.dtype", getattr(torch, self.dtype))
 
-    def check(self) -> None:
-        """Raise ``ConfigError`` for an unknown dtype, ``InputError`` for a device that this machine lacks."""
-        if self.dtype not in DTYPES:
-            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+    def settled(self) -> "LoadOptions":
+        """The same with ``auto`` replaced by what it means here.
+
+        Raises:
+            ConfigError: an unknown dtype.
+            InputError: a device that this machine lacks.
+        """
+        if self.dtype not in ("auto", *DTYPES):
+            raise ConfigError(f"dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
+        device = self.device
+        if device == "auto":
+            device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
         try:
-            torch.empty(1, device=self.device)
+            torch.empty(1, device=device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"no device {self.device!r} here: {reason}; choose another, for instance cpu") from error
+            raise InputError(f"no device {device!r} here: {reason}; choose another, for instance cpu") from error
+        dtype = self.dtype
+        if dtype == "auto":
+            dtype = "float32" if torch.device(device).type == "cpu" else "bfloat16"
+        return replace(self, device=device, dtype=dtype)
 
 
 Loader = Callable[[Path, str, LoadOptions], Backbone]

@@ -65,10 +65,10 @@ class PipelineBackbone(ABC):
             path: how data turns into noise.
             lora_targets: see the protocol.
             resolution: side in pixels of the pictures it was trained on.
-            options: with which it was loaded.
+            options: with which it was loaded; None for float32 on the CPU.
         """
         self.pipeline, self.name, self.path, self.lora_targets = pipeline, name, path, lora_targets
-        self.options = options or LoadOptions()
+        self.options = (options or LoadOptions(device="cpu", dtype="float32")).settled()
         self.denoiser: nn.Module = getattr(pipeline, self.component)
         self.resolution = resolution
         self.latent_shape: tuple[int, int, int] = self.latent_size(resolution, resolution)
@@ -305,6 +305,7 @@ def open_pipeline(
         StoreError: the folder is incomplete or unreadable.
         ConfigError: ``options.schedule`` names a setting that the scheduler has not.
     """
+    options = options.settled()
     numbers = {"default": options.torch_dtype, "vae": torch.float32}
     try:
         pipeline = kind.from_pretrained(

@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 from asap.cli.output import tell
-from asap.cli.values import non_negative, positive
+from asap.cli.values import non_negative, positive, setting
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--model", default="mini", metavar="NAME", help="a known model or a pipeline folder (mini)")
+    parser.add_argument("--model", default="mini", metavar="NAME", help="a known model, a folder, or a hub id (mini)")
     parser.add_argument(
         "--adapter", type=Path, metavar="DIR", help="what `asap train` made; without it, the base model"
     )
@@ -21,10 +21,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=non_negative, metavar="SCALE", help="guidance scale (the model's own)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only this many prompts of each category")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the generations")
+    loading = parser.add_argument_group("how the model is loaded")
+    loading.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 (a GPU if there is one)")
+    loading.add_argument(
+        "--dtype",
+        default="auto",
+        metavar="NAME",
+        help="float32, bfloat16, float16 (float32 on the CPU, else bfloat16)",
+    )
+    loading.add_argument("--revision", metavar="NAME", help="branch, tag or commit of a hub model")
+    loading.add_argument("--variant", metavar="NAME", help="which weight files, for instance fp16")
+    loading.add_argument(
+        "--schedule",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the scheduler that its file gets wrong (prediction_type=v_prediction)",
+    )
     parser.set_defaults(run=_generate)
 
 
 def _generate(arguments: argparse.Namespace) -> None:
+    from asap.backbones.family import LoadOptions
     from asap.stages.generate import generate
 
     print(
@@ -37,6 +56,13 @@ def _generate(arguments: argparse.Namespace) -> None:
             steps=arguments.steps,
             guidance=arguments.guidance,
             limit=arguments.limit,
+            loading=LoadOptions(
+                device=arguments.device,
+                dtype=arguments.dtype,
+                revision=arguments.revision,
+                variant=arguments.variant,
+                schedule=dict(arguments.schedule),
+            ),
             report=tell,
         )
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asap import generate as room
 from asap.backbones import Backbone, load
+from asap.backbones.family import LoadOptions
 from asap.benchmark.suite import SuitePrompt, load_suite
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
@@ -34,13 +35,14 @@ def generate(
     guidance: float | None = None,
     batch: int = 16,
     limit: int | None = None,
+    loading: LoadOptions | None = None,
     report: Report = lambda _: None,
 ) -> Path:
     """Make every picture of a suite, or go on making them; returns the folder.
 
     Args:
         out: folder of the generations.
-        model: known name or pipeline folder.
+        model: known name, pipeline folder or hub id.
         adapter: a run, one of its snapshots, or the adapter itself; None for the base model.
         suite: a suite's name or a path.
         seeds: how many (0 to N-1) or which.
@@ -48,6 +50,7 @@ def generate(
         guidance: guidance scale; the model's own if None.
         batch: pictures at a time.
         limit: take only this many prompts of each category (the demo does).
+        loading: where and in which numbers the model is loaded, and which version of it.
         report: is given a line now and then.
 
     Raises:
@@ -58,7 +61,7 @@ def generate(
     parents, upstream = [trained_parent(adapter)] if adapter else [], list[Manifest]()
     for _, manifests in parents:
         upstream += manifests
-    backbone = load(model)  # before the folder is made, so that a wrong name leaves nothing behind
+    backbone = load(model, loading)  # before the folder is made, so that a wrong name leaves nothing behind
     fingerprint = model_fingerprint(backbone)
     if adapter:
         apply_trained(backbone, adapter)
@@ -70,6 +73,7 @@ def generate(
         "seeds": wanted,
         "steps": steps,
         "guidance": guidance,
+        **({"schedule": dict(loading.schedule)} if loading and loading.schedule else {}),
     }
     with GenerationWriter(out, config) as writer:
         _fill(writer, prompts, wanted, backbone, (steps, guidance, batch), report)

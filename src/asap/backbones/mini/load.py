@@ -47,7 +47,7 @@ def load_folder(folder: Path, name: str | None = None, *, bf16: bool | None = No
 
 def load_family(folder: Path, name: str, options: LoadOptions) -> MiniBackbone:
     """``load_folder`` for ``asap.backbones.load``; raises ``InputError`` for another device or number type, too."""
-    if (options.device, options.dtype) != ("cpu", "float32"):
+    if options.device not in ("auto", "cpu") or options.dtype not in ("auto", "float32"):
         raise InputError(
             f"a model of this kind is loaded in float32 on the CPU, not {options.dtype} on {options.device}"
         )
