@@ -33,6 +33,8 @@ from asap.backbones import load
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import VariancePreservingPath
 from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.protocol import TextCondition
+from asap.backbones.text import trimmed
 from asap.core.errors import InputError
 from asap.tensors import to_latent_mask
 
@@ -249,6 +251,22 @@ def targets_are_the_communitys(backbone: PipelineBackbone, module: ModuleType) -
         layers = [layer for name, layer in backbone.denoiser.named_modules() if f".{name}".endswith(f".{target}")]
         assert layers, target
         assert all(isinstance(layer, nn.Linear | nn.Conv2d) for layer in layers)
+
+
+def padding_says_nothing(backbone: PipelineBackbone) -> None:
+    """A text with a ``mask`` may be stored at any length that holds its longest row; ``asap.backbones.text``."""
+    condition = backbone.embed(PROMPTS)
+    if "mask" not in condition.tensors:
+        return
+    text, mask = trimmed(condition)
+    assert text.shape[1] < condition.tensors["text"].shape[1]
+    assert not condition.tensors["mask"][:, text.shape[1] :].any()
+    x_t = torch.randn(2, *backbone.latent_shape, generator=torch.Generator().manual_seed(6))
+    t = torch.tensor([0.3, 0.8])
+    with torch.no_grad():
+        whole = backbone.denoise(x_t, t, condition)
+        short = backbone.denoise(x_t, t, TextCondition({"text": text, "mask": mask}))
+    torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
 
 
 def bfloat16_says_the_same(backbone: PipelineBackbone, folder: Path, module: ModuleType) -> None:

@@ -77,6 +77,10 @@ def test_targets_are_the_communitys(module: ModuleType, backbone: PipelineBackbo
     battery.targets_are_the_communitys(backbone, module)
 
 
+def test_padding_says_nothing(backbone: PipelineBackbone) -> None:
+    battery.padding_says_nothing(backbone)
+
+
 def test_bfloat16_says_the_same(module: ModuleType, backbone: PipelineBackbone, folder: Path) -> None:
     battery.bfloat16_says_the_same(backbone, folder, module)
 

@@ -2,7 +2,8 @@
 
 A family whose denoiser reads a text of any length stores it as ``text`` (B, L, D) and ``mask`` (B, L), bool, true where
 there is text; true comes before false in every row. L is the family's greatest length, the same for every prompt, so
-that rows can be stored and joined; ``trimmed`` cuts it to the longest row of a batch before the denoiser sees it.
+that rows can be stored and joined. Any L that holds the longest row says the same to the denoiser, so a store may cut
+what it keeps to that; ``trimmed`` does so for a batch.
 """
 
 from collections.abc import Sequence

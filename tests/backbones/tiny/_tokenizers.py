@@ -1,8 +1,9 @@
 """Tokenizers of the tiny pipelines: one token a byte or a letter, in the file formats of the real ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import pre_tokenizers
+from tokenizers import AddedToken, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import GemmaTokenizer, Qwen2Tokenizer, T5Tokenizer
 
@@ -23,11 +24,12 @@ def qwen_tokenizer() -> Any:
     return tokenizer
 
 
-def gemma_tokenizer() -> Any:
-    """A ``GemmaTokenizer`` of special tokens and 256 bytes, which it falls back to; it puts ``<bos>`` in front."""
+def gemma_tokenizer(sentences: Sequence[str] = ()) -> Any:
+    """A ``GemmaTokenizer`` that puts ``<bos>`` in front; one token a byte, but for ``sentences``, one token each."""
     symbols = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{k:02X}>" for k in range(256))]
     tokenizer = GemmaTokenizer(vocab={symbol: k for k, symbol in enumerate(symbols)}, merges=[])
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<bos> $A", None, [("<bos>", 2)])
+    tokenizer.add_tokens([AddedToken(sentence, normalized=False) for sentence in sentences])
     return tokenizer
 
 
