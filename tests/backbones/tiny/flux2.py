@@ -61,14 +61,14 @@ def pipeline(*, distilled: bool = False) -> Flux2KleinPipeline:
     words = qwen_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        transformer, vae = denoiser(3 * 16, guidance=False), autoencoder()
+        transformer, vae = denoiser(3 * 8, guidance=False), autoencoder()
         text = Qwen3ForCausalLM(
             Qwen3Config(
                 vocab_size=len(words),
-                hidden_size=16,
-                intermediate_size=16,
+                hidden_size=8,
+                intermediate_size=8,
                 num_hidden_layers=27,
-                num_attention_heads=2,
+                num_attention_heads=1,
                 num_key_value_heads=1,
                 head_dim=8,
                 max_position_embeddings=1024,
