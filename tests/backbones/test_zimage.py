@@ -8,6 +8,7 @@ from torch import Tensor
 
 from asap.backbones import TextCondition, load
 from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.zimage.backbone import ZImageBackbone
 from tests.backbones.tiny import zimage
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,3 +58,16 @@ def test_the_network_counts_backward(backbone: PipelineBackbone) -> None:
     assert backbone.path.model_time(torch.tensor([0.25])).tolist() == [0.75]
     x, noise = torch.tensor([[2.0]]), torch.tensor([[5.0]])
     assert backbone.path.target(x, noise, torch.tensor([0.25])).tolist() == [[-3.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("Tongyi-MAI/Z-Image-Turbo", 8), ("z_image_turbo", 8), ("Tongyi-MAI/Z-Image", None), ("Z-Image-De-Turbo", None)],
+)
+def test_turbo_is_sampled_in_few_steps_without_guidance(
+    backbone: PipelineBackbone, name: str, steps: int | None
+) -> None:
+    named = type(backbone)(backbone.pipeline, name, backbone.options)  # type: ignore[call-arg, arg-type, misc]
+    assert named._how(None, None).get("num_inference_steps") == steps
+    assert named._how(None, None).get("guidance_scale") == (None if steps is None else 0.0)
+    assert named._how(3, 2.0) == {"num_inference_steps": 3, "guidance_scale": 2.0}
