@@ -117,7 +117,10 @@ def test_denoise_is_the_pipelines_under_other_schedules(
     assert isinstance(path, VariancePreservingPath)
     assert path.prediction == ("v" if clock else "eps")
     assert (path.alphas[-1] == 0) == bool(clock)
-    battery.denoise_is_the_pipelines(backbone, {"sd15": sd15, "sdxl": sdxl}[name])
+    module = {"sd15": sd15, "sdxl": sdxl}[name]
+    battery.denoise_is_the_pipelines(backbone, module)
+    if clock == VELOCITY:
+        battery.one_step_lowers_the_loss(backbone, module)
 
 
 def test_a_schedule_that_its_file_gets_wrong_can_be_told(folders: dict[str, Path]) -> None:

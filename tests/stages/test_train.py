@@ -13,6 +13,7 @@ from torch import Tensor
 
 from asap.align.trainer import Trainer
 from asap.backbones import Backbone, TextCondition, load
+from asap.backbones.family import LoadOptions
 from asap.core.errors import ConfigError, InputError, StoreError, TrainingError, UnknownNameError
 from asap.core.manifest import Instrument, Manifest
 from asap.stages import encode, training
@@ -20,6 +21,7 @@ from asap.stages.train import TrainResult, train
 from asap.stages.trained import apply_trained, trained_hash
 from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairWriter
+from tests.backbones.tiny import sdxl
 from tests.stores.samples import SIZE, pair
 
 GATE = Instrument("pair_gate", "gates", "abc")
@@ -285,3 +287,13 @@ def test_a_damaged_checkpoint_is_noticed(pairs: Path, tmp_path: Path) -> None:
     checkpoint.write_bytes(data)
     with pytest.raises(StoreError, match="is damaged"):
         run(pairs, tmp_path / "run", steps=2)
+
+
+def test_the_same_weights_read_otherwise_are_another_model(tmp_path: Path) -> None:
+    sdxl.build(tmp_path / "model")
+    plain = encode.model_fingerprint(load(tmp_path / "model"))
+    velocity = encode.model_fingerprint(
+        load(tmp_path / "model", LoadOptions(schedule={"prediction_type": "v_prediction"}))
+    )
+    assert plain == encode.model_fingerprint(load(tmp_path / "model"))
+    assert plain != velocity

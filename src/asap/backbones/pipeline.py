@@ -113,11 +113,15 @@ class PipelineBackbone(ABC):
         """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32: the mode of the autoencoder's posterior.
 
         Raises:
-            InputError: not (B, 3, H, W), or a size that ``latent_size`` refuses.
+            InputError: not (B, 3, H, W), a size that ``latent_size`` refuses, or values that are no finite numbers.
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise InputError(f"{self.name} reads pictures (B, 3, H, W), got {tuple(images.shape)}")
         self.latent_size(*images.shape[2:])
+        if wrong := [row for row, picture in enumerate(images) if not bool(torch.isfinite(picture).all())]:
+            raise InputError(
+                f"picture {wrong[0]} of {len(images)} holds pixels that are no finite numbers; make it anew"
+            )
         with torch.no_grad():
             latents = self.vae_encode(images.to(self.device, self.pipeline.vae.dtype))
         return latents.float()

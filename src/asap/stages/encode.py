@@ -12,6 +12,7 @@ from torch import nn
 
 from asap.align.batch import PairBatch
 from asap.backbones import Backbone, TextCondition
+from asap.backbones.paths import FlowPath
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
 from asap.stages.trained import tensor_digest
@@ -121,13 +122,16 @@ def _check_size(row: PairRow, backbone: Backbone) -> None:
 
 
 def model_fingerprint(backbone: Backbone) -> str:
-    """SHA-256 over the name, shape and bytes of every weight of every part of the model.
+    """SHA-256 over the name, shape and bytes of every weight of every part of the model, and what its network predicts.
 
-    Taken before an adapter is added, it names the model that was aligned.
+    Taken before an adapter is added, it names the model that was aligned. The same weights read as a predictor of v and
+    of noise are two models, whose errors must not be taken for one another's.
     """
     pipeline: Any = getattr(backbone, "pipeline", None)
     parts = dict(pipeline.components) if pipeline is not None else {"denoiser": backbone.denoiser}
     digests = {name: _weights_digest(part) for name, part in sorted(parts.items()) if isinstance(part, nn.Module)}
+    if backbone.path != FlowPath():  # the embedded models' own, which were named by their weights alone
+        digests["path"] = repr(backbone.path)
     return digest_json(digests)
 
 
