@@ -77,15 +77,10 @@ def generate(
     }
     with GenerationWriter(out, config) as writer:
         _fill(writer, prompts, wanted, backbone, (steps, guidance, batch), report)
-        writer.finish(
-            Manifest(
-                kind="generations",
-                config=config,
-                parents=tuple(parent for parent, _ in parents),
-                instruments=(*instruments_of(upstream), Instrument("generator", model, fingerprint)),
-                notes={"ancestors": sorted({name for manifest in upstream for name in manifest.content_hashes()})},
-            )
-        )
+        notes = {"ancestors": sorted({name for manifest in upstream for name in manifest.content_hashes()})}
+        used = (*instruments_of(upstream), Instrument("generator", model, fingerprint))
+        above = tuple(parent for parent, _ in parents)
+        writer.finish(Manifest(kind="generations", config=config, parents=above, instruments=used, notes=notes))
     return out
 
 
