@@ -66,3 +66,4 @@ def test_training_times_are_shifted_by_the_size_of_pictures(dev: FluxBackbone, s
 def test_places_of_tokens_by_hand() -> None:
     places = positions(2, 3, torch.device("cpu"))
     assert places.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 0], [0, 1, 1], [0, 1, 2]]
+    assert positions(1, 2, torch.device("cpu"), (5, 7)).tolist() == [[0, 5, 7], [0, 5, 8]]

@@ -68,6 +68,6 @@ def test_dev_is_of_the_family_with_embedded_guidance(tmp_path: Path) -> None:
 
 
 def test_places_of_tokens_by_hand() -> None:
-    picture, words = positions(2, 1, 2, 3, torch.device("cpu"))
-    assert picture.tolist() == [[[0, 0, 0, 0], [0, 0, 1, 0]]] * 2
-    assert words.tolist() == [[[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2]]] * 2
+    picture, words = positions((1, 2), 3, torch.device("cpu"), (5, 7))
+    assert picture.tolist() == [[0, 5, 7, 0], [0, 5, 8, 0]]
+    assert words.tolist() == [[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2]]

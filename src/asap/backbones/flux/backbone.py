@@ -6,7 +6,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.origins import by_origin, placed
+from asap.backbones.pipeline import PipelineBackbone, Window
 from asap.backbones.protocol import TextCondition
 from asap.tensors import pack, unpack
 
@@ -20,10 +21,10 @@ FEW_STEPS: Final = 4
 """Sampling steps of schnell."""
 
 
-def positions(height: int, width: int, device: torch.device) -> Tensor:
-    """(0, row, column) of each of height x width tokens, row by row, (N, 3) float32."""
-    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
-    return torch.cartesian_prod(torch.zeros(1, dtype=torch.long, device=device), rows, columns).float()
+def positions(height: int, width: int, device: torch.device, origin: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+    """(0, row, column) of each of height x width tokens, row by row, (N, 3) float32; the first is at ``origin``."""
+    rows, columns = (torch.arange(float(count), device=device) for count in (height, width))
+    return torch.cartesian_prod(torch.zeros(1, device=device), rows + origin[0], columns + origin[1])
 
 
 class FluxBackbone(PipelineBackbone):
@@ -51,8 +52,15 @@ class FluxBackbone(PipelineBackbone):
             )
         return TextCondition({"text": text.float(), "pooled": pooled.float()})
 
+    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
+        """Say of each row where its window begins, which shifts the places of its tokens."""
+        return placed(super().place(condition, windows), windows, self.cell)
+
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         """Predicted noise - x at x_t, (B, C, h, w), float32."""
+        return by_origin(self._denoise, x_t, t, condition)
+
+    def _denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition, origin: tuple[float, float]) -> Tensor:
         height, width = x_t.shape[-2:]
         text = condition.tensors["text"].to(self.device, self.dtype)
         guidance = torch.full((len(x_t),), self.embedded_guidance, device=self.device) if self.distilled else None
@@ -63,7 +71,7 @@ class FluxBackbone(PipelineBackbone):
             pooled_projections=condition.tensors["pooled"].to(self.device, self.dtype),
             encoder_hidden_states=text,
             txt_ids=torch.zeros(text.shape[1], 3, device=self.device),
-            img_ids=positions(height // 2, width // 2, self.device),
+            img_ids=positions(height // 2, width // 2, self.device, origin),
             return_dict=False,
         )[0]
         return unpack(tokens.float(), (height, width))

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.origins import by_origin, placed
+from asap.backbones.pipeline import PipelineBackbone, Window
 from asap.backbones.protocol import TextCondition
 from asap.tensors import pack, unpack
 
@@ -19,13 +20,21 @@ FEW_STEPS: Final = 4
 """Sampling steps of a klein that was distilled to few steps."""
 
 
-def positions(batch: int, height: int, width: int, text: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(image, row, column, place in the text) of height x width tokens (B, N, 4), and of ``text`` tokens (B, L, 4)."""
-    none = torch.zeros(1, dtype=torch.long, device=device)
-    rows, columns, places = (torch.arange(count, device=device) for count in (height, width, text))
-    picture = torch.cartesian_prod(none, rows, columns, none)
-    words = torch.cartesian_prod(none, none, none, places)
-    return picture.expand(batch, -1, -1), words.expand(batch, -1, -1)
+def positions(
+    size: tuple[int, int], text: int, device: torch.device, origin: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Tensor, Tensor]:
+    """(image, row, column, place in the text) of the tokens of a picture (N, 4) and of a text (L, 4), float32.
+
+    Args:
+        size: rows and columns of the picture.
+        text: L.
+        device: where the places are needed.
+        origin: row and column of the picture's first token.
+    """
+    none = torch.zeros(1, device=device)
+    rows, columns, places = (torch.arange(float(count), device=device) for count in (*size, text))
+    picture = torch.cartesian_prod(none, rows + origin[0], columns + origin[1], none)
+    return picture, torch.cartesian_prod(none, none, none, places)
 
 
 class Flux2Backbone(PipelineBackbone):
@@ -74,11 +83,19 @@ class Flux2Backbone(PipelineBackbone):
             text, _ = self.pipeline.encode_prompt(list(prompts), device=self.device)
         return TextCondition({"text": text.float()})
 
+    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
+        """Say of each row where its window begins, which shifts the places of its tokens."""
+        return placed(super().place(condition, windows), windows, self.cell)
+
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         """Predicted noise - x at x_t, (B, C, h, w), float32."""
+        return by_origin(self._denoise, x_t, t, condition)
+
+    def _denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition, origin: tuple[float, float]) -> Tensor:
         height, width = x_t.shape[-2:]
         text = condition.tensors["text"].to(self.device, self.dtype)
-        image_places, text_places = positions(len(x_t), height // 2, width // 2, text.shape[1], self.device)
+        places = positions((height // 2, width // 2), text.shape[1], self.device, origin)
+        image_places, text_places = (place.expand(len(x_t), -1, -1) for place in places)
         told = self.pipeline.transformer.config.guidance_embeds
         tokens: Tensor = self.denoiser(
             hidden_states=pack(x_t.to(self.device, self.dtype)),
