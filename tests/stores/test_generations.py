@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,39 @@ def test_bad_calls_are_the_callers_mistakes(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="already"):
             writer.add(*KEYS[0], picture(*KEYS[0]), prompt="", category="")
         for name in ("../x", "a/b", "", ".a"):
-            with pytest.raises(InputError, match="file name"):
+            with pytest.raises(InputError, match="plain word"):
                 writer.add(name, 0, picture("x", 0), prompt="", category="")
     with pytest.raises(InputError, match="steps is 4 there, 5 asked"):
         GenerationWriter(tmp_path / "s", {**CONFIG, "steps": 5})
     assert not (tmp_path / "s" / ".lock").exists()
+
+
+def test_the_layout_is_that_of_geneval(tmp_path: Path) -> None:
+    fill(tmp_path, KEYS)
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("0*/**/*.*"))
+    pictures = ["00000/samples/0000.png", "00000/samples/0001.png", "00001/samples/0000.png"]
+    assert found == sorted([*pictures, "00000/metadata.jsonl", "00001/metadata.jsonl"])
+    line = json.loads((tmp_path / "00001" / "metadata.jsonl").read_text())
+    assert line == {"id": "full_body-02", "tag": "basic_anatomy", "prompt": "a hand", "parts": ["hand"]}
+
+
+def test_shares_end_as_one_writer_would(tmp_path: Path) -> None:
+    whole = fill(tmp_path / "one", KEYS)
+    for name, split in (("two", (KEYS[:2], KEYS[2:])), ("again", (KEYS[2:], KEYS[:2]))):
+        for share in (0, 1):
+            with GenerationWriter(tmp_path / name, CONFIG, share=share) as writer:
+                for key in split[share]:
+                    place = 0 if key[0] == KEYS[0][0] else 1
+                    picked = {"prompt": "a hand", "category": "basic_anatomy", "extra": {"parts": ["hand"]}}
+                    writer.add(*key, picture(*key), place=place, **picked)  # type: ignore[arg-type]
+        torn = tmp_path / name / "generations-1.jsonl"
+        torn.write_bytes(torn.read_bytes() + b'{"torn')
+        assert fill(tmp_path / name, KEYS) == whole, "finished by one writer alone, which makes nothing twice"
+        assert len(GenerationStore.open(tmp_path / name)) == len(KEYS)
+        assert not list(tmp_path.glob("*/generations-*.jsonl"))
+
+
+def test_shares_lock_each_other_out_but_not_one_another(tmp_path: Path) -> None:
+    with GenerationWriter(tmp_path, CONFIG), GenerationWriter(tmp_path, CONFIG, share=1):
+        with pytest.raises(StoreError, match="being written"):
+            GenerationWriter(tmp_path, CONFIG, share=1)

@@ -24,7 +24,7 @@ def claim(root: Path, kind: str, config: Mapping[str, object]) -> None:
     path = root / NAME
     wanted = {"kind": kind, **config}
     if not path.exists():
-        strangers = [item.name for item in root.iterdir() if item.name != LOCK and not item.name.startswith(TEMPORARY)]
+        strangers = [item.name for item in root.iterdir() if not item.name.startswith((LOCK, TEMPORARY))]
         if strangers:
             raise InputError(f"{root} holds {strangers[0]} but no {kind} store; choose a new or an empty folder")
         write_json(path, wanted)

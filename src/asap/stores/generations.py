@@ -1,10 +1,14 @@
 """Generation store: a folder of pictures by prompt and seed, with what was asked and a hash of each picture.
 
 DIR/
-  config.json         model, adapter hash, steps, guidance, seeds: what decides the pictures
-  images/PROMPT_SEED.png
-  generations.jsonl   one row for each picture, appended after the picture is on disk
-  manifest.json       written when all is done
+  config.json              model, adapter hash, steps, guidance, seeds: what decides the pictures
+  00000/metadata.jsonl     one line: the prompt of place 0 and what is known of it
+  00000/samples/0000.png   its picture of seed 0; the layout that GenEval's evaluation reads
+  generations.jsonl        one row for each picture, appended after the picture is on disk
+  manifest.json            written when all is done
+
+Several processes may fill one store, each with its own share of the prompts and its own journal
+(``generations-1.jsonl``...); ``finish`` joins them.
 """
 
 import re
@@ -15,18 +19,19 @@ from types import TracebackType
 from typing import Any, Final
 
 from asap.core.errors import InputError, StoreError
-from asap.core.files import write_bytes
-from asap.core.hashing import digest, digest_json
+from asap.core.files import write_bytes, write_text
+from asap.core.hashing import canonical_json, digest, digest_json
 from asap.core.manifest import Manifest
 from asap.core.records import ByteArray
 from asap.stores.config import claim
-from asap.stores.journal import Journal, read_journal
-from asap.stores.lock import WriterLock
+from asap.stores.journal import Journal, read_growing, read_journal
+from asap.stores.lock import NAME, WriterLock
 from asap.stores.png import decode, encode
 
 __all__ = ["Generation", "GenerationStore", "GenerationWriter"]
 
 ROWS: Final = "generations.jsonl"
+SHARES: Final = "generations-*.jsonl"
 PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*")
 
 
@@ -52,24 +57,29 @@ class Generation:
 
 
 class GenerationWriter:
-    """One writer; a context manager. Pictures that are on disk are not asked for again."""
+    """One writer a share; a context manager. Pictures that are on disk are not asked for again."""
 
-    def __init__(self, root: Path | str, config: Mapping[str, object]) -> None:
+    def __init__(self, root: Path | str, config: Mapping[str, object], *, share: int = 0) -> None:
         """Begin a store at ``root`` or go on with one of the same ``config``.
+
+        Args:
+            root: folder of the store.
+            config: what decides the pictures.
+            share: number of this process among those that fill the store together; 0 begins and finishes it.
 
         Raises:
             InputError: the settings differ, or the folder holds something else or is unwritable.
             StoreError: it is being written by another process, or is damaged.
         """
-        self.root = Path(root)
-        self._lock = WriterLock(self.root)
+        self.root, self._share = Path(root), share
+        self._lock = WriterLock(self.root, NAME if share == 0 else f"{NAME}-{share}")
         try:
             claim(self.root, "generations", config)
-            self._journal = Journal(self.root / ROWS)
+            self._journal = Journal(self.root / (ROWS if share == 0 else SHARES.replace("*", str(share))))
         except BaseException:
             self._lock.release()
             raise
-        self._done = {(row["prompt_id"], row["seed"]) for row in self._journal.rows}
+        self._rows = {_key(row): row for row in [*self._others(), *self._journal.rows]}
 
     def __enter__(self) -> "GenerationWriter":
         return self
@@ -81,8 +91,8 @@ class GenerationWriter:
         self._lock.release()
 
     def done(self) -> set[tuple[str, int]]:
-        """(prompt_id, seed) of every picture on disk."""
-        return set(self._done)
+        """(prompt_id, seed) of every picture that was on disk, of any share, when this writer was made, and since."""
+        return set(self._rows)
 
     def add(
         self,
@@ -93,42 +103,73 @@ class GenerationWriter:
         prompt: str,
         category: str,
         extra: Mapping[str, object] | None = None,
+        place: int | None = None,
     ) -> None:
         """Store one picture, uint8 (H, W, 3).
+
+        Args:
+            prompt_id: of the prompt.
+            seed: of the picture.
+            image: its pixels.
+            prompt: the text.
+            category: of the prompt.
+            extra: whatever else is known of the prompt.
+            place: of the prompt in its suite; the next free one if None, which is for a single writer only.
 
         Raises:
             InputError: it is there already, its id is no plain file name, or the disk refuses.
         """
-        if (prompt_id, seed) in self._done:
+        if (prompt_id, seed) in self._rows:
             raise InputError(f"{self.root} has prompt {prompt_id!r} with seed {seed} already; ask done() first")
         if not PLAIN.fullmatch(prompt_id):
-            raise InputError(
-                f"a prompt id becomes a file name; want letters, digits, '.', '-' and '_', got {prompt_id!r}"
-            )
-        name = f"images/{prompt_id}_{seed}.png"
+            raise InputError(f"a prompt id is a plain word of letters, digits, '.', '-' and '_', got {prompt_id!r}")
+        folder = self.root / f"{self._place(prompt_id) if place is None else place:05d}"
+        said = dict(extra or {})
+        if not (folder / "metadata.jsonl").exists():
+            line = {**said, "id": prompt_id, "tag": category, "prompt": prompt}
+            write_text(folder / "metadata.jsonl", canonical_json(line) + "\n")
+        name = f"{folder.name}/samples/{seed:04d}.png"
         write_bytes(self.root / name, encode(image))
         row = Generation(
-            prompt_id=prompt_id,
-            seed=seed,
-            prompt=prompt,
-            category=category,
-            file=name,
-            digest=_digest(image),
-            extra=dict(extra or {}),
-        )
+            prompt_id=prompt_id, seed=seed, prompt=prompt, category=category, file=name, digest=_digest(image),
+            extra=said,
+        )  # fmt: skip
         self._journal.append(asdict(row))
-        self._done.add(row.key)
+        self._rows[row.key] = self._journal.rows[-1]
+
+    def _place(self, prompt_id: str) -> int:
+        """The prompt's folder, or the next number."""
+        folders = {str(row["prompt_id"]): str(row["file"]).split("/")[0] for row in self._rows.values()}
+        return int(folders[prompt_id]) if prompt_id in folders else len(folders)
+
+    def _others(self) -> list[dict[str, Any]]:
+        """Rows of all journals but our own, as far as they are written."""
+        paths = sorted({*self.root.glob(SHARES), *self.root.glob(ROWS)} - {self._journal.path})
+        return [row for path in paths for row in read_growing(path)]
 
     def finish(self, manifest: Manifest) -> str:
-        """Write ``manifest`` with the content hash among its notes; returns the hash, which ignores order.
+        """Take in the rows of the other shares and write ``manifest`` with the content hash among its notes.
+
+        To be called on share 0 when the others are done. Returns the hash, which ignores order.
 
         Raises:
             StoreError: the store is empty.
         """
+        own = {_key(row) for row in self._journal.rows}
+        for row in self._others():
+            if _key(row) not in own:
+                self._journal.append(row)
+                self._rows[_key(row)] = row
         whole = _content_hash(self.root, self._journal.rows)
-        notes = {**manifest.notes, "content_hash": whole, "images": len(self._done)}
+        for path in self.root.glob(SHARES):
+            path.unlink()
+        notes = {**manifest.notes, "content_hash": whole, "images": len(self._rows)}
         replace(manifest, notes=notes).write(self.root / "manifest.json")
         return whole
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, int]:
+    return row["prompt_id"], row["seed"]
 
 
 class GenerationStore:

@@ -22,14 +22,16 @@ class WriterLock:
     A process id may be given to a new process, so the lock also holds the time at which its owner started.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str = NAME) -> None:
         """Take the lock of the store at ``root``, making the folder if it is missing.
+
+        Several writers that share a store's work each have a lock of another ``name``, all beginning with ``NAME``.
 
         Raises:
             StoreError: a living process holds it.
             InputError: the folder cannot be written.
         """
-        self._path = make_folder(root) / NAME
+        self._path = make_folder(root) / name
         self._mine = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
         if not self._create():
             owner = self._owner()
