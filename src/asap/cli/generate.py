@@ -2,25 +2,33 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from asap.cli.output import tell
 from asap.cli.values import non_negative, positive, setting
 
-__all__ = ["configure"]
+__all__ = ["add_drawing", "configure", "drawing"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+def add_drawing(parser: argparse.ArgumentParser, seeds: int) -> None:
+    """Arguments of everything that draws; ``drawing`` reads them."""
     parser.add_argument("--model", default="mini", metavar="NAME", help="a known model, a folder, or a hub id (mini)")
     parser.add_argument(
-        "--adapter", type=Path, metavar="DIR", help="what `asap train` made; without it, the base model"
+        "--adapter", "--lora", type=Path, metavar="DIR", help="what `asap train` made; without it, the base model"
     )
-    parser.add_argument("--suite", default="mini", metavar="NAME", help="mini, or the path of a suite (mini)")
-    parser.add_argument("--seeds", type=positive, default=2, metavar="N", help="pictures a prompt, seeds 0 to N-1 (2)")
+    parser.add_argument(
+        "--foreign", action="store_true", help="the LoRA was trained elsewhere: results say that nobody knows on what"
+    )
+    parser.add_argument(
+        "--suite", default="haf-mini", metavar="NAME", help="haf, haf-lite, haf-mini or the path of a suite (haf-mini)"
+    )
+    parser.add_argument(
+        "--seeds", type=positive, default=seeds, metavar="N", help=f"pictures a prompt, seeds 0 to N-1 ({seeds})"
+    )
     parser.add_argument("--steps", type=positive, metavar="N", help="sampler steps (the model's own)")
     parser.add_argument("--guidance", type=non_negative, metavar="SCALE", help="guidance scale (the model's own)")
+    parser.add_argument("--batch", type=positive, default=16, metavar="N", help="pictures at a time (16)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only this many prompts of each category")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the generations")
     loading = parser.add_argument_group("how the model is loaded")
     loading.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 (a GPU if there is one)")
     loading.add_argument(
@@ -39,30 +47,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a setting of the scheduler that its file gets wrong (prediction_type=v_prediction)",
     )
+
+
+def drawing(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What ``add_drawing`` asked for, but model and LoRA, as the stages take it."""
+    from asap.backbones.family import LoadOptions
+
+    names = ("suite", "seeds", "steps", "guidance", "batch", "limit", "foreign")
+    loading = LoadOptions(
+        device=arguments.device,
+        dtype=arguments.dtype,
+        revision=arguments.revision,
+        variant=arguments.variant,
+        schedule=dict(arguments.schedule),
+    )
+    return {name: getattr(arguments, name) for name in names} | {"loading": loading, "report": tell}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_drawing(parser, 2)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the generations")
     parser.set_defaults(run=_generate)
 
 
 def _generate(arguments: argparse.Namespace) -> None:
-    from asap.backbones.family import LoadOptions
     from asap.stages.generate import generate
 
-    print(
-        generate(
-            arguments.out,
-            model=arguments.model,
-            adapter=arguments.adapter,
-            suite=arguments.suite,
-            seeds=arguments.seeds,
-            steps=arguments.steps,
-            guidance=arguments.guidance,
-            limit=arguments.limit,
-            loading=LoadOptions(
-                device=arguments.device,
-                dtype=arguments.dtype,
-                revision=arguments.revision,
-                variant=arguments.variant,
-                schedule=dict(arguments.schedule),
-            ),
-            report=tell,
-        )
-    )
+    print(generate(arguments.out, model=arguments.model, adapter=arguments.adapter, **drawing(arguments)))

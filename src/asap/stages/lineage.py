@@ -6,9 +6,11 @@ from asap.core.errors import StoreError
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.stages.trained import ADAPTER, DENOISER, trained_hash
 
-__all__ = ["ancestors", "instruments_of", "parent_of", "trained_parent"]
+__all__ = ["UNKNOWN_LINEAGE", "ancestors", "instruments_of", "parent_of", "trained_parent"]
 
 MANIFEST = "manifest.json"
+UNKNOWN_LINEAGE = "unknown_lineage"
+"""Note of an artefact made from weights or pictures of which nobody knows what they were trained on."""
 
 
 def ancestors(manifest: Manifest) -> list[Manifest]:
@@ -47,8 +49,10 @@ def parent_of(folder: Path) -> tuple[Parent, list[Manifest]]:
     return Parent(manifest.kind, str(folder.resolve()), content), ancestors(manifest)
 
 
-def trained_parent(folder: Path) -> tuple[Parent, list[Manifest]]:
+def trained_parent(folder: Path, *, foreign: bool = False) -> tuple[Parent, list[Manifest]]:
     """The same for what training left: a run, a snapshot of it, or the adapter or denoiser folder itself.
+
+    A ``foreign`` adapter (a folder, or a .safetensors file) needs no manifest; its list of manifests is empty then.
 
     Raises:
         StoreError: there are no weights, or no manifest beside them or above.
@@ -59,4 +63,6 @@ def trained_parent(folder: Path) -> tuple[Parent, list[Manifest]]:
         if (place / MANIFEST).is_file():
             manifest = Manifest.read(place / MANIFEST)
             return Parent(manifest.kind, str(place.resolve()), trained_hash(weights)), ancestors(manifest)
+    if foreign:
+        return Parent("adapter", str(weights.resolve()), trained_hash(weights)), []
     raise StoreError(f"no {MANIFEST} in {folder} or above it, so it is not known what it was made from; train again")

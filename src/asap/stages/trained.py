@@ -81,7 +81,7 @@ def trained_hash(folder: Path) -> str:
     Raises:
         StoreError: the folder has no readable weight file.
     """
-    files = sorted(folder.glob("*.safetensors"))
+    files = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
     if not files:
         raise StoreError(f"{folder} holds no .safetensors file; train again")
     digests: dict[str, str] = {}
