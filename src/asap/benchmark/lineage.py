@@ -6,7 +6,7 @@ from typing import Final
 from asap.core.errors import InputError
 from asap.core.manifest import Manifest
 
-__all__ = ["refuse_own_examiner"]
+__all__ = ["refuse_own_examiner", "shared_instruments"]
 
 
 PICKING: Final = ("pair_gate", "screen")
@@ -40,3 +40,20 @@ def refuse_own_examiner(
                 f"the judge {judge[:12]} was trained on the pairs that this model was aligned with ({taught_on[:12]}), "
                 "so its verdict is worthless; use another judge or other pairs"
             )
+
+
+def shared_instruments(verdicts: Manifest, ancestors: Iterable[Manifest]) -> list[str]:
+    """What judged the pictures and also had a hand in the pairs, as ``NAME (ROLE)``; for a reader to know.
+
+    A judge that picked pairs is refused (``refuse_own_examiner``); one that found or described the people in them is
+    not independent either.
+    """
+    judges = [one for one in verdicts.instruments if one.role == "judge"]
+    found = [
+        f"{other.name} ({other.role.replace('_', ' ')})"
+        for manifest in ancestors
+        for other in manifest.instruments
+        if other.role not in ("judge", "generator")
+        and any(other.fingerprint == one.fingerprint or other.name == one.name for one in judges)
+    ]
+    return list(dict.fromkeys(found))

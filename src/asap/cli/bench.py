@@ -1,23 +1,30 @@
-"""``asap bench run | check``: HAF-Bench. No judge is the default: whoever measures says with what."""
+"""``asap bench run | compare | check``: HAF-Bench. No judge is the default: whoever measures says with what."""
 
 import argparse
 from pathlib import Path
 
 from asap.cli.generate import add_drawing, drawing
-from asap.cli.output import print_json, print_lines
+from asap.cli.output import print_json, print_lines, tell
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs."""
-    verbs = parser.add_subparsers(metavar="run|check", required=True)
+    verbs = parser.add_subparsers(metavar="run|compare|check", required=True)
     run = verbs.add_parser("run", help="draw a suite with a model, or take in pictures, and judge them")
     add_drawing(run, 4)
     run.add_argument("--images", type=Path, metavar="DIR", help="judge pictures made elsewhere instead of drawing")
     run.add_argument("--judge", metavar="NAME", help="learned, or a judge's folder; without it the run is only drawn")
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, named after the model")
     run.set_defaults(run=_run)
+    compare = verbs.add_parser("compare", help="compare judged runs: one page, and JSON, Markdown, CSV")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of runs; the first is the base")
+    compare.add_argument("--judge", metavar="NAME", help="whose verdicts, where a run has several")
+    compare.add_argument("--leaderboard", type=Path, metavar="FILE", help="merge the rows into this file")
+    compare.add_argument("--title", default="HAF-Bench", help="heading of the page (HAF-Bench)")
+    compare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the comparison")
+    compare.set_defaults(run=_compare)
     check = verbs.add_parser("check", help="check the packaged prompts: counts, parts, duplicates, training captions")
     check.add_argument("--suite", default="haf", metavar="NAME", help="haf or haf-lite (haf)")
     check.add_argument("--json", action="store_true", help="print JSON")
@@ -37,6 +44,21 @@ def _run(arguments: argparse.Namespace) -> None:
             **drawing(arguments),
         )
     )
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from asap.stages.compare import compare
+
+    found = compare(
+        arguments.runs,
+        arguments.out,
+        judge=arguments.judge,
+        leaderboard=arguments.leaderboard,
+        title=arguments.title,
+        report=tell,
+    )
+    print((arguments.out / "compare.md").read_text(encoding="utf-8"), end="")
+    print(found["page"])
 
 
 def _check(arguments: argparse.Namespace) -> None:

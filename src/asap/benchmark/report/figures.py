@@ -9,7 +9,7 @@ from typing import Any, Final
 from asap.benchmark.report.data import Curve, Point, ReportData
 from asap.core.vocabulary import CATEGORIES
 
-__all__ = ["bars", "colour_of", "curves", "frontier", "radar"]
+__all__ = ["bars", "before_after", "colour_of", "curves", "frontier", "radar"]
 
 INK: Final = "#010203"
 """Stands for the page's text colour until the SVG is written."""
@@ -109,7 +109,8 @@ def radar(models: Mapping[str, Mapping[str, Any]]) -> str:
         values = [100 * float(_value(row, name) or 0) for name in names]
         colour = colour_of(list(models), model)
         axes.plot([*angles, angles[0]], [*values, values[0]], color=colour, label=model, linewidth=1.8)
-        axes.fill(angles, values, color=colour, alpha=0.08)
+        low, high = zip(*(_span(row, name) for name in names), strict=True)
+        axes.fill_between([*angles, angles[0]], [*low, low[0]], [*high, high[0]], color=colour, alpha=0.14, linewidth=0)
     axes.set_theta_offset(math.pi / 2)
     axes.set_theta_direction(-1)
     axes.set_ylim(bottom=0)
@@ -119,21 +120,55 @@ def radar(models: Mapping[str, Mapping[str, Any]]) -> str:
     axes.spines["polar"].set_alpha(0.3)
     axes.grid(color=INK, alpha=0.18)
     _legend(axes, loc="upper left", bbox_to_anchor=(1.08, 1.05))
-    return _svg(figure, "AER in percent by category, lower is better")
+    return _svg(figure, "AER in percent by category with 95 % bands, lower is better")
+
+
+def _span(row: Mapping[str, Any], category: str) -> tuple[float, float]:
+    """The interval of a category's AER in percent."""
+    low, high = row["by_category"][category]["ci"]
+    return 100 * low, 100 * high
+
+
+def before_after(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """AER of each model, over all and by category, side by side with their intervals."""
+    rows = {name: {"all": row["aer"], **row["by_category"]} for name, row in models.items()}
+    groups = [name for name in ("all", *CATEGORIES) if any((row.get(name) or {}).get("ci") for row in rows.values())]
+    if not groups:
+        return ""
+    figure, axes = _figure(7.4, 3.4)
+    width = 0.8 / len(rows)
+    for number, (model, row) in enumerate(rows.items()):
+        found = [(place, row[name]) for place, name in enumerate(groups) if (row.get(name) or {}).get("ci")]
+        values = [100 * one["value"] for _, one in found]
+        errors = [
+            [max(0.0, value - 100 * one["ci"][0]) for value, (_, one) in zip(values, found, strict=True)],
+            [max(0.0, 100 * one["ci"][1] - value) for value, (_, one) in zip(values, found, strict=True)],
+        ]
+        axes.bar(
+            [place + (number - (len(rows) - 1) / 2) * width for place, _ in found], values, width=0.92 * width,
+            yerr=errors, color=colour_of(list(models), model), label=model,
+            error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": INK},
+        )  # fmt: skip
+    _dress(axes, "", "AER, %")
+    axes.set_xticks(range(len(groups)), [name.replace("_", "\n") for name in groups], color=INK, fontsize=9)
+    axes.set_ylim(bottom=0)
+    _legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=max(1, min(5, len(rows))))
+    return _svg(figure, "AER before and after, over all and by category")
 
 
 def _value(row: Mapping[str, Any], category: str) -> float | None:
-    return (row["by_category"].get(category) or {}).get("value")
+    found = row["by_category"].get(category) or {}
+    return found.get("value") if found.get("ci") else None
 
 
-def bars(data: ReportData) -> str:
+def bars(models: Mapping[str, Mapping[str, Any]], base: str) -> str:
     """Win, tie and lose of each aligned model against the base."""
-    names = [name for name in data.models if name != data.base]
+    names = [name for name in models if name != base]
     if not names:
         return ""
     figure, axes = _figure(6.4, 0.9 + 0.42 * len(names))
     for place, name in enumerate(reversed(names)):
-        row, left = data.models[name], 0.0
+        row, left = models[name], 0.0
         total = max(1, sum(row[vote] for vote in VOTES))
         for vote, colour in VOTES.items():
             width = 100 * row[vote] / total

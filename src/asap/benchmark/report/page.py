@@ -15,7 +15,7 @@ from PIL import Image
 from asap.benchmark.report import figures, tables
 from asap.benchmark.report.data import Example, PairView, ReportData
 
-__all__ = ["data_uri", "html_page", "outlined"]
+__all__ = ["data_uri", "environment_of", "html_page", "outlined"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 OUTLINE = (255, 64, 160)
@@ -42,12 +42,13 @@ def outlined(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.N
 
 
 @cache
-def _template() -> Template:
+def environment_of(name: str) -> Template:
+    """The template of that file name."""
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _pair(pair: PairView) -> dict[str, str]:
@@ -79,10 +80,10 @@ def html_page(data: ReportData) -> str:
     headings, rows = tables.attribute_rows(data)
     charts = {
         "radar": figures.radar(data.models),
-        "bars": figures.bars(data),
+        "bars": figures.bars(data.models, data.base),
         "frontier": figures.frontier(data),
     }
-    return _template().render(
+    return environment_of("report.html.j2").render(
         title=data.title,
         base=data.base,
         headline=headline(data),

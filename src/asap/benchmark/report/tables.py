@@ -5,7 +5,17 @@ from typing import Any, Final
 
 from asap.benchmark.report.data import ReportData
 
-__all__ = ["HEADINGS", "attribute_rows", "calibration_rows", "json_report", "markdown_page", "model_rows", "share"]
+__all__ = [
+    "HEADINGS",
+    "attribute_rows",
+    "calibration_rows",
+    "json_report",
+    "markdown_page",
+    "model_rows",
+    "number",
+    "share",
+    "table_text",
+]
 
 Json = Mapping[str, Any]
 NONE: Final = "n/a"
@@ -124,19 +134,20 @@ def json_report(data: ReportData) -> dict[str, Any]:
     }
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table_text(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in [headings, ["---"] * len(headings), *rows]]
     return "\n".join(lines)
 
 
 def markdown_page(data: ReportData) -> str:
     """The tables in Markdown."""
-    parts = [f"# {data.title}", "## Result", _table(HEADINGS, model_rows(data)), judge_line(data)]
+    parts = [f"# {data.title}", "## Result", table_text(HEADINGS, model_rows(data)), judge_line(data)]
     headings, rows = attribute_rows(data)
     if len(headings) > 1:
-        parts += ["## Caption attributes", _table(headings, rows)]
+        parts += ["## Caption attributes", table_text(headings, rows)]
     scopes = ("Scope", "AUROC", "Sensitivity", "Specificity", "n")
-    parts += ["## The judge", _table(scopes, calibration_rows(data.calibration)), null_line(data)]
+    parts += ["## The judge", table_text(scopes, calibration_rows(data.calibration)), null_line(data)]
     if data.facts:
         parts += ["## Facts", "\n".join(f"- {name}: {value}" for name, value in data.facts.items())]
     return "\n\n".join(parts) + "\n"

@@ -1,0 +1,55 @@
+"""A leaderboard: rows of several comparisons in one file, merged only where they answer the same question."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from asap.benchmark.report.cases import CompareData
+from asap.core.errors import InputError, StoreError
+
+__all__ = ["merge_leaderboard"]
+
+FORMAT: Final = 1
+KEPT: Final = ("aer", "aer_corrected", "rsi", "win", "tie", "lose", "n", "unscored", "errors", "not_visible", "judge")
+
+
+def merge_leaderboard(board: Mapping[str, Any] | None, data: CompareData, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """The board with this comparison's rows, best AER first; rows without an AER are last.
+
+    Args:
+        board: what the file holds, None for a new one.
+        data: the comparison.
+        hashes: content hash of each model's verdicts.
+
+    Raises:
+        StoreError: the file is no leaderboard.
+        InputError: its prompts, seeds or judge differ, or it has other verdicts under one of the names.
+    """
+    question = {
+        "suite": str(data.suite["digest"]),
+        "seeds": list(data.suite["seeds"]),
+        "judge": str(data.judge["fingerprint"]),
+    }
+    if board is None:
+        names = {"suite_name": data.suite["name"], "judge_name": data.judge["name"]}
+        board = {"format": FORMAT, **question, **names, "base": data.base, "rows": []}
+    if board.get("format") != FORMAT or not isinstance(board.get("rows"), list):
+        raise StoreError("the leaderboard is not one of ours; name another file")
+    faults = [name for name, value in question.items() if board.get(name) != value]
+    if faults:
+        raise InputError(
+            f"the leaderboard was made with another {', '.join(faults)}; rows can stand side by side only if prompts, "
+            "seeds and judge agree; name another file"
+        )
+    rows = {str(row["model"]): row for row in board["rows"]}
+    for name, summary in data.models.items():
+        if name in rows and rows[name]["verdicts"] != hashes[name]:
+            raise InputError(f"the leaderboard has another {name!r}; rename the run's folder")
+        own = {key: summary[key] for key in KEPT}
+        rows[name] = {"model": name, "base": data.base, "verdicts": hashes[name], **own}
+        rows[name]["quality"] = dict(data.quality.get(name, {}))
+    return {**board, "rows": sorted(rows.values(), key=_order)}
+
+
+def _order(row: Mapping[str, Any]) -> tuple[bool, float, str]:
+    value = row["aer"]["value"]
+    return value is None, float(value or 0.0), str(row["model"])

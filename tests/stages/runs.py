@@ -1,0 +1,65 @@
+"""Judged runs of make-believe pictures, as `asap bench run` leaves them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asap.benchmark.suite import load_suite
+from asap.core.manifest import Instrument, Manifest, Parent
+from asap.core.records import ByteArray
+from asap.core.seeds import derive
+from asap.stores.generations import GenerationWriter
+from asap.stores.verdicts import VerdictRow, VerdictWriter
+
+FINGERPRINT = "f" * 64
+Verdict = Callable[[int, int], bool | None]
+"""Prompt's place and seed to what the judge says; None is an error."""
+
+
+def picture(name: str, place: int, seed: int, size: int) -> ByteArray:
+    """Smooth colours with a little grain, so that it compresses as a photograph does."""
+    draw = np.random.default_rng(derive(seed, "run", place))
+    y, x = np.mgrid[0:size, 0:size] / size
+    waves = [np.sin(draw.uniform(4, 30) * x + k) * np.cos(draw.uniform(4, 30) * y + k) for k in range(3)]
+    shift = 20 * (derive(0, name) % 5)
+    grain = draw.normal(0, 6, (size, size, 1))
+    return np.clip(110 + shift + 70 * np.stack(waves, -1) + grain, 0, 255).astype(np.uint8)
+
+
+def make_run(
+    root: Path,
+    says: Verdict,
+    *,
+    suite: str = "haf-lite",
+    seeds: int = 1,
+    size: int = 16,
+    fingerprint: str = FINGERPRINT,
+    notes: dict[str, Any] | None = None,
+    instruments: tuple[Instrument, ...] = (),
+    reason: str = "six fingers on the left hand",
+) -> Path:
+    """A run with pictures, and verdicts of a judge called ``vlm``."""
+    chosen, config = load_suite(suite), {"model": root.name, "seeds": list(range(seeds)), "suite_name": suite}
+    config["suite"] = chosen.digest
+    with GenerationWriter(root / "pictures", config) as pictures:
+        for place, row in enumerate(chosen.prompts):
+            for seed in range(seeds):
+                image = picture(root.name, place, seed, size)
+                pictures.add(row.id, seed, image, prompt=row.prompt, category=row.category, extra=row.facts)
+        manifest = Manifest(kind="generations", config=config, instruments=instruments, notes=notes or {})
+        whole = pictures.finish(manifest)
+    judged: dict[str, Any] = {"judge": "vlm", "fingerprint": fingerprint, "generations": whole, "taught_on": None}
+    with VerdictWriter(root / "verdicts" / "vlm", judged) as verdicts:
+        for place, row in enumerate(chosen.prompts):
+            for seed in range(seeds):
+                fails = says(place, seed)
+                extra: dict[str, Any] = {"not_visible": list(row.parts[:1]) if place % 10 == 0 else []}
+                extra |= {"error": True, "reason": "no reply"} if fails is None else {"reason": reason if fails else ""}
+                extra |= {} if fails is None else {"probability": 0.9 - place / 1000 if fails else 0.1}
+                verdicts.add(VerdictRow(prompt_id=row.id, seed=seed, category=row.category, fails=fails, extra=extra))
+        parent = Parent("generations", str((root / "pictures").resolve()), whole)
+        judge = Instrument("judge", "vlm", fingerprint)
+        verdicts.finish(Manifest(kind="verdicts", config=judged, parents=(parent,), instruments=(*instruments, judge)))
+    return root
