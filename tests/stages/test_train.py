@@ -144,8 +144,8 @@ def predict(backbone: Backbone) -> Tensor:
 def test_interrupted_and_resumed_is_uninterrupted(
     pairs: Path, tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
-    settings = {"full": full, "lora_rank": None if full else 2, "steps": 7, "options": {"draws": 2, "ema": 0.5}}
+    options = {"draws": 2, "ema": 0.5, "checkpoint_every": 2}
+    settings = {"full": full, "lora_rank": None if full else 2, "steps": 7, "options": options}
     run(pairs, tmp_path / "whole", **settings)
     original, calls = Trainer.step, []
 
@@ -207,10 +207,9 @@ def test_the_reference_is_asked_once_for_several_methods(
     assert trained_hash(tmp_path / "dpo/adapter") == trained_hash(tmp_path / "plain/adapter")
 
 
-def test_nan_stops_with_the_last_good_checkpoint(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+def test_nan_stops_with_the_last_good_checkpoint(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="not both finite"):
-        run(pairs, tmp_path / "run", lr=1e30)
+        run(pairs, tmp_path / "run", lr=1e30, options={"checkpoint_every": 1})
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "log.jsonl"]
     state = CheckpointStore(tmp_path / "run" / "checkpoints").latest()
     assert state is not None

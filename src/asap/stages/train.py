@@ -11,7 +11,7 @@ OUT/
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,9 @@ from asap.core.errors import AsapError, ConfigError, InputError
 from asap.core.settings import typed
 from asap.core.vocabulary import KINDS
 from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
+from asap.stages.processes import Team
 from asap.stages.training import CHECKPOINTS, Plan, TrainResult, execute, forget
+from asap.stages.watching import Watch
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
@@ -78,8 +80,8 @@ def train(
         resume: go on with a stopped run in ``out``; False starts it over.
         snapshots: numbers of steps after which the weights are saved as well.
         kinds: kinds of pairs to learn from, of ``vocabulary.KINDS``.
-        options: any further field of ``LossSettings`` or ``TrainSettings`` by name (draws, ema, precision,
-            time_range...); None leaves it as it is.
+        options: any further field of ``LossSettings``, ``TrainSettings`` or ``Watch`` by name (draws, ema, precision,
+            time_range, checkpoint_every...); None leaves it as it is.
         cache: folder of encoded pairs; None: beside the pair store, ``NAME.latents``.
 
     Raises:
@@ -88,8 +90,20 @@ def train(
     """
     lr = lr if lr is not None else LR["full" if full else "lora"]
     stepping = {"steps": steps, "batch_size": batch_size, "grad_accum": grad_accum, "lr": lr, "seed": seed}
-    settled = _settings(method, {"alpha": alpha, "tau": tau, "beta": beta, **(options or {})}, stepping)
-    plan = _plan(model, pairs, out, *settled, rank=_rank(lora_rank, full), kinds=kinds, snapshots=snapshots)
+    given = {"alpha": alpha, "tau": tau, "beta": beta, **(options or {})}
+    *settled, watch = _settings(method, given, stepping)
+    team = Team("cpu")
+    plan = _plan(
+        model,
+        pairs,
+        out,
+        *settled,
+        rank=_rank(lora_rank, full),
+        kinds=kinds,
+        snapshots=snapshots,
+        watch=watch,
+        team=team,
+    )
     with _claimed(plan, resume=resume):
         return execute(plan, _source(plan, cache or latents_of(pairs)))
 
@@ -101,18 +115,27 @@ def latents_of(pairs: Path) -> Path:
 
 @contextmanager
 def _claimed(plan: Plan, *, resume: bool) -> Iterator[None]:
-    """Hold the run's folder; a run that fails before its first checkpoint leaves nothing in it."""
+    """Hold the run's folder; a run that fails before its first checkpoint leaves nothing in it.
+
+    The main process holds it for all.
+    """
     fresh = not plan.out.exists()
-    try:
-        with WriterLock(plan.out):
-            claim(plan.out, "training run", plan.claimed())
-            if not resume:
-                forget(plan.out)
+    with ExitStack() as held:
+        try:
+            plan.team.lead(lambda: _claim(plan, held, resume=resume))
             yield
-    except AsapError:
-        if fresh and not (plan.out / CHECKPOINTS).exists():
-            shutil.rmtree(plan.out, ignore_errors=True)
-        raise
+        except AsapError:
+            held.close()
+            if plan.team.main and fresh and not (plan.out / CHECKPOINTS).exists():
+                shutil.rmtree(plan.out, ignore_errors=True)
+            raise
+
+
+def _claim(plan: Plan, held: ExitStack, *, resume: bool) -> None:
+    held.enter_context(WriterLock(plan.out))
+    claim(plan.out, "training run", plan.claimed())
+    if not resume:
+        forget(plan.out)
 
 
 def _rank(lora_rank: int | None, full: bool) -> int | None:
@@ -126,16 +149,18 @@ def _rank(lora_rank: int | None, full: bool) -> int | None:
 
 def _settings(
     method: str, options: Mapping[str, object], stepping: Mapping[str, object]
-) -> tuple[Method, LossSettings, TrainSettings]:
-    """Split ``options`` over the two kinds of settings and check all of them."""
+) -> tuple[Method, LossSettings, TrainSettings, Watch]:
+    """Split ``options`` over the three kinds of settings and check all of them."""
     chosen_ones = {key: value for key, value in options.items() if value is not None}
-    given = typed({**stepping, **chosen_ones}, TrainSettings, LossSettings)
-    own = {item.name for item in fields(TrainSettings)}
-    chosen, loss = resolve(method, {key: value for key, value in given.items() if key not in own})
-    settings = TrainSettings(**{key: value for key, value in given.items() if key in own})
-    if faults := settings.faults():
+    given = typed({**stepping, **chosen_ones}, TrainSettings, LossSettings, Watch)
+    names = {kind: {item.name for item in fields(kind)} for kind in (TrainSettings, Watch)}
+    parts = {kind: {key: value for key, value in given.items() if key in own} for kind, own in names.items()}
+    known = set[str]().union(*names.values())
+    chosen, loss = resolve(method, {key: value for key, value in given.items() if key not in known})
+    settings, watch = TrainSettings(**parts[TrainSettings]), Watch(**parts[Watch])
+    if faults := [*settings.faults(), *watch.faults()]:
         raise ConfigError.collect(faults)
-    return chosen, loss, settings
+    return chosen, loss, settings, watch
 
 
 def _plan(
@@ -149,6 +174,8 @@ def _plan(
     rank: int | None,
     kinds: Sequence[str],
     snapshots: Sequence[int],
+    watch: Watch,
+    team: Team,
 ) -> Plan:
     """Open what the run reads; nothing is written yet."""
     if not kinds or set(kinds) - set(KINDS):
@@ -171,6 +198,8 @@ def _plan(
         rank=rank,
         kinds=tuple(sorted(kinds)),
         snapshots=frozenset(snapshots),
+        watch=watch,
+        team=team,
     )
 
 
@@ -185,8 +214,12 @@ def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
 
 
 def _source(plan: Plan, cache: Path) -> LatentPairs:
-    """The run's pairs, those that it will touch encoded."""
-    batch = plan.settings.batch_size * plan.settings.grad_accum
-    touched = needed_pairs(plan.settings.seed, plan.settings.steps, batch, len(plan.positions))
+    """The run's pairs, those that it will touch encoded: by the main process, while the others wait."""
+    touched = needed_pairs(plan.settings.seed, plan.settings.steps, plan.global_batch, len(plan.positions))
     wanted = [plan.positions[index] for index in touched]
-    return LatentPairs(encode_pairs(plan.pairs, plan.backbone, plan.fingerprint, cache, wanted), plan.positions)
+
+    def encoded() -> LatentPairs:
+        return LatentPairs(encode_pairs(plan.pairs, plan.backbone, plan.fingerprint, cache, wanted), plan.positions)
+
+    first = plan.team.lead(encoded)
+    return encoded() if first is None else first

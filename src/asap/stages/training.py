@@ -18,15 +18,16 @@ from asap.backbones import Backbone
 from asap.core.errors import InputError
 from asap.core.manifest import Manifest, Parent
 from asap.stages.encode import LatentPairs
+from asap.stages.processes import Team
 from asap.stages.trained import save_trained, trained_hash
 from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairStore
 from asap.stores.references import ReferenceStore
 from asap.stores.trainlog import TrainLog
+from asap.stages.watching import Watch
 
 __all__ = ["Plan", "TrainResult", "execute", "forget"]
 
-CHECKPOINT_EVERY: Final = 50
 REDUCTION: Final = "mean over latent elements and draws inside delta, mean over pairs outside the loss"
 ENCODING: Final = "deterministic: the mode of the autoencoder's posterior, float32"
 CHECKPOINTS, LOG, MANIFEST = "checkpoints", "log.jsonl", "manifest.json"
@@ -71,6 +72,13 @@ class Plan:
     """Of the adapter; None trains all weights."""
     kinds: tuple[str, ...]
     snapshots: frozenset[int]
+    team: Team
+    watch: Watch = Watch()
+
+    @property
+    def global_batch(self) -> int:
+        """Pairs a step over all micro-batches and processes."""
+        return self.settings.batch_size * self.settings.grad_accum * self.team.count
 
     def config(self) -> dict[str, object]:
         """Every number that decides the result, as plain values."""
@@ -86,17 +94,23 @@ class Plan:
             "predicts": getattr(self.backbone.path, "prediction", self.backbone.path.name),
             "loss": asdict(self.loss),
             "training": {**asdict(self.settings), "time_range": list(self.settings.time_range)},
+            "processes": self.team.count,
             "weights": "full" if self.rank is None else "lora",
             "lora": None if self.rank is None else lora,
         }
 
     def claimed(self) -> dict[str, object]:
-        """The settings that a rerun must share, flat, so that a difference is named well: all but ``steps``."""
+        """The settings that a rerun must share, flat, so that a difference is named well.
+
+        That is all but ``steps`` and how a step's batch is split: a run may go on in another number of processes as long
+        as the pairs of a step stay the same.
+        """
         flat: dict[str, object] = {}
         for key, value in self.config().items():
             flat |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
-        del flat["training.steps"]
-        return flat
+        for name in ("training.steps", "training.batch_size", "training.grad_accum", "processes"):
+            del flat[name]
+        return {**flat, "training.global_batch": self.global_batch}
 
     def manifest(self, folder: Path, notes: Mapping[str, object]) -> Manifest:
         """Lineage of the weights in ``folder``; whatever judged the pairs is an instrument of theirs."""
@@ -119,7 +133,8 @@ class _Sitting:
     plan: Plan
     trainer: Trainer
     checkpoints: CheckpointStore
-    log: TrainLog
+    log: TrainLog | None
+    """In the main process alone."""
     watch: FleeWatch
     references: ReferenceStore | None
     seconds: float = 0.0
@@ -143,11 +158,12 @@ def execute(plan: Plan, source: LatentPairs) -> TrainResult:
         TrainingError: the loss is not a number.
     """
     sitting = _begin(plan, source)
-    with _progress() as progress:
+    with _progress(plan.team) as progress:
         task = progress.add_task(plan.method.name, total=plan.settings.steps, completed=sitting.trainer.done, terms="")
         last = time.perf_counter()
         for row in sitting.trainer.steps():
-            sitting.log.add(row)
+            if sitting.log:
+                sitting.log.add(row)
             if sitting.watch.update(row):
                 progress.console.print(f"warning: {_warn(sitting)}")
             sitting.stopped = _why_stop(plan, sitting.watch)
@@ -183,7 +199,7 @@ def _begin(plan: Plan, source: LatentPairs) -> _Sitting:
             f"{plan.out} has gone {trainer.done} steps already, more than the {plan.settings.steps} asked; "
             "ask for more, or start over with resume off"
         )
-    log = TrainLog(plan.out / LOG, keep_below=trainer.done)
+    log = plan.team.lead(lambda: TrainLog(plan.out / LOG, keep_below=trainer.done))
     return _Sitting(plan, trainer, checkpoints, log, watch, references, seconds)
 
 
@@ -204,35 +220,47 @@ def _policy(plan: Plan) -> Policy:
 
 
 def _keep(sitting: _Sitting) -> None:
-    """Write what is due after this step."""
+    """Write what is due after this step; the main process does, and if it cannot, all end."""
     plan, done = sitting.plan, sitting.trainer.done
     if done in plan.snapshots:
-        folder = plan.out / "snapshots" / f"step-{done:06d}"
-        with sitting.trainer.averaged():
-            weights = save_trained(plan.backbone, folder, full=plan.rank is None)
-        plan.manifest(weights, {"steps": done}).write(folder / MANIFEST)
-    if done % CHECKPOINT_EVERY == 0 or done == plan.settings.steps or sitting.stopped:
+        plan.team.lead(lambda: _snapshot(sitting, plan.out / "snapshots" / f"step-{done:06d}"))
+    if done % plan.watch.checkpoint_every == 0 or done == plan.settings.steps or sitting.stopped:
         state = {"trainer": sitting.trainer.state(), "watch": asdict(sitting.watch), "seconds": sitting.seconds}
-        sitting.checkpoints.save(done, state)
-        if sitting.references:
+        plan.team.lead(lambda: sitting.checkpoints.save(done, state))
+        if sitting.references and plan.team.main:
             sitting.references.save()
 
 
+def _snapshot(sitting: _Sitting, folder: Path) -> None:
+    """Keep the weights of this step beside the run's own."""
+    with sitting.trainer.averaged():
+        weights = save_trained(sitting.plan.backbone, folder, full=sitting.plan.rank is None)
+    sitting.plan.manifest(weights, {"steps": sitting.trainer.done}).write(folder / MANIFEST)
+
+
 def _finish(sitting: _Sitting) -> TrainResult:
-    plan, done = sitting.plan, sitting.trainer.done
+    """Write the result; every process gets the same account of it."""
+    result = sitting.plan.team.agree(sitting.plan.team.lead(lambda: _write_result(sitting)))
+    assert result is not None
+    return result
+
+
+def _write_result(sitting: _Sitting) -> TrainResult:
+    plan, log = sitting.plan, sitting.log
+    assert log is not None
     with sitting.trainer.averaged():
         weights = save_trained(plan.backbone, plan.out, full=plan.rank is None)
     result = TrainResult(
         method=plan.method.name,
-        steps=done,
+        steps=sitting.trainer.done,
         weights=str(weights),
-        loss=sitting.log.tail("loss", TAIL),
-        delta=sitting.log.tail("delta", TAIL),
-        accuracy=sitting.log.tail("accuracy", TAIL),
-        winner_rise=sitting.log.tail("winner_rise", TAIL),
+        loss=log.tail("loss", TAIL),
+        delta=log.tail("delta", TAIL),
+        accuracy=log.tail("accuracy", TAIL),
+        winner_rise=log.tail("winner_rise", TAIL),
         seconds=sitting.seconds,
         stopped=sitting.stopped,
-        warnings=sitting.log.warnings,
+        warnings=log.warnings,
     )
     notes = {key: value for key, value in result.items() if key not in ("method", "weights")}
     plan.manifest(weights, notes).write(plan.out / MANIFEST)
@@ -253,19 +281,20 @@ def _warn(sitting: _Sitting) -> str:
         f"step {step}: fleeing the loser: the margin grows ({watch.delta:.4f}) while the winner's error is "
         f"{watch.rise:.1%} above the reference's; fewer steps, a lower lr or a method that guards the winner may help"
     )
-    sitting.log.warn(step - 1, text)
+    if sitting.log:
+        sitting.log.warn(step - 1, text)
     return text
 
 
-def _progress() -> Progress:
-    """A bar on standard error, so that standard output stays the command's answer."""
+def _progress(team: Team) -> Progress:
+    """A bar on standard error, so that standard output stays the command's answer; the main process's alone."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[terms]}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=not team.main),
     )
 
 

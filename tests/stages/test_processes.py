@@ -1,0 +1,169 @@
+"""Two processes on one machine (gloo, CPU) against one: the same weights, one writer, and any of them may be killed."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+from torch import Tensor
+
+from asap.align.trainer import Trainer
+from asap.core.errors import InputError
+from asap.stages.train import train
+from asap.stores.trainlog import read_log
+from tests.stages.test_train import store
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="processes are forked, so that each need not import torch"
+)
+CONTEXT = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return store(tmp_path_factory.mktemp("processes") / "pairs", 12)
+
+
+def settings(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
+    options = {"precision": "fp32", "checkpoint_every": 4, **changed.pop("options", {})}
+    return {"steps": 20, "batch_size": 2, "lora_rank": 2, "lr": 1e-5, "options": options, **changed}
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def forbid_writing_below(folder: Path) -> Callable[[str, tuple[Any, ...]], None]:
+    """A hook that ends the process with code 9 when it makes or overwrites a file there."""
+
+    def hook(event: str, details: tuple[Any, ...]) -> None:
+        making = event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax")
+        if (making or event in ("os.mkdir", "os.rename", "os.remove")) and str(details[0]).startswith(str(folder)):
+            os.write(2, f"written: {event} {details[0]}\n".encode())
+            os._exit(9)
+
+    return hook
+
+
+def one_of_several(rank: int, port: int, pairs: Path, out: Path, how: dict[str, Any], pace: float) -> None:
+    """The life of one process; its exit code is what the command's would be."""
+    torch.set_num_threads(1)
+    where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in where.items()}, MASTER_ADDR="127.0.0.1", OMP_NUM_THREADS="1")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    if rank:
+        sys.addaudithook(forbid_writing_below(pairs.parent))
+    original = Trainer.step
+
+    def paced(self: Trainer) -> dict[str, float | None]:
+        time.sleep(pace)
+        return original(self)
+
+    Trainer.step = paced  # type: ignore[method-assign]
+    try:
+        train("tiny", pairs, out, **how)
+    except InputError as error:
+        print(f"process {rank}: {error.line}", flush=True)
+        os._exit(error.exit_code)
+    except SystemExit as ending:
+        os._exit(ending.code if isinstance(ending.code, int) else 1)
+    os._exit(0)
+
+
+def start_two(pairs: Path, out: Path, how: dict[str, Any], pace: float = 0.0) -> list[Any]:
+    port = free_port()
+    team = [CONTEXT.Process(target=one_of_several, args=(rank, port, pairs, out, how, pace)) for rank in (0, 1)]
+    for process in team:
+        process.start()
+    return team
+
+
+def codes(team: list[Any]) -> list[int | None]:
+    for process in team:
+        process.join(120)
+        process.kill()
+        process.join()
+    return [process.exitcode for process in team]
+
+
+def trained(out: Path) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = load_file(str(out / "adapter" / "pytorch_lora_weights.safetensors"))
+    return found
+
+
+def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], atol: float) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        torch.testing.assert_close(value, right[name], atol=atol, rtol=0, msg=name)
+
+
+def test_two_processes_are_one_with_the_doubled_batch(pairs: Path) -> None:
+    """And the second one has written nothing: ``one_of_several`` would end with another code."""
+    runs = pairs.parent
+    assert codes(start_two(pairs, runs / "two", settings())) == [0, 0]
+    train("tiny", pairs, runs / "one", **settings(batch_size=4))
+    assert_same(trained(runs / "two"), trained(runs / "one"), 1e-5)
+    assert moved(runs / "one") > 1e-4
+    assert sorted(item.name for item in (runs / "two").iterdir()) == sorted(
+        item.name for item in (runs / "one").iterdir()
+    )
+    assert len(read_log(runs / "two" / "log.jsonl")) == 20
+
+
+def moved(out: Path) -> float:
+    """Largest weight of the half of the adapter that starts at 0."""
+    return max(float(value.abs().max()) for name, value in trained(out).items() if "lora_B" in name)
+
+
+@pytest.fixture(scope="module")
+def whole(pairs: Path) -> dict[str, Tensor]:
+    """What two processes come to that nobody kills."""
+    assert codes(start_two(pairs, pairs.parent / "whole", settings())) == [0, 0]
+    return trained(pairs.parent / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_costs_nothing(pairs: Path, whole: dict[str, Tensor], victim: int) -> None:
+    out = pairs.parent / f"killed-{victim}"
+    last = time.time_ns() % 14 + 4  # another step each time the test is run
+    team = start_two(pairs, out, settings(), pace=0.05)
+    while len(read_log(out / "log.jsonl")) < last and all(process.is_alive() for process in team):
+        time.sleep(0.02)
+    os.kill(team[victim].pid, signal.SIGKILL)
+    team[victim].join()
+    os.kill(team[1 - victim].pid, signal.SIGKILL)  # as a launcher does with the others
+    assert codes(team)[victim] == -signal.SIGKILL
+    assert not (out / "manifest.json").exists()
+    assert codes(start_two(pairs, out, settings())) == [0, 0]
+    assert [row["step"] for row in read_log(out / "log.jsonl")] == list(range(20))
+    assert_same(trained(out), whole, 0)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_in_another_number_of_processes(pairs: Path, whole: dict[str, Tensor]) -> None:
+    out = pairs.parent / "elastic"
+    assert codes(start_two(pairs, out, settings(steps=9))) == [0, 0]
+    with pytest.raises(InputError, match=r"training.global_batch is 4 there, 2 asked"):
+        train("tiny", pairs, out, **settings())
+    train("tiny", pairs, out, **settings(grad_accum=2))
+    assert_same(trained(out), whole, 1e-5)
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_all_processes_alike(pairs: Path) -> None:
+    out = pairs.parent / "mistake"
+    out.mkdir()
+    (out / "stranger.txt").write_text("")
+    assert codes(start_two(pairs, out, settings())) == [2, 2]
