@@ -48,8 +48,9 @@ def forbid_writing_below(folder: Path) -> Callable[[str, tuple[Any, ...]], None]
     """A hook that ends the process with code 9 when it makes or overwrites a file there."""
 
     def hook(event: str, details: tuple[Any, ...]) -> None:
-        making = event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax")
-        if (making or event in ("os.mkdir", "os.rename", "os.remove")) and str(details[0]).startswith(str(folder)):
+        writing = event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax")
+        making = event == "os.mkdir" and not os.path.exists(details[0])
+        if (writing or making or event in ("os.rename", "os.remove")) and str(details[0]).startswith(str(folder)):
             os.write(2, f"written: {event} {details[0]}\n".encode())
             os._exit(9)
 

@@ -18,8 +18,8 @@ __all__ = ["Team"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 PATIENCE: Final = timedelta(hours=12)
-"""How long a process waits for the others: the main one may encode a whole store meanwhile. A process that dies ends the
-wait at once, because the launcher stops the others."""
+"""How long a process waits for the others: the main one may encode a whole store meanwhile. When a process dies the
+launcher stops the others, so nobody waits for it."""
 
 
 class Team:

@@ -20,12 +20,14 @@ from asap.align.batch import needed_pairs
 from asap.align.methods import LossSettings, Method, resolve
 from asap.align.trainer import TrainSettings, fast_bf16
 from asap.backbones import Backbone, load
-from asap.core.errors import AsapError, ConfigError, InputError
+from asap.core.errors import AsapError, ConfigError, InputError, StoreError
 from asap.core.settings import typed
 from asap.core.vocabulary import KINDS
 from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
 from asap.stages.processes import Team
+from asap.stages.trackers import check_trackers
 from asap.stages.training import CHECKPOINTS, Plan, TrainResult, execute, forget
+from asap.stages.validation import HeldOut
 from asap.stages.watching import Watch
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
@@ -59,6 +61,8 @@ def train(
     kinds: Sequence[str] = ("defect",),
     options: Mapping[str, object] | None = None,
     cache: Path | None = None,
+    track: Sequence[str] = (),
+    prompts: Sequence[str] = (),
 ) -> TrainResult:
     """Align a model with the training split of a pair store.
 
@@ -83,6 +87,8 @@ def train(
         options: any further field of ``LossSettings``, ``TrainSettings`` or ``Watch`` by name (draws, ema, precision,
             time_range, checkpoint_every...); None leaves it as it is.
         cache: folder of encoded pairs; None: beside the pair store, ``NAME.latents``.
+        track: where to show the run's numbers and pictures besides: tensorboard, trackio, wandb.
+        prompts: what validation pictures are drawn of; none: the first captions of the pairs.
 
     Raises:
         InputError: any of these is wrong, or the folder holds another run; nothing of a new run remains.
@@ -91,21 +97,27 @@ def train(
     lr = lr if lr is not None else LR["full" if full else "lora"]
     stepping = {"steps": steps, "batch_size": batch_size, "grad_accum": grad_accum, "lr": lr, "seed": seed}
     given = {"alpha": alpha, "tau": tau, "beta": beta, **(options or {})}
-    *settled, watch = _settings(method, given, stepping)
+    chosen, loss, settings, watch = _settings(method, given, stepping)
+    check_trackers(track)
     team = Team("cpu")
     plan = _plan(
         model,
         pairs,
         out,
-        *settled,
+        chosen,
+        loss,
+        settings,
         rank=_rank(lora_rank, full),
         kinds=kinds,
         snapshots=snapshots,
         watch=watch,
+        trackers=track,
         team=team,
     )
+    folder = cache or latents_of(pairs)
     with _claimed(plan, resume=resume):
-        return execute(plan, _source(plan, cache or latents_of(pairs)))
+        held = _held_out(plan, folder)
+        return execute(plan, _source(plan, folder), held, _prompts(plan, prompts))
 
 
 def latents_of(pairs: Path) -> Path:
@@ -175,6 +187,7 @@ def _plan(
     kinds: Sequence[str],
     snapshots: Sequence[int],
     watch: Watch,
+    trackers: Sequence[str],
     team: Team,
 ) -> Plan:
     """Open what the run reads; nothing is written yet."""
@@ -199,6 +212,7 @@ def _plan(
         kinds=tuple(sorted(kinds)),
         snapshots=frozenset(snapshots),
         watch=watch,
+        trackers=tuple(dict.fromkeys(trackers)),
         team=team,
     )
 
@@ -214,12 +228,47 @@ def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
 
 
 def _source(plan: Plan, cache: Path) -> LatentPairs:
-    """The run's pairs, those that it will touch encoded: by the main process, while the others wait."""
+    """The run's pairs, those that it will touch encoded."""
     touched = needed_pairs(plan.settings.seed, plan.settings.steps, plan.global_batch, len(plan.positions))
-    wanted = [plan.positions[index] for index in touched]
+    return _encoded(plan, plan.pairs, cache, [plan.positions[index] for index in touched], plan.positions)
 
-    def encoded() -> LatentPairs:
-        return LatentPairs(encode_pairs(plan.pairs, plan.backbone, plan.fingerprint, cache, wanted), plan.positions)
 
-    first = plan.team.lead(encoded)
-    return encoded() if first is None else first
+def _encoded(plan: Plan, pairs: PairStore, cache: Path, wanted: Sequence[int], positions: Sequence[int]) -> LatentPairs:
+    """Pairs at ``positions`` of which ``wanted`` are encoded: by the main process, while the others wait."""
+
+    def encode() -> LatentPairs:
+        return LatentPairs(encode_pairs(pairs, plan.backbone, plan.fingerprint, cache, wanted), positions)
+
+    first = plan.team.lead(encode)
+    return encode() if first is None else first
+
+
+def _held_out(plan: Plan, cache: Path) -> HeldOut | None:
+    """Pairs of the split ``val`` to look at, spread over it; None if nothing is looked at or there are none."""
+    watch = plan.watch
+    if not watch.validate_every or not watch.held_out:
+        return None
+    try:
+        store = PairStore.open(plan.pairs.root, split="val")
+    except StoreError:
+        return None
+    positions = [position for position, kind in enumerate(store.column("kind")) if kind in plan.kinds]
+    count = min(watch.held_out, len(positions))
+    if not count:
+        return None
+    chosen = [positions[index * len(positions) // count] for index in range(count)]
+    names = {name: store.column(name) for name in ("part", "operation")}
+    return HeldOut(
+        source=_encoded(plan, store, cache, chosen, chosen),
+        parts=tuple(names["part"][position] for position in chosen),
+        operations=tuple(names["operation"][position] for position in chosen),
+    )
+
+
+def _prompts(plan: Plan, given: Sequence[str]) -> tuple[str, ...]:
+    """What validation pictures are drawn of: as given, or the first different captions of the pairs."""
+    watch = plan.watch
+    if not watch.validate_every or not watch.images:
+        return ()
+    captions = given or tuple(dict.fromkeys(plan.pairs.column("prompt")))
+    return tuple(captions[: watch.images])

@@ -10,6 +10,7 @@ from typing import Final, TypedDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from asap.align.guards import DriftWatch
 from asap.align.methods import LossSettings, Method
 from asap.align.metrics import FleeWatch
 from asap.align.policy import Policy, adapter_reference, add_lora, frozen_reference, make_full
@@ -19,18 +20,21 @@ from asap.core.errors import InputError
 from asap.core.manifest import Manifest, Parent
 from asap.stages.encode import LatentPairs
 from asap.stages.processes import Team
+from asap.stages.trackers import Trackers
 from asap.stages.trained import save_trained, trained_hash
+from asap.stages.validation import HeldOut, Report, Validation
+from asap.stages.watching import Watch
 from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairStore
 from asap.stores.references import ReferenceStore
 from asap.stores.trainlog import TrainLog
-from asap.stages.watching import Watch
 
 __all__ = ["Plan", "TrainResult", "execute", "forget"]
 
 REDUCTION: Final = "mean over latent elements and draws inside delta, mean over pairs outside the loss"
 ENCODING: Final = "deterministic: the mode of the autoencoder's posterior, float32"
 CHECKPOINTS, LOG, MANIFEST = "checkpoints", "log.jsonl", "manifest.json"
+BEST, VALIDATION = "best", "validation"
 TAIL: Final = 20
 """Last steps that a result averages over."""
 
@@ -52,6 +56,9 @@ class TrainResult(TypedDict):
     stopped: str
     """Empty, or why the run ended before its last step."""
     warnings: int
+    best_step: int | None
+    """Steps after which the held-out loss was lowest; these weights lie in ``best``. 0: it never fell below that of the
+    start; None: there were no held-out pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,8 @@ class Plan:
     kinds: tuple[str, ...]
     snapshots: frozenset[int]
     team: Team
-    watch: Watch = Watch()
+    watch: Watch
+    trackers: tuple[str, ...] = ()
 
     @property
     def global_batch(self) -> int:
@@ -102,8 +110,8 @@ class Plan:
     def claimed(self) -> dict[str, object]:
         """The settings that a rerun must share, flat, so that a difference is named well.
 
-        That is all but ``steps`` and how a step's batch is split: a run may go on in another number of processes as long
-        as the pairs of a step stay the same.
+        That is all but ``steps`` and how a step's batch is split: a run may go on in another number of processes as
+        long as the pairs of a step stay the same.
         """
         flat: dict[str, object] = {}
         for key, value in self.config().items():
@@ -127,6 +135,29 @@ class Plan:
 
 
 @dataclass
+class _Looks:
+    """What validations have shown so far; plain values, so that a checkpoint holds them."""
+
+    base: dict[str, float] | None = None
+    """Numbers of the first one."""
+    best_step: int | None = None
+    best_loss: float | None = None
+    texture: float = 1.0
+    """Of the last one, see ``Report.texture``."""
+
+    def better(self, report: Report) -> bool:
+        """Take a report; True if its held-out loss is the lowest so far."""
+        if self.base is None:
+            self.base = report.numbers
+        self.texture = report.texture(self.base)
+        loss = report.numbers.get("loss")
+        if loss is None or (self.best_loss is not None and loss >= self.best_loss):
+            return False
+        self.best_step, self.best_loss = report.step, loss
+        return True
+
+
+@dataclass
 class _Sitting:
     """What goes along with the trainer through the loop."""
 
@@ -137,6 +168,10 @@ class _Sitting:
     """In the main process alone."""
     watch: FleeWatch
     references: ReferenceStore | None
+    validation: Validation
+    trackers: Trackers
+    drift: DriftWatch
+    looks: _Looks
     seconds: float = 0.0
     stopped: str = ""
 
@@ -144,39 +179,53 @@ class _Sitting:
 def forget(out: Path) -> None:
     """Remove what an earlier run left in ``out``, to start it over."""
     (out / MANIFEST).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, "snapshots", "adapter", "denoiser"):
+    for name in (CHECKPOINTS, "snapshots", "adapter", "denoiser", BEST, VALIDATION, "tensorboard"):
         shutil.rmtree(out / name, ignore_errors=True)
     (out / LOG).unlink(missing_ok=True)
 
 
-def execute(plan: Plan, source: LatentPairs) -> TrainResult:
+def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompts: tuple[str, ...] = ()) -> TrainResult:
     """Train from the newest checkpoint (or from scratch) to the end and write the result.
+
+    Args:
+        plan: what is settled.
+        source: the pairs to learn from, encoded.
+        held: pairs to look at; see ``Watch``.
+        prompts: what validation pictures are drawn of.
 
     Raises:
         InputError: the run has gone further than asked already, or its folder cannot be written.
         StoreError: the checkpoint is damaged.
         TrainingError: the loss is not a number.
     """
-    sitting = _begin(plan, source)
+    sitting = _begin(plan, source, held, prompts)
     with _progress(plan.team) as progress:
-        task = progress.add_task(plan.method.name, total=plan.settings.steps, completed=sitting.trainer.done, terms="")
+        done = sitting.trainer.done
+        task = progress.add_task(plan.method.name, total=plan.settings.steps, completed=done, terms="")
+        if plan.watch.validate_every and sitting.looks.base is None:
+            _validate(sitting)
         last = time.perf_counter()
         for row in sitting.trainer.steps():
             if sitting.log:
                 sitting.log.add(row)
+            sitting.trackers.log(sitting.trainer.done, row, group="train")
+            sitting.drift.update(row)
             if sitting.watch.update(row):
                 progress.console.print(f"warning: {_warn(sitting)}")
-            sitting.stopped = _why_stop(plan, sitting.watch)
-            _keep(sitting)
+            if plan.watch.validate_every and sitting.trainer.done % plan.watch.validate_every == 0:
+                _validate(sitting)
+            sitting.stopped = _why_stop(sitting)
             now = time.perf_counter()
             sitting.seconds, last = sitting.seconds + now - last, now
+            _keep(sitting)
             progress.update(task, advance=1, terms=_terms(row))
             if sitting.stopped:
                 break
+    sitting.trackers.close()
     return _finish(sitting)
 
 
-def _begin(plan: Plan, source: LatentPairs) -> _Sitting:
+def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple[str, ...]) -> _Sitting:
     policy = _policy(plan)
     references = _references(plan, source)
     trainer = Trainer(
@@ -191,16 +240,43 @@ def _begin(plan: Plan, source: LatentPairs) -> _Sitting:
         device=next(policy.parameters()).device.type,
     )
     checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), FleeWatch(), 0.0
+    drift, looks = DriftWatch(), _Looks()
     if (saved := checkpoints.latest()) is not None:
         trainer.restore(saved["trainer"])
         watch, seconds = FleeWatch(**saved["watch"]), float(saved["seconds"])
+        drift, looks = DriftWatch(**saved.get("drift", {})), _Looks(**saved.get("looks", {}))
     if trainer.done > plan.settings.steps:
         raise InputError(
             f"{plan.out} has gone {trainer.done} steps already, more than the {plan.settings.steps} asked; "
             "ask for more, or start over with resume off"
         )
-    log = plan.team.lead(lambda: TrainLog(plan.out / LOG, keep_below=trainer.done))
-    return _Sitting(plan, trainer, checkpoints, log, watch, references, seconds)
+    return _Sitting(
+        plan,
+        trainer,
+        checkpoints,
+        plan.team.lead(lambda: TrainLog(plan.out / LOG, keep_below=trainer.done)),
+        watch,
+        references,
+        Validation(trainer, plan.backbone, plan.team, plan.watch, held, prompts),
+        Trackers(trainer.accelerator, plan.trackers, plan.out, plan.claimed(), first_step=trainer.done + 1),
+        drift,
+        looks,
+        seconds,
+    )
+
+
+def _validate(sitting: _Sitting) -> None:
+    """Look at held-out pairs and pictures; keep the weights if they are the best so far."""
+    plan, done = sitting.plan, sitting.trainer.done
+    report, pictures = sitting.validation.look(plan.out / VALIDATION / f"step-{done:06d}")
+    better = sitting.looks.better(report)
+    if sitting.log:
+        sitting.log.validate(done - 1, report.row())
+    sitting.trackers.log(done, report.flat(), group="held_out")
+    if pictures is not None:
+        sitting.trackers.show(done, "validation", pictures)
+    if better and done:
+        plan.team.lead(lambda: _snapshot(sitting, plan.out / BEST, report.numbers))
 
 
 def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
@@ -225,17 +301,24 @@ def _keep(sitting: _Sitting) -> None:
     if done in plan.snapshots:
         plan.team.lead(lambda: _snapshot(sitting, plan.out / "snapshots" / f"step-{done:06d}"))
     if done % plan.watch.checkpoint_every == 0 or done == plan.settings.steps or sitting.stopped:
-        state = {"trainer": sitting.trainer.state(), "watch": asdict(sitting.watch), "seconds": sitting.seconds}
+        state = {
+            "trainer": sitting.trainer.state(),
+            "watch": asdict(sitting.watch),
+            "drift": asdict(sitting.drift),
+            "looks": asdict(sitting.looks),
+            "seconds": sitting.seconds,
+        }
         plan.team.lead(lambda: sitting.checkpoints.save(done, state))
         if sitting.references and plan.team.main:
             sitting.references.save()
 
 
-def _snapshot(sitting: _Sitting, folder: Path) -> None:
+def _snapshot(sitting: _Sitting, folder: Path, numbers: Mapping[str, float] | None = None) -> None:
     """Keep the weights of this step beside the run's own."""
     with sitting.trainer.averaged():
         weights = save_trained(sitting.plan.backbone, folder, full=sitting.plan.rank is None)
-    sitting.plan.manifest(weights, {"steps": sitting.trainer.done}).write(folder / MANIFEST)
+    notes = {"steps": sitting.trainer.done, **({"held_out": dict(numbers)} if numbers else {})}
+    sitting.plan.manifest(weights, notes).write(folder / MANIFEST)
 
 
 def _finish(sitting: _Sitting) -> TrainResult:
@@ -261,17 +344,27 @@ def _write_result(sitting: _Sitting) -> TrainResult:
         seconds=sitting.seconds,
         stopped=sitting.stopped,
         warnings=log.warnings,
+        best_step=sitting.looks.best_step,
     )
     notes = {key: value for key, value in result.items() if key not in ("method", "weights")}
     plan.manifest(weights, notes).write(plan.out / MANIFEST)
     return result
 
 
-def _why_stop(plan: Plan, watch: FleeWatch) -> str:
-    bound = plan.settings.stop_on_rise
-    if bound is None or watch.steps < watch.window or watch.rise <= bound:
-        return ""
-    return f"the winner's error is {watch.rise:.1%} above the reference's, more than the {bound:.1%} allowed"
+def _why_stop(sitting: _Sitting) -> str:
+    """The first guard that is broken, in words; empty when all hold."""
+    flee, drift, watch = sitting.watch, sitting.drift, sitting.plan.watch
+    bound = sitting.plan.settings.stop_on_rise
+    if bound is not None and flee.steps >= flee.window and flee.rise > bound:
+        return f"the winner's error is {flee.rise:.1%} above the reference's, more than the {bound:.1%} allowed"
+    if drift.exceeds(watch.stop_on_drift):
+        return f"|v_theta| / |v_ref| is {drift.drift:.1%} away from 1, more than the {watch.stop_on_drift:.1%} allowed"
+    if watch.stop_on_texture is not None and sitting.looks.texture > watch.stop_on_texture:
+        return (
+            f"fine detail or cell grid of the validation pictures is {sitting.looks.texture:.2f} times that before the "
+            f"first step, more than the {watch.stop_on_texture:.2f} allowed"
+        )
+    return ""
 
 
 def _warn(sitting: _Sitting) -> str:

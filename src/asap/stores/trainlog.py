@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 class TrainLog:
-    """Rows have ``step``; a warning has ``warning`` besides."""
+    """Rows have ``step``; a warning has ``warning`` besides, a look at what is not trained on ``validation``."""
 
     def __init__(self, path: Path, *, keep_below: int) -> None:
         """Open the log at ``path``; rows of steps from ``keep_below`` on are dropped, for they come again.
@@ -24,8 +24,8 @@ class TrainLog:
         """
         self.path = path
         kept = [row for row in read_log(path) if row["step"] < keep_below]
-        self.rows = [row for row in kept if "warning" not in row]
-        self.warnings = len(kept) - len(self.rows)
+        self.rows = [row for row in kept if not {"warning", "validation"} & row.keys()]
+        self.warnings = sum("warning" in row for row in kept)
         write_text(path, "".join(canonical_json(row) + "\n" for row in kept))
 
     def add(self, row: Mapping[str, float | None]) -> None:
@@ -37,6 +37,10 @@ class TrainLog:
         """Append a warning."""
         self.warnings += 1
         self._append({"step": step, "warning": text})
+
+    def validate(self, step: int, found: Mapping[str, object]) -> None:
+        """Append what a validation after ``step`` came to."""
+        self._append({"step": step, "validation": found})
 
     def tail(self, name: str, count: int) -> float | None:
         """Mean of a column over the last ``count`` rows that have it, None if none has."""

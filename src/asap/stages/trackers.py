@@ -1,0 +1,94 @@
+"""Numbers and pictures of a run in TensorBoard, trackio or Weights & Biases, through accelerate's trackers."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from asap.core.errors import InputError, MissingDependencyError, UnknownNameError
+
+__all__ = ["TRACKERS", "Trackers", "check_trackers"]
+
+TRACKERS: Final = ("tensorboard", "trackio", "wandb")
+PROJECT: Final = "asap"
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse what is unknown or not installed.
+
+    Raises:
+        UnknownNameError: a name that is not one of ``TRACKERS``.
+        MissingDependencyError: its package is absent.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownNameError("tracker", name, TRACKERS)
+        if importlib.util.find_spec(name) is None:
+            raise MissingDependencyError(name, f"tracking with {name}")
+
+
+class Trackers:
+    """The trackers of one run; none is as good as any."""
+
+    def __init__(
+        self,
+        accelerator: Any,  # noqa: ANN401
+        names: Sequence[str],
+        out: Path,
+        config: Mapping[str, object],
+        *,
+        first_step: int,
+    ) -> None:
+        """Start them, in the main process alone (accelerate sees to that).
+
+        Args:
+            accelerator: the run's.
+            names: of ``TRACKERS``.
+            out: the run's folder; TensorBoard writes to ``out/tensorboard``.
+            config: plain values to show beside the curves.
+            first_step: what an earlier sitting has logged from there on is dropped, where the tracker can.
+
+        Raises:
+            InputError: a service refuses.
+        """
+        self._accelerator, self._names = accelerator, tuple(names)
+        if not names:
+            return
+        from accelerate.tracking import filter_trackers
+
+        extra: dict[str, dict[str, Any]] = {
+            "tensorboard": {"purge_step": first_step},
+            "trackio": {"name": out.name, "resume": "allow"},
+            "wandb": {"name": out.name, "dir": str(out), "resume": "allow"},
+        }
+        accelerator.project_configuration.set_directories(str(out))
+        accelerator.log_with = filter_trackers(list(names), str(out))
+        hosted = {key: str(value) for key, value in config.items()} if set(names) - {"tensorboard"} else None
+        try:
+            accelerator.init_trackers(
+                "tensorboard" if names == ("tensorboard",) else PROJECT, hosted, {name: extra[name] for name in names}
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"cannot start tracking with {', '.join(names)}: {str(error).splitlines()[0]}") from error
+
+    def log(self, step: int, values: Mapping[str, float | None], *, group: str) -> None:
+        """Numbers of a step as ``group/NAME``; those without a value are left out."""
+        if self._names:
+            known = {f"{group}/{name}": value for name, value in values.items() if value is not None}
+            self._accelerator.log(known, step=step)
+
+    def show(self, step: int, name: str, pictures: npt.NDArray[np.uint8]) -> None:
+        """Pictures (B, H, W, 3)."""
+        for tracker in self._accelerator.trackers if self._names else ():
+            if tracker.name == "tensorboard":
+                tracker.log_images({name: pictures}, step=step, dataformats="NHWC")
+            else:
+                tracker.log_images({name: list(pictures)}, step=step)
+
+    def close(self) -> None:
+        """Flush and end them; the processes stay joined."""
+        for tracker in self._accelerator.trackers if self._names else ():
+            tracker.finish()
