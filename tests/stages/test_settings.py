@@ -43,7 +43,7 @@ def test_a_setting_of_another_type_ends_with_2(
 
 def test_losses_and_steps_are_checked_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"draws must be .*; sft must be .*; tau must be"):
-        train("tiny", tmp_path, tmp_path / "run", tau="wide", options={"sft": "x", "draws": "y"})  # type: ignore[arg-type]
+        train("tiny", tmp_path, tmp_path / "run", tau="wide", options={"sft": "x", "draws": "y"})
 
 
 def test_the_time_range_can_be_set(tmp_path: Path) -> None:

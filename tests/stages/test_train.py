@@ -240,7 +240,7 @@ def test_mistakes(pairs: Path, tmp_path: Path) -> None:
         train("maxi", pairs, out)
     with pytest.raises(StoreError, match="is no pair store"):
         run(tmp_path / "empty", out)
-    with pytest.raises(ConfigError, match="unknown loss settings gamma"):
+    with pytest.raises(ConfigError, match="unknown setting 'gamma'"):
         run(pairs, out, options={"gamma": 1})
     with pytest.raises(ConfigError, match="ask for one of them"):
         run(pairs, out, full=True)

@@ -10,14 +10,14 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments, grouped by purpose."""
-    parser.add_argument("--model", default="mini", metavar="NAME", help="a known model or a pipeline folder (mini)")
-    parser.add_argument("--pairs", type=Path, required=True, metavar="DIR", help="pair store to learn from")
-    parser.add_argument("--method", default="asap", metavar="NAME", help="objective: sft, dpo, asap... (asap)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
-    parser.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with a stopped run"
-    )
+    """Add the arguments, grouped by purpose; a flag that is not given leaves the file's or the default value."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML of settings; flags win over it")
+    parser.add_argument("--model", metavar="NAME", help="a known model, a pipeline folder or a hub id (mini)")
+    parser.add_argument("--pairs", type=Path, metavar="DIR", help="pair store to learn from")
+    parser.add_argument("--method", metavar="NAME", help="objective: sft, dpo, asap... (asap)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, help="go on with a stopped run (yes)")
+    parser.add_argument("--dry-run", action="store_true", help="print parameters, memory, steps, cost; train nothing")
     objective = parser.add_argument_group("objective (defaults are the method's own)")
     objective.add_argument("--alpha", type=non_negative, help="extra weight inside the mask")
     objective.add_argument("--tau", type=positive_real, help="margin, in units of error")
@@ -25,47 +25,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
     objective.add_argument(
         "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="any other setting (draws=2)"
     )
-    steps = parser.add_argument_group("steps")
-    steps.add_argument("--steps", type=positive, default=150, metavar="N", help="optimizer steps (150)")
-    steps.add_argument("--batch-size", type=positive, default=12, metavar="N", help="pairs a micro-batch (12)")
-    steps.add_argument("--grad-accum", type=positive, default=1, metavar="N", help="micro-batches a step (1)")
-    steps.add_argument("--lr", type=positive_real, metavar="RATE", help="learning rate (1e-4, with --full 8e-6)")
-    steps.add_argument(
-        "--snapshot",
-        type=positive,
-        action="append",
-        default=[],
-        metavar="STEP",
-        help="keep the weights of this step too",
-    )
-    steps.add_argument("--seed", type=natural, default=0, metavar="N", help="decides order, noise and times (0)")
-    trained = parser.add_argument_group("what is trained").add_mutually_exclusive_group()
+    _add_steps(parser)
+    _add_watch(parser)
+    trained = parser.add_argument_group("what is trained, and where")
     trained.add_argument("--lora-rank", type=positive, metavar="N", help="rank of the adapter (16)")
-    trained.add_argument("--full", action="store_true", help="train all weights of the denoiser, not an adapter")
+    trained.add_argument("--full", action="store_true", default=None, help="train all weights, not an adapter")
+    trained.add_argument("--device", metavar="NAME", help="cpu, cuda, mps (the fastest there is)")
+    trained.add_argument("--dtype", metavar="NAME", help="numbers of the frozen weights: float32, bfloat16 (float32)")
     parser.set_defaults(run=_train)
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    from asap.stages.train import train
+def _add_steps(parser: argparse.ArgumentParser) -> None:
+    steps = parser.add_argument_group("steps")
+    steps.add_argument("--steps", type=positive, metavar="N", help="optimizer steps (150)")
+    steps.add_argument("--batch-size", type=positive, metavar="N", help="pairs a micro-batch and process (12)")
+    steps.add_argument("--grad-accum", type=positive, metavar="N", help="micro-batches a step (1)")
+    steps.add_argument("--global-batch", type=positive, metavar="N", help="pairs a step; sets --grad-accum")
+    steps.add_argument("--lr", type=positive_real, metavar="RATE", help="learning rate (1e-4, with --full 8e-6)")
+    steps.add_argument("--seed", type=natural, metavar="N", help="decides order, noise and times (0)")
+    steps.add_argument("--snapshot", type=positive, action="append", metavar="STEP", help="keep its weights too")
 
-    print_lines(
-        train(
-            arguments.model,
-            arguments.pairs,
-            arguments.out,
-            method=arguments.method,
-            steps=arguments.steps,
-            batch_size=arguments.batch_size,
-            grad_accum=arguments.grad_accum,
-            lr=arguments.lr,
-            alpha=arguments.alpha,
-            tau=arguments.tau,
-            beta=arguments.beta,
-            seed=arguments.seed,
-            lora_rank=arguments.lora_rank,
-            full=arguments.full,
-            resume=arguments.resume,
-            snapshots=arguments.snapshot,
-            options=dict(arguments.set),
-        )
-    )
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    watch = parser.add_argument_group("while it runs")
+    watch.add_argument("--checkpoint-every", type=positive, metavar="N", help="steps between checkpoints (50)")
+    watch.add_argument("--validate-every", type=natural, metavar="N", help="steps between validations (0: none)")
+    watch.add_argument("--prompt", action="append", metavar="TEXT", help="draw this at each validation")
+    watch.add_argument("--track", action="append", metavar="NAME", help="tensorboard, trackio or wandb")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from asap.stages.dryrun import dry_run
+    from asap.stages.request import read_config, request
+    from asap.stages.train import run
+
+    flags = vars(arguments)
+    given = {key: value for key, value in flags.items() if key not in {"config", "run", "set", "dry_run", "verb"}}
+    renamed = {"snapshots": given.pop("snapshot"), "prompts": given.pop("prompt")}
+    known = {key: value for key, value in {**given, **renamed}.items() if value is not None}
+    file = read_config(arguments.config) if arguments.config else {}
+    if "full" in known:  # a flag that takes the place of what the file says
+        file.pop("lora_rank", None)
+    if "lora_rank" in known:
+        file.pop("full", None)
+    if {"grad_accum", "global_batch"} & known.keys():
+        file = {key: value for key, value in file.items() if key not in ("grad_accum", "global_batch")}
+    asked = request({**file, **dict(arguments.set), **known})
+    print_lines(dry_run(asked) if arguments.dry_run else run(asked))

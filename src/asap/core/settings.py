@@ -66,4 +66,5 @@ def _words(hint: Any) -> str:  # noqa: ANN401  (a type)
         return f"{len(inner)} values, each {_words(inner[0])}"
     if NoneType in inner:
         return f"{_words(_known(inner))} or nothing"
-    return {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}[hint]
+    words = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
+    return words.get(hint, "names and values")

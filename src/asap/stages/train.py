@@ -12,112 +12,54 @@ OUT/
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from asap.align.batch import needed_pairs
-from asap.align.methods import LossSettings, Method, resolve
 from asap.align.trainer import TrainSettings, fast_bf16
-from asap.backbones import Backbone, load
-from asap.core.errors import AsapError, ConfigError, InputError, StoreError
-from asap.core.settings import typed
-from asap.core.vocabulary import KINDS
+from asap.backbones import MODELS, Backbone, load
+from asap.backbones.family import LoadOptions
+from asap.core.errors import AsapError, InputError, StoreError
 from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
 from asap.stages.processes import Team
-from asap.stages.trackers import check_trackers
+from asap.stages.request import Request, request, settle
 from asap.stages.training import CHECKPOINTS, Plan, TrainResult, execute, forget
 from asap.stages.validation import HeldOut
-from asap.stages.watching import Watch
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
 
-__all__ = ["TrainResult", "latents_of", "train"]
-
-LR: Final = {"lora": 1e-4, "full": 8e-6}
-"""Learning rates that hold in practice: the usual one of adapters, and the one at which full training stayed whole."""
-RANK: Final = 16
+__all__ = ["TrainResult", "latents_of", "prepare", "run", "train"]
 
 
 def train(
-    model: str,
-    pairs: Path,
-    out: Path,
-    *,
-    method: str = "asap",
-    steps: int = 150,
-    batch_size: int = 12,
-    grad_accum: int = 1,
-    lr: float | None = None,
-    alpha: float | None = None,
-    tau: float | None = None,
-    beta: float | None = None,
-    seed: int = 0,
-    lora_rank: int | None = None,
-    full: bool = False,
-    resume: bool = True,
-    snapshots: Sequence[int] = (),
-    kinds: Sequence[str] = ("defect",),
-    options: Mapping[str, object] | None = None,
-    cache: Path | None = None,
-    track: Sequence[str] = (),
-    prompts: Sequence[str] = (),
+    model: str, pairs: Path, out: Path, *, options: Mapping[str, object] | None = None, **settings: object
 ) -> TrainResult:
     """Align a model with the training split of a pair store.
 
     Args:
-        model: a known name or a pipeline folder.
+        model: a known name, a pipeline folder, or an id of the hub.
         pairs: a finished pair store.
         out: folder of the run.
-        method: one of ``align.METHODS``.
-        steps: optimizer steps, and so on: see ``TrainSettings``.
-        batch_size: pairs a micro-batch.
-        grad_accum: micro-batches a step.
-        lr: learning rate; None: 1e-4 for an adapter, 8e-6 for all weights.
-        alpha: overrides the method's own, see ``LossSettings``.
-        tau: likewise.
-        beta: likewise.
-        seed: decides order, noise, times and the adapter's start.
-        lora_rank: rank and scaling numerator of the adapter; None: 16.
-        full: train all weights of the denoiser instead.
-        resume: go on with a stopped run in ``out``; False starts it over.
-        snapshots: numbers of steps after which the weights are saved as well.
-        kinds: kinds of pairs to learn from, of ``vocabulary.KINDS``.
-        options: any further field of ``LossSettings``, ``TrainSettings`` or ``Watch`` by name (draws, ema, precision,
-            time_range, checkpoint_every...); None leaves it as it is.
-        cache: folder of encoded pairs; None: beside the pair store, ``NAME.latents``.
-        track: where to show the run's numbers and pictures besides: tensorboard, trackio, wandb.
-        prompts: what validation pictures are drawn of; none: the first captions of the pairs.
+        options: further settings.
+        settings: anything that ``Request`` lists: method, steps, batch_size, lora_rank, tau, draws, validate_every...;
+            None leaves it as it is.
 
     Raises:
         InputError: any of these is wrong, or the folder holds another run; nothing of a new run remains.
         TrainingError: the loss is not a number; the newest checkpoint stays.
     """
-    lr = lr if lr is not None else LR["full" if full else "lora"]
-    stepping = {"steps": steps, "batch_size": batch_size, "grad_accum": grad_accum, "lr": lr, "seed": seed}
-    given = {"alpha": alpha, "tau": tau, "beta": beta, **(options or {})}
-    chosen, loss, settings, watch = _settings(method, given, stepping)
-    check_trackers(track)
-    team = Team("cpu")
-    plan = _plan(
-        model,
-        pairs,
-        out,
-        chosen,
-        loss,
-        settings,
-        rank=_rank(lora_rank, full),
-        kinds=kinds,
-        snapshots=snapshots,
-        watch=watch,
-        trackers=track,
-        team=team,
-    )
-    folder = cache or latents_of(pairs)
-    with _claimed(plan, resume=resume):
+    asked = request({**settings, **(options or {}), "model": str(model), "pairs": pairs, "out": out})
+    return run(asked)
+
+
+def run(asked: Request) -> TrainResult:
+    """``train`` for a checked request."""
+    plan = prepare(asked)
+    folder = asked.cache or latents_of(asked.pairs)
+    with _claimed(plan, resume=asked.resume):
         held = _held_out(plan, folder)
-        return execute(plan, _source(plan, folder), held, _prompts(plan, prompts))
+        return execute(plan, _source(plan, folder), held, _prompts(plan, asked.prompts))
 
 
 def latents_of(pairs: Path) -> Path:
@@ -150,69 +92,37 @@ def _claim(plan: Plan, held: ExitStack, *, resume: bool) -> None:
         forget(plan.out)
 
 
-def _rank(lora_rank: int | None, full: bool) -> int | None:
-    """The adapter's rank, None for full training; raises ``ConfigError`` if both are asked for."""
-    if full and lora_rank is not None:
-        raise ConfigError("full trains every weight, lora_rank an adapter; ask for one of them")
-    if lora_rank is not None and lora_rank < 1:
-        raise ConfigError(f"lora_rank must be at least 1, got {lora_rank}")
-    return None if full else (RANK if lora_rank is None else lora_rank)
+def prepare(asked: Request) -> Plan:
+    """Join the other processes and open what the run reads; nothing is written yet.
 
-
-def _settings(
-    method: str, options: Mapping[str, object], stepping: Mapping[str, object]
-) -> tuple[Method, LossSettings, TrainSettings, Watch]:
-    """Split ``options`` over the three kinds of settings and check all of them."""
-    chosen_ones = {key: value for key, value in options.items() if value is not None}
-    given = typed({**stepping, **chosen_ones}, TrainSettings, LossSettings, Watch)
-    names = {kind: {item.name for item in fields(kind)} for kind in (TrainSettings, Watch)}
-    parts = {kind: {key: value for key, value in given.items() if key in own} for kind, own in names.items()}
-    known = set[str]().union(*names.values())
-    chosen, loss = resolve(method, {key: value for key, value in given.items() if key not in known})
-    settings, watch = TrainSettings(**parts[TrainSettings]), Watch(**parts[Watch])
-    if faults := [*settings.faults(), *watch.faults()]:
-        raise ConfigError.collect(faults)
-    return chosen, loss, settings, watch
-
-
-def _plan(
-    model: str,
-    pairs: Path,
-    out: Path,
-    method: Method,
-    loss: LossSettings,
-    settings: TrainSettings,
-    *,
-    rank: int | None,
-    kinds: Sequence[str],
-    snapshots: Sequence[int],
-    watch: Watch,
-    trackers: Sequence[str],
-    team: Team,
-) -> Plan:
-    """Open what the run reads; nothing is written yet."""
-    if not kinds or set(kinds) - set(KINDS):
-        raise ConfigError(f"kinds must be some of {', '.join(KINDS)}, got {', '.join(kinds) or 'none'}")
-    store, backbone = PairStore.open(pairs, split="train"), load(model)
-    positions = [position for position, kind in enumerate(store.column("kind")) if kind in kinds]
+    Raises:
+        InputError: the device is absent, the model or the pairs cannot be read, or no pair is of the kinds asked for.
+    """
+    if asked.device:
+        LoadOptions(device=asked.device).check()
+    team = Team("cpu" if asked.model in MODELS else asked.device)
+    asked = settle(asked, team.count, str(team.device))
+    store = PairStore.open(asked.pairs, split="train")
+    backbone = load(asked.model, asked.load)
+    positions = [position for position, kind in enumerate(store.column("kind")) if kind in asked.kinds]
     if not positions:
-        raise InputError(f"{pairs} has no training pair of kind {' or '.join(kinds)}; build more, or take other kinds")
-    settings = _precise(backbone, settings)
+        kinds = " or ".join(asked.kinds)
+        raise InputError(f"{asked.pairs} has no training pair of kind {kinds}; build more, or take other kinds")
     return Plan(
-        out=out,
-        model=model,
+        out=asked.out,
+        model=asked.model,
         fingerprint=model_fingerprint(backbone),
         backbone=backbone,
         pairs=store,
         positions=tuple(positions),
-        method=method,
-        loss=loss,
-        settings=settings,
-        rank=rank,
-        kinds=tuple(sorted(kinds)),
-        snapshots=frozenset(snapshots),
-        watch=watch,
-        trackers=tuple(dict.fromkeys(trackers)),
+        method=asked.shape,
+        loss=asked.loss,
+        settings=_precise(backbone, asked.training),
+        rank=asked.rank,
+        kinds=tuple(sorted(asked.kinds)),
+        snapshots=frozenset(asked.snapshots),
+        watch=asked.watch,
+        trackers=tuple(dict.fromkeys(asked.track)),
         team=team,
     )
 

@@ -29,7 +29,7 @@ from asap.stores.pairs import PairStore
 from asap.stores.references import ReferenceStore
 from asap.stores.trainlog import TrainLog
 
-__all__ = ["Plan", "TrainResult", "execute", "forget"]
+__all__ = ["Plan", "TrainResult", "build_policy", "execute", "forget"]
 
 REDUCTION: Final = "mean over latent elements and draws inside delta, mean over pairs outside the loss"
 ENCODING: Final = "deterministic: the mode of the autoencoder's posterior, float32"
@@ -226,7 +226,7 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
 
 
 def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple[str, ...]) -> _Sitting:
-    policy = _policy(plan)
+    policy = build_policy(plan)
     references = _references(plan, source)
     trainer = Trainer(
         policy,
@@ -289,7 +289,8 @@ def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
     return ReferenceStore(source.store.root, key)
 
 
-def _policy(plan: Plan) -> Policy:
+def build_policy(plan: Plan) -> Policy:
+    """Free the weights that the plan trains; changes the backbone."""
     if plan.rank is None:
         return make_full(plan.backbone)
     return add_lora(plan.backbone, rank=plan.rank, alpha=None, seed=plan.settings.seed)

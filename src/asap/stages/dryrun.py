@@ -1,0 +1,100 @@
+"""What a training run would take, before it begins: parameters, memory, steps, forwards. Nothing is written."""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from asap.align.batch import needed_pairs
+from asap.align.policy import Policy
+from asap.backbones import Backbone
+from asap.stages.request import Request
+from asap.stages.train import prepare
+from asap.stages.training import Plan, build_policy
+
+__all__ = ["activation_bytes", "dry_run"]
+
+GIB: Final = 2**30
+PROBE: Final = 16
+"""Side of the latents of the forward that activations are counted in."""
+PASSES: Final = {"policy": 2, "reference": 2, "backward": 2}
+"""Of each kind a pair and draw: winner and loser."""
+BACKWARD: Final = 2
+"""A backward in forwards."""
+ADAM: Final = 2
+"""Moments that Adam keeps of each trained weight."""
+
+
+def dry_run(asked: Request) -> dict[str, object]:
+    """An account of the run that ``asked`` describes, by name; raises as ``train``, for the same mistakes."""
+    plan = prepare(asked)
+    total = sum(value.numel() for value in _modules(plan.backbone))
+    weights = sum(value.numel() * value.element_size() for value in _modules(plan.backbone))
+    policy = build_policy(plan)
+    trained = sum(value.numel() for value in policy.trainable().values())
+    settings, batch = plan.settings, plan.global_batch
+    looks = settings.steps * batch * settings.draws
+    touched = len(needed_pairs(settings.seed, settings.steps, batch, len(plan.positions)))
+    return {
+        "model": f"{plan.backbone.name}, {total:,} parameters",
+        "method": f"{plan.method.name}: {plan.method.summary}",
+        "trained": f"{trained:,} parameters, {trained / total:.2%} of the model",
+        "pairs": f"{len(plan.positions):,}, of which {touched:,} are met and encoded once",
+        "steps": f"{settings.steps:,} of {batch} pairs ({settings.batch_size} x {settings.grad_accum} micro-batches x "
+        f"{plan.team.count} processes), {settings.steps * batch / len(plan.positions):.1f} passes over the pairs",
+        "memory": _memory(plan, policy, weights, trained),
+        "forwards": f"{PASSES['policy'] * looks:,} of the policy, {PASSES['reference'] * looks:,} of the reference, "
+        f"{PASSES['backward'] * looks:,} backwards: about {_cost(looks):,} forwards of one image",
+    }
+
+
+def _cost(looks: int) -> int:
+    return looks * (PASSES["policy"] + PASSES["reference"] + BACKWARD * PASSES["backward"])
+
+
+def _modules(backbone: Backbone) -> list[Tensor]:
+    """Every weight of every part."""
+    pipeline: Any = getattr(backbone, "pipeline", None)
+    parts = pipeline.components.values() if pipeline is not None else [backbone.denoiser]
+    return [value for part in parts if isinstance(part, nn.Module) for value in part.parameters()]
+
+
+def _memory(plan: Plan, policy: Policy, weights: int, trained: int) -> str:
+    """An estimate for one process: weights, what training keeps of each trained one, activations of a micro-batch."""
+    settings = plan.settings
+    copies = 1 + ADAM + (settings.ema > 0) + (plan.rank is None)  # gradient, moments, average, frozen copy
+    state = 4 * trained * copies
+    images = PASSES["policy"] * settings.batch_size * settings.draws
+    size = 4 if settings.precision == "fp32" else 2
+    activations = images * size * activation_bytes(plan.backbone, policy) // 4
+    parts = {"weights": weights, "gradient and optimizer": state, f"activations of {images} images": activations}
+    whole = sum(parts.values())
+    told = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
+    return f"about {whole / GIB:.2f} GiB: {told}; activations are estimated within a factor of two"
+
+
+def activation_bytes(backbone: Backbone, policy: Policy) -> int:
+    """Bytes in float32 of what the layers of the denoiser give for one image of the model's resolution.
+
+    They are counted in a forward of a small image and scaled by area, which holds as long as no layer keeps a matrix of
+    tokens by tokens; fused attention does not.
+    """
+    channels, height, width = backbone.latent_shape
+    side = min(PROBE, height, width)
+    counted = 0
+
+    def count(_module: nn.Module, _given: object, output: object) -> None:
+        nonlocal counted
+        counted += 4 * output.numel() if isinstance(output, Tensor) else 0
+
+    leaves = [module for module in policy.denoiser.modules() if not list(module.children())]
+    handles: list[Any] = [module.register_forward_hook(count) for module in leaves]
+    condition = backbone.embed(["a person"])
+    device = next(policy.parameters()).device
+    try:
+        with torch.no_grad():
+            policy(torch.zeros(1, channels, side, side, device=device), torch.full((1,), 0.5, device=device), condition)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counted * height * width // side**2
