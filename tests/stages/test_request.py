@@ -57,7 +57,7 @@ def test_every_shipped_file_loads(path: Path) -> None:
     assert found.model in (hubs or ("mini",))
     for processes in (1, 2, 4):
         if found.global_batch % (found.training.batch_size * processes) == 0:
-            training = settle(found, processes, "cpu").training
+            training = settle(found, processes).training
             assert training.batch_size * training.grad_accum * processes == found.global_batch
 
 
@@ -108,10 +108,10 @@ def test_mistakes_in_a_file(text: str, line: str, tmp_path: Path) -> None:
 
 def test_the_batch_of_a_step_is_split_over_processes() -> None:
     found = asked(global_batch=12, batch_size=3)
-    assert settle(found, 2, "cpu").training.grad_accum == 2
-    assert settle(found, 1, "cpu").training.grad_accum == 4
+    assert settle(found, 2).training.grad_accum == 2
+    assert settle(found, 1).training.grad_accum == 4
     with pytest.raises(ConfigError, match="global_batch must be a multiple of batch_size x processes = 15, got 12"):
-        settle(found, 5, "cpu")
+        settle(found, 5)
     with pytest.raises(ConfigError, match="training needs pairs and out"):
         request({})
 

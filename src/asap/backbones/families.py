@@ -14,7 +14,7 @@ from asap.backbones.protocol import Backbone
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.registry import Registry
 
-__all__ = ["MODELS", "families", "family_of", "load"]
+__all__ = ["MODELS", "families", "family_of", "find", "load"]
 
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _WHOLE: Final[tuple[Literal["auto", "float32"], ...]] = ("auto", "float32")
@@ -83,14 +83,19 @@ def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Back
         return MODELS.get(name)()
     options = options or LoadOptions()
     options.settled()  # what cannot be is said before anything is read
-    folder = Path(name)
+    family, folder = find(name, options)
+    return family.load(folder, folder.name if Path(name).is_dir() else name, options)
+
+
+def find(name: str, options: LoadOptions | None = None) -> tuple[Family, Path]:
+    """The family of a pipeline folder or of a model on the hub, and its local folder; raises as ``load``."""
+    folder, options = Path(name), options or LoadOptions()
     if folder.is_dir():
-        index = _index(folder)
-        return family_of(index, name).load(folder, folder.name, options)
+        return family_of(_index(folder), name), folder
     if not HUB_ID.fullmatch(name):
         raise UnknownNameError("model", name, [*MODELS.names(), "a pipeline folder", "a hub id OWNER/NAME"])
     family = family_of(read_settings(_from_hub(name, options, index_only=True) / INDEX), name)
-    return family.load(_from_hub(name, options), name, options)
+    return family, _from_hub(name, options)
 
 
 def _index(folder: Path) -> Mapping[str, Any]:

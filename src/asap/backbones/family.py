@@ -85,6 +85,12 @@ class Family:
     original: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Linear maps of the original code, by which ComfyUI and kohya name LoRA weights -> the maps that diffusers makes
     of each one's rows, in their order; {} is a block's number. Empty where no such table is needed or known."""
+    lora_forms: tuple[str, ...] = ("kohya", "comfyui")
+    """Forms of LoRA files other than diffusers' own that a loader of this family reads."""
+    lora_dots: bool = True
+    """Whether ComfyUI's form has ``diffusion_model.`` and dots; if not, it is kohya's."""
+    comfy_ends: tuple[str, str] = ("lora_A", "lora_B")
+    """How the two halves of a layer are called in ComfyUI's form: what both ComfyUI and diffusers read."""
 
     def knows(self, index: Mapping[str, Any]) -> bool:
         """Whether a model_index.json is of this family."""

@@ -20,6 +20,8 @@ VERBS: Final = {
     "pairs": "build, count and look at preference pairs",
     "mini": "train the embedded model from scratch",
     "train": "align a model on a pair store",
+    "export": "write a trained LoRA in the names of kohya or ComfyUI",
+    "fuse": "put a trained adapter into the model's own weights",
     "generate": "draw the suite's prompts with a model",
     "judge": "train, calibrate and run a judge of anatomy",
     "bench": "HAF-Bench: run a model over a suite, compare runs, check the prompts",

@@ -30,8 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     trained = parser.add_argument_group("what is trained, and where")
     trained.add_argument("--lora-rank", type=positive, metavar="N", help="rank of the adapter (16)")
     trained.add_argument("--full", action="store_true", default=None, help="train all weights, not an adapter")
-    trained.add_argument("--device", metavar="NAME", help="cpu, cuda, mps (the fastest there is)")
-    trained.add_argument("--dtype", metavar="NAME", help="numbers of the frozen weights: float32, bfloat16 (float32)")
+    trained.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (a GPU if there is one)")
+    trained.add_argument("--dtype", metavar="NAME", help="float32, bfloat16, float16 (by the device)")
     parser.set_defaults(run=_train)
 
 

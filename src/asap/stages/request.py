@@ -10,7 +10,6 @@ import yaml
 
 from asap.align.methods import LossSettings, Method, resolve
 from asap.align.trainer import TrainSettings
-from asap.backbones import MODELS
 from asap.backbones.family import LoadOptions
 from asap.core.errors import ConfigError, InputError
 from asap.core.settings import typed
@@ -57,8 +56,6 @@ class Request:
     """Folder of encoded pairs; None: beside the pair store, ``NAME.latents``."""
     track: tuple[str, ...] = ()
     """Where to show the run's numbers and pictures besides: tensorboard, trackio, wandb."""
-    device: str | None = None
-    """Of torch: cpu, cuda, mps; None: the fastest there is (a process of several takes its own)."""
     prompts: tuple[str, ...] = ()
     """What validation pictures are drawn of; none: the first captions of the pairs."""
     shape: Method
@@ -98,10 +95,10 @@ def request(given: Mapping[str, object]) -> Request:
         raise ConfigError(f"training needs {' and '.join(missing)}: a pair store to learn from, a folder for the run")
     simple = {name: value for name, value in chosen.items() if name not in _special() and not isinstance(value, dict)}
     found = {**chosen, **typed(simple, *_KINDS)}
-    paths = {name: Path(str(chosen[name])) for name in ("pairs", "out", "cache") if name in chosen}
-    plain: dict[str, object] = {**_plain(chosen), **paths}
+    paths: dict[str, object] = {name: Path(str(chosen[name])) for name in ("pairs", "out", "cache") if name in chosen}
+    plain = {**_plain(chosen), **paths}
     _check(plain)
-    parts = [{key: value for key, value in found.items() if key in _names(kind) - {"device"}} for kind in _KINDS]
+    parts = [{key: value for key, value in found.items() if key in _names(kind)} for kind in _KINDS]
     method = str(plain.setdefault("method", "asap"))
     shape, loss = resolve(method, parts[0])
     stepping = {"steps": STEPS, "lr": LR["full" if plain.get("full") else "lora"], **parts[1]}
@@ -138,28 +135,21 @@ def read_config(path: Path) -> dict[str, object]:
     return found
 
 
-def settle(asked: Request, processes: int, device: str) -> Request:
-    """With what depends on the machine: the device, and ``grad_accum`` where the batch of a step was asked for.
-
-    Args:
-        asked: the request.
-        processes: how many train.
-        device: what accelerate gives this process; a single one may have another.
+def settle(asked: Request, processes: int) -> Request:
+    """With ``grad_accum`` where the batch of a step was asked for.
 
     Raises:
         ConfigError: the batch asked for is no multiple of the pairs that the processes take at a time.
     """
-    chosen = asked.device if asked.device and (processes == 1 or asked.device == "cpu") else device
-    load = replace(asked.load, device="cpu" if asked.model in MODELS else chosen)
     if asked.global_batch is None:
-        return replace(asked, load=load)
+        return asked
     at_once = asked.training.batch_size * processes
     accum, rest = divmod(asked.global_batch, at_once)
     if rest or not accum:
         raise ConfigError(
             f"global_batch must be a multiple of batch_size x processes = {at_once}, got {asked.global_batch}"
         )
-    return replace(asked, load=load, training=replace(asked.training, grad_accum=accum))
+    return replace(asked, training=replace(asked.training, grad_accum=accum))
 
 
 def _refuse_unknown(given: Mapping[str, object], what: str) -> None:
@@ -186,7 +176,6 @@ def _plain(chosen: Mapping[str, object]) -> dict[str, object]:
     """The request's own fields with their types checked, lists as tuples."""
     wanted = {
         "model": str,
-        "device": str,
         "method": str,
         "lora_rank": int,
         "global_batch": int,

@@ -18,7 +18,6 @@ from pathlib import Path
 from asap.align.batch import needed_pairs
 from asap.align.trainer import TrainSettings, fast_bf16
 from asap.backbones import MODELS, Backbone, load
-from asap.backbones.family import LoadOptions
 from asap.core.errors import AsapError, InputError, StoreError
 from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
 from asap.stages.processes import Team
@@ -98,12 +97,12 @@ def prepare(asked: Request) -> Plan:
     Raises:
         InputError: the device is absent, the model or the pairs cannot be read, or no pair is of the kinds asked for.
     """
-    if asked.device:
-        LoadOptions(device=asked.device).check()
-    team = Team("cpu" if asked.model in MODELS else asked.device)
-    asked = settle(asked, team.count, str(team.device))
+    device = asked.load.settled().device
+    team = Team("cpu" if asked.model in MODELS or device == "cpu" else None)
+    asked = settle(asked, team.count)
     store = PairStore.open(asked.pairs, split="train")
-    backbone = load(asked.model, asked.load)
+    options = replace(asked.load, device=str(team.device)) if team.count > 1 and device != "cpu" else asked.load
+    backbone = load(asked.model, options)
     positions = [position for position, kind in enumerate(store.column("kind")) if kind in asked.kinds]
     if not positions:
         kinds = " or ".join(asked.kinds)

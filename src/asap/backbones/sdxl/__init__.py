@@ -18,6 +18,7 @@ FAMILY = Family(
     name="sdxl",
     pipelines=("StableDiffusionXLPipeline",),
     load=_load,
+    lora_dots=False,
     hubs=(
         "stabilityai/stable-diffusion-xl-base-1.0",
         "RunDiffusion/Juggernaut-XL-v9",
