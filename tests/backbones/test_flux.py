@@ -6,11 +6,13 @@ from types import ModuleType
 
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 
 from asap.backbones.family import LoadOptions
 from asap.backbones.flux.backbone import FluxBackbone, positions
 from asap.backbones.flux.load import load
 from asap.backbones.paths import FlowPath
+from asap.core.errors import InputError
 from tests.backbones import battery
 from tests.backbones.tiny import flux
 
@@ -67,3 +69,14 @@ def test_places_of_tokens_by_hand() -> None:
     places = positions(2, 3, torch.device("cpu"))
     assert places.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 0], [0, 1, 1], [0, 1, 2]]
     assert positions(1, 2, torch.device("cpu"), (5, 7)).tolist() == [[0, 5, 7], [0, 5, 8]]
+
+
+def test_a_model_that_is_shown_more_than_a_picture_is_refused(tmp_path: Path) -> None:
+    """As FLUX.1 Fill and Depth are, which have pipelines of their own."""
+    pipeline = flux.pipeline()
+    pipeline.register_modules(
+        transformer=FluxTransformer2DModel.from_config({**pipeline.transformer.config, "in_channels": 128})
+    )
+    pipeline.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="tiny takes 128 channels, its autoencoder makes 64: it is an inpainting"):
+        load(tmp_path, "tiny", LoadOptions())

@@ -18,7 +18,7 @@ from asap.backbones.protocol import TextCondition
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import make_folder
 
-__all__ = ["PipelineBackbone", "Window", "open_pipeline"]
+__all__ = ["PipelineBackbone", "Window", "check_channels", "open_pipeline"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +289,32 @@ class PipelineBackbone(ABC):
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"cannot write the pipeline to {folder}: {reason}") from error
+
+
+def check_channels(
+    denoiser: Any,  # noqa: ANN401
+    vae: Any,  # noqa: ANN401
+    name: str,
+    *,
+    cells: int = 1,
+) -> None:
+    """Refuse a model that is shown more than the picture's latents.
+
+    Args:
+        denoiser: a diffusers model.
+        vae: its autoencoder.
+        name: for the message.
+        cells: latent cells that are one place of the denoiser's input: 4 where 2x2 are packed into a token.
+
+    Raises:
+        InputError: the denoiser takes more or fewer channels than the latents have.
+    """
+    taken, made = denoiser.config.in_channels, vae.config.latent_channels * cells
+    if taken != made:
+        raise InputError(
+            f"{name} takes {taken} channels, its autoencoder makes {made}: "
+            "it is an inpainting or editing model; align a text-to-image model"
+        )
 
 
 def open_pipeline(

@@ -4,7 +4,7 @@ from typing import Any
 
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import path_of_schedule
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.pipeline import PipelineBackbone, check_channels
 from asap.core.errors import InputError
 
 __all__ = ["UnetBackbone"]
@@ -26,12 +26,8 @@ class UnetBackbone(PipelineBackbone):
         Raises:
             InputError: the UNet takes more than latents, time and text, or the schedule is not known.
         """
-        unet, vae = pipeline.unet.config, pipeline.vae.config
-        if unet.in_channels != vae.latent_channels:
-            raise InputError(
-                f"{name} takes {unet.in_channels} channels, its autoencoder makes {vae.latent_channels}: "
-                "it is an inpainting or editing model; align a text-to-image model"
-            )
+        unet = pipeline.unet.config
+        check_channels(pipeline.unet, pipeline.vae, name)
         if unet.time_cond_proj_dim is not None:
             raise InputError(f"{name} is distilled over guidance (a latent consistency model); align what it came from")
         super().__init__(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from asap.backbones.family import INDEX, LoadOptions, read_settings
 from asap.backbones.paths import FlowPath, flow_shift
-from asap.backbones.pipeline import open_pipeline
+from asap.backbones.pipeline import check_channels, open_pipeline
 from asap.backbones.sd3.backbone import Sd3Backbone
 from asap.backbones.sd3.targets import LORA_TARGETS
 
@@ -17,10 +17,11 @@ TEXT: Final = tuple(part + suffix for part in ("text_encoder", "tokenizer") for 
 
 
 def load(folder: Path, name: str, options: LoadOptions) -> Sd3Backbone:
-    """A pipeline folder of SD3 or SD3.5; raises as ``open_pipeline``."""
+    """A pipeline folder of SD3 or SD3.5; raises as ``open_pipeline`` and ``check_channels``."""
     from diffusers import StableDiffusion3Pipeline
 
     pipeline = open_pipeline(StableDiffusion3Pipeline, folder, options, **_absent(read_settings(folder / INDEX)))
+    check_channels(pipeline.transformer, pipeline.vae, name)
     resolution = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
     tokens = (resolution // Sd3Backbone.cell) ** 2
     return Sd3Backbone(
