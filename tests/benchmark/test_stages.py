@@ -23,6 +23,7 @@ from asap.core.records import Edit, GateResult, PairRecord, SceneTruth
 from asap.core.vocabulary import CATEGORIES
 from asap.stages import generate as generate_stage
 from asap.stages import judge as judge_stage
+from asap.stages import judging
 from asap.stages.encode import model_fingerprint
 from asap.stages.measure import measure
 from asap.stages.report import model_names, report
@@ -134,7 +135,7 @@ def judged(world: dict[str, Path], out: Path, adapter: Path | None = None) -> Pa
     pictures = generate_stage.generate(
         out / "pictures", model="fake", adapter=adapter, suite=world["suite"], seeds=2, batch=7
     )
-    return judge_stage.run(pictures, out / "verdicts", judge=world["judge"])
+    return judging.run(pictures, out / "verdicts", judge=world["judge"])
 
 
 def test_calibration_is_kept_with_the_judge_and_counts_the_held_out(world: dict[str, Path]) -> None:
@@ -220,13 +221,13 @@ def test_a_model_aligned_with_the_judges_lessons_is_refused(world: dict[str, Pat
     assert not (tmp_path / "out" / "verdicts").exists()
     shutil.rmtree(tmp_path / "run")  # the pictures remember it, though their run is gone
     with pytest.raises(InputError, match="was trained on the pairs"):
-        judge_stage.run(tmp_path / "out" / "pictures", tmp_path / "out" / "verdicts", judge=world["judge"])
+        judging.run(tmp_path / "out" / "pictures", tmp_path / "out" / "verdicts", judge=world["judge"])
 
 
 def test_a_report_refuses_verdicts_of_such_a_judge(
     world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judge_stage, "refuse_own_examiner", lambda *_, **__: None)
+    monkeypatch.setattr(judging, "refuse_own_examiner", lambda *_, **__: None)
     verdicts = judged(world, tmp_path / "out", lesson_run(world, tmp_path / "run"))
     with pytest.raises(InputError, match="was trained on the pairs"):
         measure(verdicts)

@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import pytest
 
-from asap.review import guard
+from asap.core import guard
 from tests.review.samples import COOKIE, HOST, TOKEN, WITH_ALL, WITH_COOKIE, MadePairs, Page, call
 
 GOOD = {"uid": "pairs-0001", "decision": "accept", "error": "", "seconds": 1}

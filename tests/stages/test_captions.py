@@ -101,5 +101,5 @@ def test_not_one_answer_is_an_error_with_the_reason(folder: Path, stub: Stub) ->
 
 def test_an_empty_answer_is_no_caption(folder: Path, stub: Stub) -> None:
     stub.text = "  "
-    with pytest.raises(InputError, match="empty caption"):
+    with pytest.raises(InputError, match="holds no text"):
         caption_photos(folder, endpoint(stub))

@@ -1,17 +1,17 @@
-"""``asap judge train | calibrate | run``. There is no default judge: whoever measures says with what."""
+"""``asap judge train | calibrate | run | rate | raters | compare``: there is no default judge."""
 
 import argparse
 from pathlib import Path
 
 from asap.cli.output import print_json, print_lines, tell
-from asap.cli.values import natural, positive
+from asap.cli.values import natural, positive, setting
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the three sub-verbs."""
-    verbs = parser.add_subparsers(metavar="train|calibrate|run", required=True)
+    """Add the sub-verbs."""
+    verbs = parser.add_subparsers(metavar="train|calibrate|run|rate|raters|compare", required=True)
     train = verbs.add_parser("train", help="train the learned judge on rendered truth")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the judge")
     train.add_argument("--pairs", type=Path, required=True, metavar="DIR", help="pair store of the namespace judge")
@@ -30,10 +30,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--json", action="store_true", help="print JSON")
     calibrate.set_defaults(run=_calibrate)
     judge = verbs.add_parser("run", help="judge every picture of a store of generations")
-    judge.add_argument("--judge", required=True, metavar="NAME", help="learned, or a judge's folder")
+    _named(judge)
     judge.add_argument("--generations", type=Path, required=True, metavar="DIR", help="what `asap generate` made")
     judge.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the verdicts")
+    judge.add_argument("--calibration", type=Path, metavar="FILE", help="what `asap judge calibrate` made of it")
+    judge.add_argument("--work", type=Path, metavar="DIR", help="raw replies, to be used again (OUT.judge)")
+    judge.add_argument("--estimate", action="store_true", help="only say how many calls it will take, and the price")
     judge.set_defaults(run=_run)
+    rate = verbs.add_parser("rate", help="a blind page on this machine for one of several raters")
+    rate.add_argument("--generations", type=Path, nargs="+", required=True, metavar="DIR", help="pictures, to be mixed")
+    rate.add_argument("--ratings", type=Path, required=True, metavar="DIR", help="folder of all raters' answers")
+    rate.add_argument("--rater", required=True, metavar="NAME", help="whose answers these are")
+    rate.add_argument("--port", type=natural, default=0, metavar="N", help="any that is free (0)")
+    rate.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    rate.set_defaults(run=_rate)
+    raters = verbs.add_parser("raters", help="how far the raters agree")
+    raters.add_argument("--ratings", type=Path, required=True, metavar="DIR", help="folder of all raters' answers")
+    raters.set_defaults(run=_raters)
+    pair = verbs.add_parser("compare", help="two models' pictures side by side, in both orders, by vlm")
+    pair.add_argument("--model", type=Path, required=True, metavar="DIR", help="generations of the model")
+    pair.add_argument("--base", type=Path, required=True, metavar="DIR", help="generations of the base")
+    pair.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the votes")
+    _settings(pair)
+    pair.set_defaults(run=_compare)
+
+
+def _named(parser: argparse.ArgumentParser) -> None:
+    """Which judge, and its settings."""
+    parser.add_argument(
+        "--judge",
+        required=True,
+        metavar="NAME",
+        help="learned, landmarks, vlm, human, ensemble, or a learned judge's folder",
+    )
+    _settings(parser)
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the judge, for instance url=http://localhost:8000/v1; see docs/judges.md",
+    )
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -66,6 +107,49 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from asap.stages.judge import run
+    from asap.stages.judging import estimate, run
 
-    print(run(arguments.generations, arguments.out, judge=arguments.judge, report=tell))
+    options, out = dict(arguments.set), arguments.out
+    work = arguments.work or out.with_name(f"{out.name}.judge")
+    if arguments.estimate or arguments.judge == "vlm":
+        told = estimate(arguments.generations, judge=arguments.judge, options=options, work=work)
+        if arguments.estimate:
+            print_lines(told)
+            return
+        tell(", ".join(f"{name} {value}" for name, value in told.items() if value is not None))
+    print(
+        run(
+            arguments.generations,
+            out,
+            judge=arguments.judge,
+            options=options,
+            calibration=arguments.calibration,
+            work=work,
+            report=tell,
+        )
+    )
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from asap.stages.judging import compare
+
+    print_lines(compare(arguments.model, arguments.base, arguments.out, options=dict(arguments.set), report=tell))
+
+
+def _rate(arguments: argparse.Namespace) -> None:
+    from asap.stages.rating import rate
+
+    rate(
+        arguments.generations,
+        arguments.ratings,
+        rater=arguments.rater,
+        port=arguments.port,
+        browser=not arguments.no_browser,
+        announce=lambda address: print(address, flush=True),
+    )
+
+
+def _raters(arguments: argparse.Namespace) -> None:
+    from asap.stages.rating import agreement_of_raters
+
+    print_lines({"krippendorff_alpha": agreement_of_raters(arguments.ratings).to_json()})

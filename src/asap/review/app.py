@@ -26,8 +26,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from asap.core.errors import InputError
+from asap.core.guard import Guard
 from asap.core.seeds import derive
-from asap.review.guard import Guard
 from asap.review.keys import COMMANDS, error_keys
 from asap.review.ledger import Ledger, decide_row, undo_row
 from asap.review.records import DECISIONS, ERRORS, Decision, Decisions, PairFacts, Pairs

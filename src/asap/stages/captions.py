@@ -4,26 +4,20 @@ The answers go to ``captions.jsonl`` at the top of the folder, line by line, so 
 them from there. Whoever has a caption already, in a table or in a text file, keeps it.
 """
 
-import base64
-import io
-import json
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx2
-import numpy as np
-from PIL import Image
 
 from asap.core.errors import AsapError, InputError, PhotoError
 from asap.core.files import append_text
 from asap.core.hashing import canonical_json
 from asap.core.records import ByteArray
+from asap.stages.endpoint import AGAIN, Endpoint, content_of, picture_url
 from asap.stages.sources import Source, caption_of, fit, list_sources, read
 
 __all__ = ["PROMPT", "Endpoint", "caption_photos"]
@@ -36,23 +30,6 @@ PROMPT: Final = (
 TABLE: Final = "captions.jsonl"
 SIZE: Final = 768
 """Longest side of the picture that is sent, in pixels."""
-AGAIN: Final = (408, 409, 429, 500, 502, 503, 504)
-"""Answers after which the same request may succeed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Where to ask, and how patiently."""
-
-    url: str
-    """Base address up to and including the version, for example ``http://localhost:8000/v1``."""
-    model: str
-    key: str = ""
-    timeout: float = 60.0
-    """Seconds for one answer."""
-    tries: int = 4
-    pause: float = 1.0
-    """Seconds before the second try; doubled for each further one, with jitter."""
 
 
 def caption_photos(
@@ -110,15 +87,14 @@ def _ask(client: httpx2.Client, endpoint: Endpoint, prompt: str, picture: ByteAr
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     fault = ""
     for attempt in range(endpoint.tries):
-        if attempt:
-            time.sleep(endpoint.pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        time.sleep(endpoint.wait(attempt))
         try:
             answer = client.post(f"{endpoint.url.rstrip('/')}/chat/completions", json=body, headers=headers)
         except httpx2.HTTPError as error:
             fault = f"{type(error).__name__}: {error}"
             continue
         if answer.status_code == 200:
-            return _text(answer)
+            return " ".join(content_of(answer.text).split())
         fault = f"status {answer.status_code}: {answer.text[:200]}"
         if answer.status_code not in AGAIN:
             break
@@ -126,19 +102,6 @@ def _ask(client: httpx2.Client, endpoint: Endpoint, prompt: str, picture: ByteAr
 
 
 def _question(model: str, prompt: str, picture: ByteArray) -> dict[str, object]:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, format="JPEG", quality=90)
-    url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    url = picture_url(picture)
     content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": url}}]
     return {"model": model, "temperature": 0, "max_tokens": 120, "messages": [{"role": "user", "content": content}]}
-
-
-def _text(answer: httpx2.Response) -> str:
-    """The sentence on one line; raises ``InputError`` when the reply holds none."""
-    try:
-        text = " ".join(str(answer.json()["choices"][0]["message"]["content"] or "").split())
-    except (json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"the reply is no chat completion ({error}): {answer.text[:200]}") from error
-    if not text:
-        raise InputError("the reply holds an empty caption; try another model")
-    return text

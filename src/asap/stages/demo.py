@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asap.stages.generate import generate
-from asap.stages.judge import run as judge
+from asap.stages.judging import run as judge
 from asap.stages.pairs import build_pairs
 from asap.stages.report import report
 from asap.stages.train import train

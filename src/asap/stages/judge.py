@@ -1,6 +1,5 @@
-"""Train, calibrate and use the learned judge."""
+"""Train and calibrate the learned judge."""
 
-import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -11,26 +10,21 @@ import numpy as np
 
 from asap.backbones import Backbone, load
 from asap.benchmark import judge as room
-from asap.benchmark.judge import HELD_OUT, PACKAGED, JudgePairs, JudgeSpec, JudgeTraining, StoredJudge, Verdict
-from asap.benchmark.lineage import refuse_own_examiner
+from asap.benchmark.judge import HELD_OUT, PACKAGED, JudgePairs, JudgeSpec, JudgeTraining, StoredJudge
 from asap.core.errors import InputError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
-from asap.core.manifest import Instrument, Manifest
 from asap.core.seeds import generator
 from asap.generate import round_trip
 from asap.stages.lineage import instruments_of, parent_of
-from asap.stores.generations import Generation, GenerationStore
 from asap.stores.pairs import PairRow, PairStore
-from asap.stores.verdicts import VerdictRow, VerdictWriter
 
-__all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "run", "train"]
+__all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "train"]
 
 Report = Callable[[str], None]
 ATTRIBUTES: Final = ("fingers", "skin", "background", "shirt", "trousers", "hair", "gesture")
 NAMESPACE: Final = "judge"
 STRENGTHS: Final = (0.05, 0.2)
 CHUNK: Final = 64
-BATCH: Final = 64
 
 
 def judge_named(name: str | Path) -> StoredJudge:
@@ -319,55 +313,3 @@ def _target(judge: Path, out: Path | None) -> Path:
             "the file if it is to replace the packaged one"
         )
     return target
-
-
-def run(generations: Path, out: Path, *, judge: str | Path, report: Report = lambda _: None) -> Path:
-    """Judge every picture of a store of generations, or go on; returns the folder of the verdicts.
-
-    Raises:
-        InputError: the judge picked the pairs that the model was aligned with, or was trained on them.
-        StoreError: generations or judge cannot be read.
-    """
-    stored, store = judge_named(judge), GenerationStore.open(generations)
-    parent, manifests = parent_of(generations)
-    lessons = stored.settings.get("notes", {}).get("pairs")
-    refuse_own_examiner(stored.fingerprint, manifests, taught_on=lessons, name="learned")
-    config = {"judge": str(judge), "fingerprint": stored.fingerprint, "threshold": stored.threshold}
-    config |= {"taught_on": lessons, "generations": store.content_hash}
-    with VerdictWriter(out, config) as writer:
-        todo = [row for row in store.rows if row.key not in writer.done()]
-        for start in range(0, len(todo), BATCH):
-            rows = todo[start : start + BATCH]
-            for row in _judge(stored, store, rows):
-                writer.add(row)
-            report(f"judge {min(start + BATCH, len(todo))}/{len(todo)}")
-        instrument = Instrument("judge", "learned", stored.fingerprint)
-        instruments = (*instruments_of(manifests), instrument)
-        writer.finish(Manifest(kind="verdicts", config=config, parents=(parent,), instruments=instruments))
-    return out
-
-
-def _judge(judge: StoredJudge, store: GenerationStore, rows: Sequence[Generation]) -> list[VerdictRow]:
-    """Verdicts on some pictures."""
-    found = room.predict(judge.network, np.stack([store.image(row) for row in rows]))
-    said = room.verdicts(found, judge.threshold, [row.extra.get("parts", ()) for row in rows])
-    return [_row(row, verdict, mask) for row, verdict, mask in zip(rows, said, found.person, strict=True)]
-
-
-def _row(row: Generation, verdict: Verdict, person: np.ndarray[Any, np.dtype[np.float32]]) -> VerdictRow:
-    """What is stored: the verdict, and the person mask as one byte a cell."""
-    cells = np.round(person * 255).astype(np.uint8)
-    return VerdictRow(
-        prompt_id=row.prompt_id,
-        seed=row.seed,
-        category=row.category,
-        fails=verdict.fails,
-        parts=verdict.parts,
-        attributes=verdict.attributes,
-        extra={
-            "probability": verdict.probability,
-            "not_visible": list(verdict.not_visible),
-            "reason": verdict.reason,
-            "person": base64.b64encode(cells.tobytes()).decode(),
-        },
-    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asap.benchmark.judge import PACKAGED, measured_rates, read_calibration
+from asap.benchmark.judge import CALIBRATION, PACKAGED, measured_rates, read_calibration
 from asap.benchmark.lineage import refuse_own_examiner
 from asap.benchmark.summary import Judged, summarize
 from asap.core.errors import InputError, StoreError
@@ -49,8 +49,9 @@ def generations_of(manifest: Manifest) -> Path:
 def _judged(row: VerdictRow, source: GenerationStore) -> Judged:
     """One verdict joined with its picture."""
     picture: Generation = source.get(row.prompt_id, row.seed)
-    cells = np.frombuffer(base64.b64decode(row.extra["person"]), dtype=np.uint8)
+    cells = np.frombuffer(base64.b64decode(row.extra.get("person", "")), dtype=np.uint8)
     grid = round(len(cells) ** 0.5)
+    sure = row.extra["probability"]
     return Judged(
         prompt_id=row.prompt_id,
         seed=row.seed,
@@ -58,7 +59,8 @@ def _judged(row: VerdictRow, source: GenerationStore) -> Judged:
         category=row.category,
         image=source.image(picture),
         fails=row.fails,
-        probability=float(row.extra["probability"]),
+        probability=float("nan") if sure is None else float(sure),
+        error=bool(row.extra.get("error", False)),
         wanted_parts=tuple(picture.extra.get("parts", ())),
         hidden_parts=tuple(row.extra["not_visible"]),
         wanted=dict(picture.extra.get("attributes", {})),
@@ -68,10 +70,22 @@ def _judged(row: VerdictRow, source: GenerationStore) -> Judged:
 
 
 def calibration_of(verdicts: Path) -> dict[str, Any]:
-    """The calibration of the judge that gave the verdicts; raises ``StoreError`` if it is missing or of another one."""
+    """The calibration that the verdicts cite: the file beside them, else that of the learned judge that gave them.
+
+    Raises:
+        StoreError: there is none, or it is of another judge.
+    """
     config = VerdictStore.open(verdicts).manifest.config
-    folder = PACKAGED if config["judge"] == "learned" else Path(str(config["judge"]))
-    return read_calibration(folder, str(config["fingerprint"]))
+    judge, fingerprint = str(config["judge"]), str(config["fingerprint"])
+    if (verdicts / CALIBRATION).is_file():
+        return read_calibration(verdicts, fingerprint)
+    folder = PACKAGED if judge == "learned" else Path(judge)
+    if not (folder / CALIBRATION).is_file():
+        raise StoreError(
+            f"{verdicts} cites no calibration of the judge {judge}; run `asap judge calibrate`, then `asap judge run` "
+            "with --calibration"
+        )
+    return read_calibration(folder, fingerprint)
 
 
 def reference_images(pairs: Path, size: int, *, limit: int = 1000) -> npt.NDArray[np.uint8]:

@@ -24,8 +24,8 @@ from asap.core.files import read_json, write_json, write_text
 from asap.stages.encode import encode_pairs, model_fingerprint
 from asap.stages.engines import processes
 from asap.stages.generate import generate
-from asap.stages.judge import run as judge
 from asap.stages.judgepage import judge_page
+from asap.stages.judging import run as judge
 from asap.stages.measure import calibration_of, load_judged, reference_images
 from asap.stages.pairs import build_pairs
 from asap.stages.report import report

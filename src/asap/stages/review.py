@@ -1,24 +1,19 @@
 """[pairs] -> a page on this machine -> [reviews]: one reviewer accepts or refuses pairs in a browser."""
 
-import secrets
-import socket
-import webbrowser
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
-import uvicorn
+from starlette.types import ASGIApp
 
 from asap.core.errors import InputError
 from asap.review import Decision, Ledger, PairFacts, Review, build_app
+from asap.stages.serving import serve
 from asap.stores.pairs import PairStore
 from asap.stores.reviews import ReviewJournal, read_reviews, reviews_folder
 
 __all__ = ["StoredPairs", "ledgers", "review", "standing"]
 
-HOST = "127.0.0.1"
 _COLUMNS = (
     "uid",
     "digest",
@@ -85,34 +80,23 @@ def review(
         InputError: a name or port that cannot be used.
     """
     pairs = StoredPairs(PairStore.open(folder))
-    with ReviewJournal(folder, reviewer) as journal, closing(_listen(port)) as listener:
-        port = listener.getsockname()[1]
-        token = secrets.token_urlsafe(32)
-        page = Review(
-            title=folder.resolve().name,
-            reviewer=reviewer,
-            pairs=pairs,
-            decisions=journal,
-            token=token,
-            blind=blind,
-            others={name: found.current() for name, found in ledgers(folder).items() if name != reviewer},
-            cookie=f"asap-review-{port}",
-        )
-        config = uvicorn.Config(
-            build_app(page),
-            lifespan="off",
-            ws="none",
-            access_log=False,  # the address of the page holds the token
-            log_level="warning",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=2,
-        )
-        address = f"http://{HOST}:{port}/?token={token}"
-        announce(address)
-        if browser:
-            _open(address)
-        uvicorn.Server(config).run(sockets=[listener])
+    with ReviewJournal(folder, reviewer) as journal:
+
+        def build(token: str, held: int) -> ASGIApp:
+            return build_app(
+                Review(
+                    title=folder.resolve().name,
+                    reviewer=reviewer,
+                    pairs=pairs,
+                    decisions=journal,
+                    token=token,
+                    blind=blind,
+                    others={name: found.current() for name, found in ledgers(folder).items() if name != reviewer},
+                    cookie=f"asap-review-{held}",
+                )
+            )
+
+        serve(build, port=port, browser=browser, announce=announce)
 
 
 def ledgers(folder: Path) -> dict[str, Ledger]:
@@ -134,28 +118,3 @@ def ledgers(folder: Path) -> dict[str, Ledger]:
 def standing(ledger: Ledger, digests: dict[str, str]) -> dict[str, Decision]:
     """The decisions that hold for the pairs as they are now; ``digests`` is by uid."""
     return {uid: said for uid, said in ledger.current().items() if digests.get(uid) == said.digest}
-
-
-def _listen(port: int) -> socket.socket:
-    """A socket on the loopback interface, which nothing outside this machine can reach."""
-    # with the protocol named, asyncio turns Nagle's delay off, which would add 40 ms to every answer
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen()
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = error.strerror if isinstance(error, OSError) else "a port is at most 65535"
-        raise InputError(f"cannot listen on port {port}: {reason}; choose another with --port") from error
-    return listener
-
-
-def _open(address: str) -> None:
-    """Show the page in a browser with a window; one inside the terminal would hold it up."""
-    try:
-        found: Any = webbrowser.get()
-    except webbrowser.Error:
-        return
-    if not isinstance(found, webbrowser.GenericBrowser) or isinstance(found, webbrowser.BackgroundBrowser):
-        found.open(address)

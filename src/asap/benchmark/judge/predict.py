@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from asap.benchmark.judge.batches import to_tensor
 from asap.benchmark.judge.dataset import resize
 from asap.benchmark.judge.network import JudgeNetwork
+from asap.benchmark.verdict import Verdict
 from asap.core.vocabulary import PARTS
 from asap.tensors.precision import precision
 
@@ -39,22 +40,6 @@ class Predictions:
     """(N, G, G) probability that a person is there."""
     attributes: dict[str, list[str]]
     """N predicted classes for each attribute."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What is kept of one picture."""
-
-    fails: bool | None
-    """None: not scored, see ``reason``."""
-    probability: float
-    """Of wrong anatomy, as the network says; the threshold on it need not be 0.5."""
-    parts: dict[str, dict[str, float]]
-    """For each part ``{"visible": p, "wrong": p}``."""
-    not_visible: tuple[str, ...]
-    """Parts that the prompt asks for and the judge does not see."""
-    attributes: dict[str, str]
-    reason: str = ""
 
 
 @torch.inference_mode()
@@ -110,6 +95,7 @@ def verdicts(predictions: Predictions, threshold: float, expected: Sequence[Sequ
                 not_visible=tuple(part for part in wanted if visible[part] < SEEN),
                 attributes=_row(predictions.attributes, row),
                 reason=NOBODY if nobody else "",
+                person=predictions.person[row],
             )
         )
     return found

@@ -71,7 +71,7 @@ class Guard:
         if not length.isdecimal() or int(length) > BODY_LIMIT:
             return 413, "the request is too large"
         if not self._known(given if given is not None else self._kept(headers)):
-            return 401, "open the page by the address that `asap pairs review` printed; it holds a token"
+            return 401, "open the page by the address that the command printed; it holds a token"
         if method not in ("GET", "HEAD") and not (self._known(headers.get(TOKEN_HEADER)) and _own(headers)):
             return 403, "this request did not come from the page"
         return None

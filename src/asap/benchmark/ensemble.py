@@ -1,0 +1,41 @@
+"""The judge ``ensemble``: several judges on one picture."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from asap.benchmark.verdict import Verdict
+
+__all__ = ["vote_of"]
+
+
+def vote_of(said: Mapping[str, Verdict]) -> Verdict:
+    """What more than half of the members that scored a picture say; by name of the member.
+
+    Halves are no verdict. A picture that no member could score is an error where a member failed on it.
+    """
+    scored = {name: verdict for name, verdict in said.items() if verdict.fails is not None}
+    failing = [name for name, verdict in scored.items() if verdict.fails]
+    even = 2 * len(failing) == len(scored)
+    fails = None if even else 2 * len(failing) > len(scored)
+    reason = "; ".join(f"{name}: {said[name].reason}".removesuffix(": ") for name in failing)
+    if fails is None:
+        reason = "the members disagree: " + reason if scored else "; ".join(v.reason for v in said.values() if v.reason)
+    rows = list(said.values())
+    sure = [verdict.probability for verdict in scored.values() if verdict.probability is not None]
+    names = sorted({part for row in rows for part in row.parts})
+    return Verdict(
+        fails=fails,
+        probability=float(np.mean(sure)) if sure else None,
+        parts={part: _mean([row.parts[part] for row in rows if part in row.parts]) for part in names},
+        not_visible=tuple(p for p in rows[0].not_visible if sum(p in row.not_visible for row in rows) * 2 > len(rows)),
+        attributes=next((row.attributes for row in rows if row.attributes), {}),
+        reason=reason,
+        error=fails is None and not scored and any(row.error for row in rows),
+        person=next((row.person for row in rows if row.person is not None), None),
+        details={"members": {name: verdict.fails for name, verdict in said.items()}},
+    )
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in ("visible", "wrong")}

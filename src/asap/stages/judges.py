@@ -1,0 +1,193 @@
+"""The judges by name, each with its own settings. There is no default: whoever measures says with what."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from asap.benchmark.ensemble import vote_of
+from asap.benchmark.landmarks import RULES, examine
+from asap.benchmark.verdict import Judge, Picture, Verdict
+from asap.core.errors import ConfigError, UnknownNameError
+from asap.core.hashing import digest_json
+from asap.core.settings import typed
+from asap.regions.landmarkers import landmarker
+from asap.stages.vlm import VlmJudge, VlmSettings
+
+__all__ = ["JUDGES", "KEY_VARIABLE", "LearnedJudge", "judge_by_name"]
+
+KEY_VARIABLE: Final = "ASAP_JUDGE_KEY"
+"""Environment variable with the endpoint's secret; it is written nowhere."""
+JUDGES: Final = ("learned", "landmarks", "vlm", "human", "ensemble")
+BATCH: Final = 64
+Report = Callable[[str], None]
+Options = Mapping[str, Any]
+
+
+class LearnedJudge:
+    """The trained network: ``learned`` is the packaged one, anything else a folder."""
+
+    name = "learned"
+
+    def __init__(self, folder: str | Path = "learned") -> None:
+        """Raises ``StoreError`` if there is no whole judge."""
+        from asap.stages.judge import judge_named
+
+        self.stored = judge_named(folder)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of weights, layout and threshold."""
+        return self.stored.fingerprint
+
+    def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
+        """One verdict per picture, in order; pictures of one size go through the network together."""
+        batch: list[Picture] = []
+        for picture in pictures:
+            if batch and (len(batch) == BATCH or picture.image.shape != batch[0].image.shape):
+                yield from self._batch(batch)
+                batch = []
+            batch.append(picture)
+        if batch:
+            yield from self._batch(batch)
+
+    def _batch(self, rows: list[Picture]) -> list[Verdict]:
+        from asap.benchmark.judge import predict, verdicts
+
+        found = predict(self.stored.network, np.stack([row.image for row in rows]))
+        return verdicts(found, self.stored.threshold, [row.parts for row in rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarkSettings:
+    """Settings of the judge ``landmarks``."""
+
+    landmarker: str = "mediapipe"
+
+
+class LandmarksJudge:
+    """Lengths and angles of a landmarker's points."""
+
+    name = "landmarks"
+
+    def __init__(self, settings: LandmarkSettings) -> None:
+        """Raises ``StoreError`` or ``MissingDependencyError`` if the landmarker is not on this machine."""
+        self._landmarker = landmarker(settings.landmarker)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the landmarker and the rules."""
+        return digest_json({"landmarker": self._landmarker.fingerprint, "rules": RULES})
+
+    def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
+        """One verdict per picture, in order."""
+        for picture in pictures:
+            yield examine(self._landmarker.find(picture.image), picture.parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleSettings:
+    """Settings of the judge ``ensemble``."""
+
+    members: str
+    """Names of judges, or folders of learned ones, joined by ``+``; members take their own defaults, and ``vlm`` and
+    ``human`` take the settings that are given beside ``members``."""
+
+
+class EnsembleJudge:
+    """Several judges; a picture is what more than half of those that scored it say."""
+
+    name = "ensemble"
+
+    def __init__(self, members: tuple[Judge, ...]) -> None:
+        """Raises ``ConfigError`` for fewer than two members or for two of one fingerprint."""
+        prints = [member.fingerprint for member in members]
+        if len(members) < 2 or len(set(prints)) < len(prints):
+            raise ConfigError(f"an ensemble needs two or more different judges, got {[m.name for m in members]}")
+        self.members = members
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all members; their order does not matter."""
+        return digest_json(sorted(member.fingerprint for member in self.members))
+
+    def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
+        """One verdict per picture, in order."""
+        names = [member.name for member in self.members]
+        copies = itertools.tee(pictures, len(self.members))
+        said = zip(*(member.judge(copy) for member, copy in zip(self.members, copies, strict=True)), strict=True)
+        for votes in said:
+            yield vote_of(dict(zip(names, votes, strict=False)) if len(set(names)) == len(names) else _numbered(votes))
+
+
+def _numbered(votes: tuple[Verdict, ...]) -> dict[str, Verdict]:
+    return {f"member {place}": verdict for place, verdict in enumerate(votes, 1)}
+
+
+def judge_by_name(
+    name: str | Path, options: Options | None = None, *, work: Path, report: Report = lambda _: None
+) -> Judge:
+    """The judge ``name`` with its own settings.
+
+    Args:
+        name: one of ``JUDGES``, or the folder of a learned judge.
+        options: settings by name.
+        work: folder for what the judge keeps (raw replies).
+        report: is given a line now and then.
+
+    Raises:
+        UnknownNameError: neither a judge nor a folder has that name.
+        ConfigError: unknown, missing or wrong settings.
+        StoreError: weights or ratings are missing.
+    """
+    given, text = dict(options or {}), str(name)
+    if text not in JUDGES and not Path(name).is_dir():
+        raise UnknownNameError("judge", text, (*JUDGES, "a folder of a learned judge"))
+    if text == "vlm":
+        settings: VlmSettings = _settings(VlmSettings, given)
+        return VlmJudge(settings, work / "replies", key=os.environ.get(KEY_VARIABLE, ""), report=report)
+    if text == "landmarks":
+        return LandmarksJudge(_settings(LandmarkSettings, given))
+    if text == "human":
+        from asap.stages.rating import HumanJudge, HumanSettings
+
+        human: HumanSettings = _settings(HumanSettings, given)
+        return HumanJudge(human)
+    if text == "ensemble":
+        members = str(given.pop("members", "")).split("+")
+        shared = [_belonging(member, given) for member in members]
+        if unknown := set(given) - {key for part in shared for key in part}:
+            raise ConfigError(f"no member of the ensemble knows the settings {', '.join(sorted(unknown))}")
+        return EnsembleJudge(
+            tuple(
+                judge_by_name(member, part, work=work, report=report)
+                for member, part in zip(members, shared, strict=True)
+            )
+        )
+    if given:
+        raise ConfigError(f"the learned judge has no settings, got {', '.join(sorted(given))}")
+    return LearnedJudge(text)
+
+
+def _belonging(member: str, given: Options) -> dict[str, Any]:
+    """The settings that a member of an ensemble knows."""
+    from asap.stages.rating import HumanSettings
+
+    kind = {"vlm": VlmSettings, "human": HumanSettings, "landmarks": LandmarkSettings}.get(member)
+    known = {item.name for item in fields(kind)} if kind else set()
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _settings(kind: type[Any], given: Options) -> Any:  # noqa: ANN401  (an instance of ``kind``)
+    """Settings of one kind; raises ``ConfigError`` for unknown, missing and wrong ones."""
+    known = {item.name for item in fields(kind)}
+    if unknown := sorted(set(given) - known):
+        raise ConfigError(f"unknown settings {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    try:
+        return kind(**typed(given, kind))
+    except TypeError as error:
+        raise ConfigError(f"a setting is missing ({error}); give it with --set NAME=VALUE") from error

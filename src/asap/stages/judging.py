@@ -1,0 +1,201 @@
+"""[generations] -> judge -> [verdicts], whatever the judge; and two runs against each other by a pairwise one."""
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, overload
+
+import numpy as np
+
+from asap.benchmark.lineage import refuse_own_examiner
+from asap.benchmark.pairwise import pairwise_strength
+from asap.benchmark.verdict import Judge, Picture, Verdict
+from asap.core.errors import InputError, StoreError
+from asap.core.files import make_folder, read_json, write_json
+from asap.core.manifest import Instrument, Manifest
+from asap.core.seeds import generator
+from asap.stages.judges import LearnedJudge, judge_by_name
+from asap.stages.lineage import instruments_of, parent_of
+from asap.stages.vlm import VlmJudge
+from asap.stores.generations import Generation, GenerationStore
+from asap.stores.verdicts import VerdictRow, VerdictWriter
+
+__all__ = ["CALIBRATION", "compare", "estimate", "run"]
+
+CALIBRATION: Final = "calibration.json"
+REPORT_EVERY: Final = 64
+Report = Callable[[str], None]
+
+
+def run(
+    generations: Path,
+    out: Path,
+    *,
+    judge: str | Path,
+    options: Mapping[str, Any] | None = None,
+    calibration: Path | None = None,
+    work: Path | None = None,
+    report: Report = lambda _: None,
+) -> Path:
+    """Judge every picture of a store of generations, or go on; returns the folder of the verdicts.
+
+    Args:
+        generations: what ``asap generate`` made.
+        out: folder of the verdicts.
+        judge: a name or the folder of a learned judge; see ``stages.judges``.
+        options: the judge's settings.
+        calibration: file of ``asap judge calibrate``, kept beside the verdicts and cited by every rate; the learned
+            judge has its own.
+        work: what the judge keeps for later, as raw replies; None: beside ``out``, under its name and ``.judge``.
+        report: is given a line now and then.
+
+    Raises:
+        InputError: the judge picked the pairs that the model was aligned with, or was trained on them; or wrong
+            settings, or a calibration of another judge.
+        StoreError: generations or judge cannot be read.
+    """
+    store = GenerationStore.open(generations)
+    place = work or out.with_name(f"{out.name}.judge")
+    instrument = judge_by_name(judge, options, work=place, report=report)
+    parent, manifests = parent_of(generations)
+    lessons, learned = None, {}
+    if isinstance(instrument, LearnedJudge):
+        lessons = instrument.stored.settings.get("notes", {}).get("pairs")
+        learned = {"threshold": instrument.stored.threshold}
+    refuse_own_examiner(instrument.fingerprint, manifests, taught_on=lessons, name=instrument.name)
+    cited = None if calibration is None else _calibration(calibration, instrument)
+    config = {"judge": str(judge), "fingerprint": instrument.fingerprint, "taught_on": lessons, **learned}
+    config["generations"] = store.content_hash
+    with VerdictWriter(out, config) as writer:
+        if cited is not None:
+            write_json(out / CALIBRATION, cited)
+        _judge_rest(instrument, store, writer, report)
+        instruments = (*instruments_of(manifests), Instrument("judge", instrument.name, instrument.fingerprint))
+        notes = {"settings": dict(options or {})}
+        writer.finish(Manifest(kind="verdicts", config=config, parents=(parent,), instruments=instruments, notes=notes))
+    return out
+
+
+def _calibration(path: Path, judge: Judge) -> dict[str, Any]:
+    """The calibration in a file or folder; raises ``StoreError`` if it is of another judge."""
+    found = read_json(path / CALIBRATION if path.is_dir() else path)
+    if not isinstance(found, dict) or found.get("fingerprint") != judge.fingerprint:
+        raise StoreError(f"{path} is no calibration of this judge with these settings; run `asap judge calibrate`")
+    return found
+
+
+def _judge_rest(judge: Judge, store: GenerationStore, writer: VerdictWriter, report: Report) -> None:
+    """Judge what has no verdict yet, and say how much failed."""
+    todo = [row for row in store.rows if row.key not in writer.done()]
+    errors = 0
+    for count, (row, verdict) in enumerate(zip(todo, judge.judge(_pictures(store, todo)), strict=True), 1):
+        writer.add(_row(row, verdict))
+        errors += verdict.error
+        if count % REPORT_EVERY == 0 or count == len(todo):
+            report(f"judge {count}/{len(todo)}" + (f", {errors} errors" if errors else ""))
+
+
+def _pictures(store: GenerationStore, rows: Iterable[Generation]) -> Iterable[Picture]:
+    """Pictures as judges want them, one after the other."""
+    return (
+        Picture(key=row.key, image=store.image(row), prompt=row.prompt, parts=tuple(row.extra.get("parts", ())))
+        for row in rows
+    )
+
+
+def _row(row: Generation, verdict: Verdict) -> VerdictRow:
+    """What is stored: the verdict, and the person mask, if any, as one byte a cell."""
+    extra: dict[str, Any] = {
+        "probability": verdict.probability,
+        "not_visible": list(verdict.not_visible),
+        "reason": verdict.reason,
+        "error": verdict.error,
+    }
+    if verdict.person is not None:
+        cells = np.round(verdict.person * 255).astype(np.uint8)
+        extra["person"] = base64.b64encode(cells.tobytes()).decode()
+    if verdict.details:
+        extra["details"] = verdict.details
+    return VerdictRow(
+        prompt_id=row.prompt_id,
+        seed=row.seed,
+        category=row.category,
+        fails=verdict.fails,
+        parts=verdict.parts,
+        attributes=verdict.attributes,
+        extra=extra,
+    )
+
+
+def estimate(
+    generations: Path, *, judge: str | Path, options: Mapping[str, Any] | None = None, work: Path
+) -> dict[str, object]:
+    """What judging a store will take, before it starts: calls, tokens and price of a ``vlm``; pictures of any judge."""
+    store, instrument = GenerationStore.open(generations), judge_by_name(judge, options, work=work)
+    told: dict[str, object] = {"judge": instrument.name, "pictures": len(store.rows)}
+    if isinstance(instrument, VlmJudge):
+        told |= instrument.estimate(_Lazy(store))
+    return told
+
+
+class _Lazy(Sequence[Picture]):
+    """A store as a sequence of pictures that are read when they are asked for."""
+
+    def __init__(self, store: GenerationStore) -> None:
+        self._store = store
+
+    def __len__(self) -> int:
+        return len(self._store.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Picture: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Picture]: ...
+    def __getitem__(self, place: int | slice) -> Picture | list[Picture]:
+        rows = self._store.rows[place]
+        return (
+            list(_pictures(self._store, rows)) if isinstance(rows, list) else next(iter(_pictures(self._store, [rows])))
+        )
+
+
+def compare(
+    model: Path,
+    base: Path,
+    out: Path,
+    *,
+    options: Mapping[str, Any],
+    judge: str = "vlm",
+    report: Report = lambda _: None,
+) -> dict[str, object]:
+    """Pairwise votes of two runs at equal prompts and seeds, in both orders; returns RSI and the bias of position.
+
+    ``out/votes.json`` holds the same and one row a prompt and seed: outcome (win, tie, lose of the model, or error) and
+    the votes in both orders.
+
+    Raises:
+        InputError: nothing in common, a judge that does not compare, or too many errors.
+        StoreError: a store cannot be read.
+    """
+    stores = [GenerationStore.open(path) for path in (model, base)]
+    instrument = judge_by_name(judge, options, work=make_folder(out))
+    if not isinstance(instrument, VlmJudge):
+        raise InputError(f"the judge {judge} looks at one picture at a time; compare with vlm")
+    for path in (model, base):
+        refuse_own_examiner(instrument.fingerprint, parent_of(path)[1], name=instrument.name)
+    tables = [{row.key: row for row in store.rows} for store in stores]
+    keys = sorted(tables[0].keys() & tables[1].keys())
+    if not keys:
+        raise InputError("the two models share no prompt and seed; generate both with the same suite and seeds")
+    sides = [_pictures(store, [table[key] for key in keys]) for store, table in zip(stores, tables, strict=True)]
+    rows = []
+    for found in instrument.compare(zip(*sides, strict=True)):
+        votes = [[vote.forward, vote.backward] for vote in found.votes]
+        rows.append({"prompt_id": found.key[0], "seed": found.key[1], "outcome": found.outcome, "votes": votes})
+        rows[-1]["reason"] = found.reason
+        if len(rows) % REPORT_EVERY == 0 or len(rows) == len(keys):
+            report(f"compare {len(rows)}/{len(keys)}")
+    told = {"judge": instrument.name, "fingerprint": instrument.fingerprint}
+    told |= {name: store.content_hash for name, store in zip(("model", "base"), stores, strict=True)}
+    found = pairwise_strength(rows, generator(0, "pairwise"))
+    write_json(out / "votes.json", {**told, "result": found, "rows": rows})
+    return found
