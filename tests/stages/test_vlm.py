@@ -1,5 +1,6 @@
 """The judge vlm against a server that answers well and badly."""
 
+import json
 import os
 import re
 import signal
@@ -194,3 +195,13 @@ def test_a_kill_loses_nothing(tmp_path: Path) -> None:
     assert len(set(answered)) == 180
     # only a reply that was on its way when the process died can have been asked for again
     assert len(answered) - 180 <= 8
+
+
+@pytest.mark.slow
+def test_many_calls_take_hardly_longer_than_the_server_needs() -> None:
+    script = ROOT / "benchmarks" / "judges" / "throughput.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, check=True)
+    found = json.loads(done.stdout)
+    assert (found["calls"], found["right"]) == (6000, 2000)
+    assert found["ratio"] <= 1.2, found

@@ -22,11 +22,10 @@ def vote_of(said: Mapping[str, Verdict]) -> Verdict:
     if fails is None:
         reason = "the members disagree: " + reason if scored else "; ".join(v.reason for v in said.values() if v.reason)
     rows = list(said.values())
-    sure = [verdict.probability for verdict in scored.values() if verdict.probability is not None]
     names = sorted({part for row in rows for part in row.parts})
     return Verdict(
         fails=fails,
-        probability=float(np.mean(sure)) if sure else None,
+        probability=len(failing) / len(scored) if scored else None,
         parts={part: _mean([row.parts[part] for row in rows if part in row.parts]) for part in names},
         not_visible=tuple(p for p in rows[0].not_visible if sum(p in row.not_visible for row in rows) * 2 > len(rows)),
         attributes=next((row.attributes for row in rows if row.attributes), {}),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asap.cli.output import print_json, print_lines, tell
 from asap.cli.values import natural, positive, setting
+from asap.core.errors import InputError
 
 __all__ = ["configure"]
 
@@ -20,8 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people and weights (0)")
     train.set_defaults(run=_train)
     calibrate = verbs.add_parser("calibrate", help="measure a judge on pictures whose truth is known")
-    calibrate.add_argument("--judge", required=True, metavar="NAME", help="learned, or a judge's folder")
-    calibrate.add_argument("--pairs", type=Path, metavar="DIR", help="measure anew on this pair store's test people")
+    _named(calibrate)
+    calibrate.add_argument("--truth", type=Path, nargs="+", metavar="DIR", help="pair stores to measure any judge on")
+    calibrate.add_argument("--split", default="test", metavar="NAME", help="people of --truth: train, val, test (test)")
+    calibrate.add_argument("--pairwise", action="store_true", help="also compare the sides of pairs in both orders")
+    calibrate.add_argument(
+        "--pairs", type=Path, metavar="DIR", help="measure a learned judge after the generator's round trip"
+    )
     calibrate.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of a new measurement (the judge's own; learned needs one)"
     )
@@ -93,16 +99,32 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
-    from asap.stages.judge import calibrate
+    if arguments.truth:
+        from asap.stages.calibrating import calibrate_on
 
-    found = calibrate(
-        arguments.judge,
-        pairs=arguments.pairs,
-        out=arguments.out,
-        model=arguments.model,
-        limit=arguments.limit,
-        report=tell,
-    )
+        if arguments.pairs or not arguments.out:
+            raise InputError("--truth needs --out DIR for the result, and no --pairs")
+        found = calibrate_on(
+            arguments.judge,
+            arguments.truth,
+            arguments.out,
+            options=dict(arguments.set),
+            split=arguments.split,
+            limit=arguments.limit,
+            pairwise=arguments.pairwise,
+            report=tell,
+        )
+    else:
+        from asap.stages.judge import calibrate
+
+        found = calibrate(
+            arguments.judge,
+            pairs=arguments.pairs,
+            out=arguments.out,
+            model=arguments.model,
+            limit=arguments.limit,
+            report=tell,
+        )
     (print_json if arguments.json else print_lines)(found)
 
 

@@ -196,6 +196,6 @@ def compare(
             report(f"compare {len(rows)}/{len(keys)}")
     told = {"judge": instrument.name, "fingerprint": instrument.fingerprint}
     told |= {name: store.content_hash for name, store in zip(("model", "base"), stores, strict=True)}
-    found = pairwise_strength(rows, generator(0, "pairwise"))
-    write_json(out / "votes.json", {**told, "result": found, "rows": rows})
-    return found
+    result = pairwise_strength(rows, generator(0, "pairwise"))
+    write_json(out / "votes.json", {**told, "result": result, "rows": rows})
+    return result

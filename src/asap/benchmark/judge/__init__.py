@@ -1,6 +1,6 @@
 """The learned judge: network, training, calibration, verdicts, and its packaged weights."""
 
-from asap.benchmark.judge.calibration import CalibrationSet, calibrate, measured_rates
+from asap.benchmark.judge.calibration import PLAIN, CalibrationSet, calibrate, measured_rates
 from asap.benchmark.judge.dataset import JudgePairs, LabelledPair, join, label_pair, stack
 from asap.benchmark.judge.network import JudgeNetwork, JudgeSpec, attribute_classes
 from asap.benchmark.judge.predict import Predictions, Verdict, predict, verdicts
@@ -18,6 +18,7 @@ __all__ = [
     "CALIBRATION",
     "HELD_OUT",
     "PACKAGED",
+    "PLAIN",
     "CalibrationSet",
     "JudgeNetwork",
     "JudgePairs",

@@ -18,18 +18,22 @@ from asap.benchmark.ranking import auroc
 from asap.core.errors import InputError, StoreError
 from asap.core.seeds import generator
 
-__all__ = ["CalibrationSet", "calibrate", "measured_rates"]
+__all__ = ["PLAIN", "CalibrationSet", "calibrate", "measured_rates"]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Json = dict[str, Any]
 
+SIZES: Final = ((0.0, "under 0.5 %"), (0.005, "0.5 to 2 %"), (0.02, "2 to 8 %"), (0.08, "8 % and more"))
+"""Share of the picture that the edit touched: from which share on, and in words."""
+NULLS: Final = ("null_pose", "null_equal")
+PLAIN: Final = "pictures as they are, people never seen"
 SCOPE: Final = "operations seen in training, people never seen, after the generator's round trip"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSet:
-    """Scores (logits) of N test pairs and what is known of them."""
+    """Scores of N test pairs and what is known of them; NaN where the judge gave no verdict."""
 
     chosen: Floats
     """(N,) right pictures."""
@@ -40,6 +44,15 @@ class CalibrationSet:
     operation: Sequence[str]
     severity: Sequence[str]
     person: Sequence[str]
+    area: Sequence[float] = ()
+    """Share of the picture that the edit touched, in [0, 1]; empty if nobody measured."""
+    source: Sequence[str] = ()
+    """What the pair is made of: rendered or photograph; empty if it is all one."""
+
+    @property
+    def size(self) -> list[str]:
+        """(N,) the class of each ``area``, in words."""
+        return [next(words for least, words in reversed(SIZES) if share >= least) for share in self.area]
 
     def where(self, name: str, *values: str) -> Mask:
         """(N,) whether a fact has one of the values."""
@@ -48,11 +61,13 @@ class CalibrationSet:
 
 def _block(data: CalibrationSet, rows: Mask, threshold: float) -> Json:
     """AUROC, sensitivity and specificity of the defects in ``rows`` against the right sides of the same pairs."""
-    positive, negative = data.rejected[rows], data.chosen[rows]
+    sides = data.rejected[rows], data.chosen[rows]
+    positive, negative = (side[~np.isnan(side)] for side in sides)
     return {
         "auroc": auroc(positive, negative).to_json(),
         "sensitivity": _share(positive > threshold),
         "specificity": _share(negative <= threshold),
+        "unscored": int(sum(np.isnan(side).sum() for side in sides)),
     }
 
 
@@ -70,7 +85,7 @@ def _groups(data: CalibrationSet, name: str, rows: Mask, threshold: float) -> Js
 
 def _nulls(data: CalibrationSet, threshold: float) -> Json:
     """Do correct re-poses fail more often than the pictures they were made from? They should not."""
-    rows = data.where("kind", "null_pose")
+    rows = data.where("kind", *NULLS) & ~np.isnan(data.chosen) & ~np.isnan(data.rejected)
     clean, null = data.chosen[rows] > threshold, data.rejected[rows] > threshold
     people = [name for name, keep in zip(data.person, rows, strict=True) if keep]
     rng = generator(0, "calibration-null")
@@ -84,20 +99,28 @@ def _nulls(data: CalibrationSet, threshold: float) -> Json:
 
 
 def calibrate(
-    data: CalibrationSet, *, threshold: float, held_out: Sequence[str], fingerprint: str, notes: Mapping[str, object]
+    data: CalibrationSet,
+    *,
+    threshold: float,
+    held_out: Sequence[str],
+    fingerprint: str,
+    notes: Mapping[str, object],
+    scope: str = SCOPE,
 ) -> Json:
     """Measure the judge; the result is plain values, cited by every error rate that uses it.
 
     Args:
         data: scores of the test people's pairs after the round trip.
-        threshold: logit above which a picture fails.
+        threshold: score above which a picture fails.
         held_out: operations that training never saw.
         fingerprint: of the judge.
         notes: settings to keep (round trip, seeds, content hash of the pairs).
+        scope: what was measured, in words.
 
     Returns:
-        auroc, sensitivity, specificity (known operations), held_out, all, by_part, by_operation, by_severity, null,
-        all_clean (specificity over every right picture, null edits included), threshold, fingerprint, notes.
+        auroc, sensitivity, specificity (known operations), held_out, all, by_part, by_operation, by_severity, by_size,
+        by_source, null, all_clean (specificity over every right picture, null edits included), threshold, fingerprint,
+        notes.
 
     Raises:
         InputError: there is no defect of a known operation.
@@ -106,19 +129,22 @@ def calibrate(
     unknown = data.where("operation", *held_out)
     if not (defect & ~unknown).any():
         raise InputError("calibration needs defects of known operations among the test people; build more pairs")
-    clean = np.concatenate([data.chosen, data.rejected[data.where("kind", "null_pose")]])
+    clean = np.concatenate([data.chosen, data.rejected[data.where("kind", *NULLS)]])
+    clean = clean[~np.isnan(clean)]
     operations = _groups(data, "operation", defect, threshold)
     for name, block in operations.items():
         block["held_out"] = name in held_out
     return {
         **_block(data, defect & ~unknown, threshold),
-        "scope": SCOPE,
+        "scope": scope,
         "held_out": _block(data, defect & unknown, threshold),
         "all": _block(data, defect, threshold),
         "all_clean": _share(clean <= threshold),
         "by_part": _groups(data, "part", defect, threshold),
         "by_operation": operations,
         "by_severity": _groups(data, "severity", defect, threshold),
+        "by_size": _groups(data, "size", defect, threshold) if len(data.area) else {},
+        "by_source": _groups(data, "source", defect, threshold) if len(data.source) else {},
         "null": _nulls(data, threshold),
         "threshold": threshold,
         "held_out_operations": list(held_out),
