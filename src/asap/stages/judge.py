@@ -292,7 +292,7 @@ def calibrate(
         pairs, where, split="test", model=model, limit=limit, size=size, seed=seed, strengths=strengths, report=report
     )
     scores = [room.predict(stored.network, images).score for images in (data.chosen, data.rejected)]
-    facts = {name: data.fact(name) for name in ("kind", "part", "operation", "severity", "person")}
+    facts: dict[str, Any] = {name: data.fact(name) for name in ("kind", "part", "operation", "severity", "person")}
     found = room.calibrate(
         room.CalibrationSet(chosen=scores[0], rejected=scores[1], **facts),
         threshold=stored.threshold,
