@@ -41,8 +41,8 @@ def make_run(
     reason: str = "six fingers on the left hand",
 ) -> Path:
     """A run with pictures, and verdicts of a judge called ``vlm``."""
-    chosen, config = load_suite(suite), {"model": root.name, "seeds": list(range(seeds)), "suite_name": suite}
-    config["suite"] = chosen.digest
+    chosen = load_suite(suite)
+    config = {"model": root.name, "seeds": list(range(seeds)), "suite": chosen.digest, "suite_name": chosen.title}
     with GenerationWriter(root / "pictures", config) as pictures:
         for place, row in enumerate(chosen.prompts):
             for seed in range(seeds):

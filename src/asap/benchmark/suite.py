@@ -61,6 +61,11 @@ class Suite:
     prompts: tuple[SuitePrompt, ...]
 
     @property
+    def title(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}".strip()
+
+    @property
     def digest(self) -> str:
         """SHA-256 of all prompts with all that is said of them."""
         return suite_digest(self.prompts)

@@ -79,7 +79,7 @@ def generate(
     backbone = load(model, loading)  # before the folder is made, so that a wrong name leaves nothing behind
     config: dict[str, object] = {"model": model, "fingerprint": model_fingerprint(backbone)}
     config |= {"adapter": parents[0][0].content_hash if parents else None}
-    config |= {"suite": chosen.digest, "suite_name": chosen.name, "seeds": wanted}
+    config |= {"suite": chosen.digest, "suite_name": chosen.title, "seeds": wanted}
     config |= {"steps": steps, "guidance": guidance}
     config |= {"schedule": dict(loading.schedule)} if loading and loading.schedule else {}
     if adapter:

@@ -63,7 +63,7 @@ def import_pictures(
     label = name or images.resolve().name
     fingerprint = digest_json({f"{key[0]}_{key[1]}": digest_file(path) for key, path in sorted(files.items())})
     config: dict[str, object] = {"model": label, "fingerprint": fingerprint, "adapter": None, "seeds": seeds}
-    config |= {"suite": chosen.digest, "suite_name": chosen.name, "steps": None, "guidance": None}
+    config |= {"suite": chosen.digest, "suite_name": chosen.title, "steps": None, "guidance": None}
     with GenerationWriter(out, config) as writer:
         _take_in(writer, chosen, files, report)
         writer.finish(
