@@ -59,7 +59,7 @@ def test_klein_for_few_steps_takes_four_and_no_guidance(
 
 def test_dev_is_of_the_family_with_embedded_guidance(tmp_path: Path) -> None:
     backbone = opened(flux2.dev(), tmp_path)
-    battery.denoise_is_the_pipelines(backbone, flux2)
+    assert backbone.embedded_guidance == 1
     backbone.embedded_guidance = 4.0
     told = ModuleType("told")
     vars(told).update(CALL={"guidance_scale": 4.0})
