@@ -1,7 +1,9 @@
 """One front door: names, folders, hub ids, and where and in which numbers a model is loaded."""
 
 import json
+import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from asap.backbones.pipeline import PipelineBackbone
 from asap.cli import main
 from asap.core.errors import ConfigError, InputError, StoreError, UnknownNameError
 from asap.core.manifest import Manifest
+from asap.stores.generations import GenerationStore
 from tests.backbones import battery
 from tests.backbones.tiny import sd15
 
@@ -84,7 +87,11 @@ def test_each_pipeline_class_belongs_to_one_family() -> None:
 
 
 def test_a_hub_id_is_read_from_the_cache(folder: Path, cache: Path) -> None:
+    """What a family does not use may be missing there, although the index lists it."""
     cached(cache, folder, "someone/model")
+    index = cache / "models--someone--model" / "snapshots" / ("0" * 40) / "model_index.json"
+    checker = {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}
+    index.write_text(json.dumps(json.loads(index.read_text()) | checker))
     backbone = load("someone/model")
     assert backbone.name == "someone/model"
     alike = load(folder)
@@ -175,12 +182,45 @@ def test_an_adapter_of_another_model_is_refused_and_not_passed_over(folder: Path
         backbone.load_lora(tmp_path)
 
 
+def test_an_adapter_is_loaded_without_noise(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
+    trained = battery.open_tiny(folder)
+    add_lora(trained, rank=1, alpha=None, seed=0)
+    trained.save_lora(tmp_path)
+    caplog.clear()
+    battery.open_tiny(folder).load_lora(tmp_path)
+    assert not caplog.messages
+
+
+def test_a_class_that_the_installed_diffusers_lacks_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object) -> Any:
+        raise ImportError("cannot import name 'StableDiffusionPipeline' from 'diffusers'")
+
+    family = families.family_of(json.loads((folder / "model_index.json").read_text()), "sd15")
+    monkeypatch.setattr(families, "families", lambda: (replace(family, load=lacking),))
+    with pytest.raises(InputError, match="is of the family sd15, which needs other packages: cannot import name"):
+        load(folder)
+
+
 def test_a_pipeline_with_an_adapter_is_not_saved(folder: Path, tmp_path: Path) -> None:
     backbone = battery.open_tiny(folder)
     add_lora(backbone, rank=1, alpha=None, seed=0)
     with pytest.raises(InputError, match="sd15 carries an adapter; fuse it"):
         backbone.save_pipeline(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_draws_any_size_that_fits(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "--model", str(folder), "--seeds", "1", "--steps", "2", "--limit", "1", "--device", "cpu"]
+    assert main([*words, "--out", str(tmp_path / "no"), "--width", "60"]) == 2
+    assert "sides are multiples of 8, got 64x60" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+    assert main([*words, "--out", str(tmp_path / "wide"), "--width", "96"]) == 0
+    store = GenerationStore.open(tmp_path / "wide")
+    assert {store.image(row).shape for row in store.rows} == {(64, 96, 3)}
+    assert store.manifest.config["size"] == [None, 96]
 
 
 def test_the_command_loads_as_it_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,14 @@ class Fake:
         return (x_t - smooth) / t[:, None, None, None]
 
     def sample(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None, guidance: float | None = None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        height: int | None = None,
+        width: int | None = None,
     ) -> np.ndarray[Any, np.dtype[np.uint8]]:
         rows: list[dict[str, Any]] = [draw_pair(seed % 10000, "defect", "x") for seed in seeds]
         broken = [seed % 2 == 1 and not self.aligned for seed in seeds]

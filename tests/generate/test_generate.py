@@ -45,7 +45,14 @@ class Fake:
         return torch.zeros_like(x_t)
 
     def sample(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None, guidance: float | None = None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        height: int | None = None,
+        width: int | None = None,
     ) -> Pictures:
         self.calls.append(len(prompts))
         pairs = zip(prompts, seeds, strict=True)

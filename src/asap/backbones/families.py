@@ -3,7 +3,8 @@
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -84,7 +85,10 @@ def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Back
     options = options or LoadOptions()
     options.settled()  # what cannot be is said before anything is read
     family, folder = find(name, options)
-    return family.load(folder, folder.name if Path(name).is_dir() else name, options)
+    try:
+        return family.load(folder, folder.name if Path(name).is_dir() else name, options)
+    except ImportError as error:
+        raise InputError(f"{name} is of the family {family.name}, which needs other packages: {error}") from error
 
 
 def find(name: str, options: LoadOptions | None = None) -> tuple[Family, Path]:
@@ -94,8 +98,8 @@ def find(name: str, options: LoadOptions | None = None) -> tuple[Family, Path]:
         return family_of(_index(folder), name), folder
     if not HUB_ID.fullmatch(name):
         raise UnknownNameError("model", name, [*MODELS.names(), "a pipeline folder", "a hub id OWNER/NAME"])
-    family = family_of(read_settings(_from_hub(name, options, index_only=True) / INDEX), name)
-    return family, _from_hub(name, options)
+    family = family_of(read_settings(_index_from_hub(name, options) / INDEX), name)
+    return family, _from_hub(name, options, family.unused)
 
 
 def _index(folder: Path) -> Mapping[str, Any]:
@@ -104,15 +108,28 @@ def _index(folder: Path) -> Mapping[str, Any]:
     return read_settings(folder / INDEX)
 
 
-def _from_hub(name: str, options: LoadOptions, *, index_only: bool = False) -> Path:
-    """The cached folder of a hub model; what is missing is downloaded, the index alone or all that diffusers loads."""
-    from diffusers import DiffusionPipeline
+def _index_from_hub(name: str, options: LoadOptions) -> Path:
+    """The cached folder that holds a hub model's index, and perhaps no more."""
     from huggingface_hub import hf_hub_download
 
+    with _hub(name):
+        return Path(hf_hub_download(name, INDEX, revision=options.revision)).parent
+
+
+def _from_hub(name: str, options: LoadOptions, unused: Sequence[str]) -> Path:
+    """The cached folder of a hub model; what is missing is downloaded, all that diffusers loads but ``unused``."""
+    from diffusers import DiffusionPipeline
+
+    version = {"revision": options.revision, "variant": options.variant}
+    with _hub(name):
+        return Path(DiffusionPipeline.download(name, **version, **dict.fromkeys(unused)))
+
+
+@contextmanager
+def _hub(name: str) -> Iterator[None]:
+    """Inside, what the hub's client says becomes a ``StoreError`` of one line."""
     try:
-        if index_only:
-            return Path(hf_hub_download(name, INDEX, revision=options.revision)).parent
-        return Path(DiffusionPipeline.download(name, revision=options.revision, variant=options.variant))
+        yield
     except (OSError, ValueError, RuntimeError) as error:
         text = str(error).strip()
         reason = text.splitlines()[0] if text else type(error).__name__

@@ -80,6 +80,8 @@ class Family:
     load: Loader
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Component -> classes it may be of, where families share a pipeline class."""
+    unused: tuple[str, ...] = ()
+    """Components that are neither downloaded nor loaded."""
     hubs: tuple[str, ...] = ()
     """Ids of known models on the hub, for documentation."""
     original: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """Any diffusers pipeline behind the ``Backbone`` protocol; a family adds how it embeds text and runs its denoiser."""
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -268,7 +270,8 @@ class PipelineBackbone(ABC):
         if getattr(self.denoiser, "peft_config", None):
             self.pipeline.unload_lora_weights()
         try:
-            self.pipeline.load_lora_weights(str(folder))
+            with _quiet():
+                self.pipeline.load_lora_weights(str(folder))
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{folder} holds no adapter for {self.name}: {reason}") from error
@@ -315,6 +318,21 @@ def check_channels(
             f"{name} takes {taken} channels, its autoencoder makes {made}: "
             "it is an inpainting or editing model; align a text-to-image model"
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, diffusers does not warn that an adapter has nothing for the text encoders."""
+    log = logging.getLogger("diffusers.loaders.lora_base")
+
+    def telling(record: logging.LogRecord) -> bool:
+        return "No LoRA keys associated" not in record.getMessage()
+
+    log.addFilter(telling)
+    try:
+        yield
+    finally:
+        log.removeFilter(telling)
 
 
 def open_pipeline(

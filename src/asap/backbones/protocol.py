@@ -79,9 +79,19 @@ class Backbone(Protocol):
         ...
 
     def sample(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None, guidance: float | None = None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        height: int | None = None,
+        width: int | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Pictures (B, H, W, 3), uint8; picture i depends on prompt i and seed i alone."""
+        """Pictures (B, H, W, 3), uint8, ``resolution`` on a side that is not given.
+
+        Picture i depends on prompt i and seed i alone.
+        """
         ...
 
     def save_lora(self, folder: Path) -> None:

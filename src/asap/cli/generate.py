@@ -67,6 +67,8 @@ def drawing(arguments: argparse.Namespace) -> dict[str, Any]:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_drawing(parser, 2)
+    for side in ("height", "width"):
+        parser.add_argument(f"--{side}", type=positive, metavar="N", help=f"{side} in pixels (the model's own)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the generations")
     parser.set_defaults(run=_generate)
 
@@ -74,4 +76,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _generate(arguments: argparse.Namespace) -> None:
     from asap.stages.generate import generate
 
-    print(generate(arguments.out, model=arguments.model, adapter=arguments.adapter, **drawing(arguments)))
+    size = (arguments.height, arguments.width)
+    print(generate(arguments.out, model=arguments.model, adapter=arguments.adapter, size=size, **drawing(arguments)))

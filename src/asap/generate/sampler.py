@@ -31,6 +31,7 @@ def generate(
     *,
     steps: int | None = None,
     guidance: float | None = None,
+    size: tuple[int | None, int | None] = (None, None),
     batch: int = 16,
     done: Container[tuple[str, int]] = (),
 ) -> Iterator[Picture]:
@@ -42,6 +43,7 @@ def generate(
         seeds: the model is given ``derive(seed, "generate", prompt_id)``, so prompts do not share their noise.
         steps: sampler steps, the model's own number if None.
         guidance: scale of classifier-free guidance, the model's own if None.
+        size: height and width of the pictures; the model's own side where None.
         batch: pictures at a time; it changes nothing but speed.
         done: (prompt id, seed) of pictures that exist already.
 
@@ -58,6 +60,7 @@ def generate(
     for start in range(0, len(wanted), batch):
         part = wanted[start : start + batch]
         noise = [derive(seed, "generate", name) for name, _, seed in part]
-        images = backbone.sample([text for _, text, _ in part], noise, steps=steps, guidance=guidance)
+        texts = [text for _, text, _ in part]
+        images = backbone.sample(texts, noise, steps=steps, guidance=guidance, height=size[0], width=size[1])
         for (name, text, seed), image in zip(part, images, strict=True):
             yield Picture(prompt_id=name, prompt=text, seed=seed, image=image)

