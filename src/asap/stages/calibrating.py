@@ -84,8 +84,7 @@ def calibrate_on(
             "errors": errors,
         },
     )
-    if pairwise:
-        found["pairwise"] = _pairwise(instrument, places)
+    found |= {"pairwise": _pairwise(instrument, places)} if pairwise else {}
     write_json(out / room.CALIBRATION, found)
     return found
 
