@@ -255,7 +255,7 @@ def test_mistakes(pairs: Path, tmp_path: Path) -> None:
 
 def test_pictures_smaller_than_the_model_are_refused(tmp_path: Path) -> None:
     small = store(tmp_path / "small", count=4, size=24)
-    with pytest.raises(InputError, match="24x24; tiny needs square pictures of at least 32"):
+    with pytest.raises(InputError, match="24x24; tiny needs pictures of at least 32"):
         run(small, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

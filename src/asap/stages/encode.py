@@ -1,6 +1,7 @@
 """[pairs] -> [latents]: everything that training needs of a pair, in a model's own space, encoded once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from asap.stores.latents import LatentStore
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairRow, PairStore
 from asap.tensors import resize_area, to_latent_mask, to_signed
+from asap.tensors.crops import square_around
 
 __all__ = ["LatentPairs", "encode_pairs", "model_fingerprint"]
 
@@ -91,8 +93,7 @@ def encode_pairs(
 
 def _encode(rows: Sequence[PairRow], backbone: Backbone) -> dict[str, torch.Tensor]:
     """Columns of some pairs: winner, loser, mask, and the caption's tensors."""
-    for row in rows:
-        _check_size(row, backbone)
+    rows = [_squared(row, backbone) for row in rows]
     chosen, rejected = (
         backbone.encode(resize_area(to_signed(np.stack(side)), backbone.resolution))
         for side in ([row.chosen for row in rows], [row.rejected for row in rows])
@@ -107,18 +108,35 @@ def _encode(rows: Sequence[PairRow], backbone: Backbone) -> dict[str, torch.Tens
     }
 
 
-def _check_size(row: PairRow, backbone: Backbone) -> None:
+def _squared(row: PairRow, backbone: Backbone) -> PairRow:
+    """The row with the square that its mask lies in; raises ``InputError`` for one that cannot be trained on."""
     height, width = row.chosen.shape[:2]
     if row.mask.shape != (height, width) or row.rejected.shape != row.chosen.shape:
         raise InputError(
             f"pair {row.uid}: chosen {row.chosen.shape[:2]}, rejected {row.rejected.shape[:2]} and mask "
             f"{row.mask.shape} must be of one size; build the pairs anew"
         )
-    if height != width or height < backbone.resolution:
+    if min(height, width) < backbone.resolution:
         raise InputError(
-            f"pair {row.uid} is {height}x{width}; {backbone.name} needs square pictures of at least "
-            f"{backbone.resolution}; build the pairs with a larger --size"
+            f"pair {row.uid} is {height}x{width}; {backbone.name} needs pictures of at least "
+            f"{backbone.resolution} on each side; build the pairs with a larger --size"
         )
+    if row.kind == "defect" and not row.mask.any():
+        raise InputError(
+            f"pair {row.uid} has an empty mask, so nothing says where its sides differ; give it one, or fill it to "
+            "train on the whole picture"
+        )
+    if height == width:
+        return row
+    ys, xs = np.nonzero(row.mask)
+    box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1) if len(xs) else None
+    whole = box == (0, 0, width, height)  # a mask that is everywhere marks no place
+    try:
+        top, left, side = square_around(height, width, None if whole else box)
+    except InputError as error:
+        raise InputError(f"pair {row.uid}: {error}, and its mask may not be cut; crop the pair yourself") from error
+    part = (slice(top, top + side), slice(left, left + side))
+    return replace(row, chosen=row.chosen[part], rejected=row.rejected[part], mask=row.mask[part])
 
 
 def model_fingerprint(backbone: Backbone) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import torch
 
-from asap.core.errors import AsapError
+from asap.core.errors import AsapError, InputError
 
 __all__ = ["Team"]
 
@@ -30,9 +30,18 @@ class Team:
 
         Args:
             device: "cpu" keeps the run there; None lets accelerate choose.
+
+        Raises:
+            InputError: the launcher asks for a way of sharing weights that the trainer does not know.
         """
         from accelerate import PartialState
 
+        for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+            if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+                raise InputError(
+                    f"asap train keeps the whole model in each process and knows no {name}; launch it with "
+                    "configs/accelerate/ddp.yaml, and load less with dtype"
+                )
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self._state: Any = PartialState(cpu=device == "cpu", **({"timeout": PATIENCE} if several else {}))
 
