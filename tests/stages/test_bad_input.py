@@ -13,7 +13,6 @@ import pytest
 
 from asap.backbones import load
 from asap.cli import main
-from asap.core import files
 from asap.core.manifest import Manifest
 from asap.stages import encode
 from asap.stores.checkpoints import CheckpointStore
@@ -111,7 +110,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(handle)
 
-    monkeypatch.setattr(files.os, "fsync", sync)
+    monkeypatch.setattr("asap.core.files.os.fsync", sync)
     line = refused("--checkpoint-every", "1")
     assert seen
     assert line.startswith(f"cannot write {tmp_path}/run/checkpoints/step-000002.pt: No space left on device")
@@ -120,7 +119,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(
     saved = CheckpointStore(folder).latest()
     assert saved is not None
     assert saved["trainer"]["step"] == 1
-    monkeypatch.setattr(files.os, "fsync", original)
+    monkeypatch.setattr("asap.core.files.os.fsync", original)
     given = ["--model", "tiny", "--pairs", str(pairs), "--out", str(tmp_path / "run"), "--steps", "3"]
     assert main(["train", *given, "--batch-size", "2", "--set", "precision=fp32"]) == 0
     assert [row["step"] for row in read_log(tmp_path / "run" / "log.jsonl")] == [0, 1, 2]
@@ -158,9 +157,9 @@ def test_pictures_of_several_shapes_in_one_store_keep_their_masks_whole(tmp_path
     opened = PairStore.open(tmp_path / "pairs")
     assert {row.chosen.shape for row in opened.rows(range(4))} == {(32, 48, 3), (32, 80, 3)}
     backbone = load("tiny")
-    for row in opened.rows(range(4)):
-        squared = encode._squared(row, backbone)
+    for stored in opened.rows(range(4)):
+        squared = encode._squared(stored, backbone)
         assert squared.chosen.shape == squared.rejected.shape == (32, 32, 3)
-        assert squared.mask.sum() == row.mask.sum()
+        assert squared.mask.sum() == stored.mask.sum()
     given = ["--model", "tiny", "--pairs", str(tmp_path / "pairs"), "--out", str(tmp_path / "run"), "--steps", "1"]
     assert main(["train", *given, "--batch-size", "4", "--set", "precision=fp32"]) == 0

@@ -1,6 +1,7 @@
 """``asap train``."""
 
 import argparse
+import os
 from pathlib import Path
 
 from asap.cli.output import print_lines
@@ -71,4 +72,6 @@ def _train(arguments: argparse.Namespace) -> None:
     if {"grad_accum", "global_batch"} & known.keys():
         file = {key: value for key, value in file.items() if key not in ("grad_accum", "global_batch")}
     asked = request({**file, **dict(arguments.set), **known})
-    print_lines(dry_run(asked) if arguments.dry_run else run(asked))
+    told = dry_run(asked) if arguments.dry_run else run(asked)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print_lines(told)
