@@ -154,13 +154,13 @@ def settle(asked: Request, processes: int) -> Request:
 
 def _refuse_unknown(given: Mapping[str, object], what: str) -> None:
     known = known_keys()
-    faults = []
+    faults, strange = [], False
     for name in sorted(given.keys() - set(known)):
         near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        faults.append(f"unknown {what} {name!r}; {hint}")
+        faults.append(f"unknown {what} {name!r}; did you mean {near[0]}?" if near else f"unknown {what} {name!r}")
+        strange = strange or not near
     if faults:
-        raise ConfigError.collect(faults)
+        raise ConfigError.collect([*faults, *([f"known: {', '.join(known)}"] if strange else [])])
 
 
 def _names(kind: type) -> set[str]:
