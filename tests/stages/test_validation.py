@@ -111,7 +111,7 @@ def records(path: Path) -> list[bytes]:
 def test_tensorboard_gets_every_number_and_the_pictures(pairs: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     run(pairs, tmp_path / "run", track=("tensorboard",))
-    (file,) = (tmp_path / "run" / "tensorboard").glob("events.*")
+    (file,) = (tmp_path / "run" / "tensorboard").rglob("events.*")
     events = b"".join(records(file))
     names = [
         f"train/{name}" for name in ("loss", "delta", "accuracy", "winner_rise_inside", "norm_ratio", "loser_rise")

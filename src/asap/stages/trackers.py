@@ -64,13 +64,13 @@ class Trackers:
             "trackio": {"name": out.name, "resume": "allow"},
             "wandb": {"name": out.name, "dir": str(out), "resume": "allow"},
         }
-        accelerator.project_configuration.set_directories(str(out))
-        accelerator.log_with = filter_trackers(list(names), str(out))
-        hosted = {key: str(value) for key, value in config.items()} if set(names) - {"tensorboard"} else None
+        accelerator.project_configuration.set_directories(str(out / "tensorboard"))
+        accelerator.log_with = filter_trackers(list(names), str(out / "tensorboard"))
         try:
-            accelerator.init_trackers(
-                "tensorboard" if names == ("tensorboard",) else PROJECT, hosted, {name: extra[name] for name in names}
-            )
+            accelerator.init_trackers(PROJECT, None, {name: extra[name] for name in names})
+            for tracker in accelerator.trackers:
+                if tracker.name != "tensorboard":  # which would make a folder of its own for them
+                    tracker.store_init_configuration({key: str(value) for key, value in config.items()})
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"cannot start tracking with {', '.join(names)}: {str(error).splitlines()[0]}") from error
 
@@ -81,11 +81,11 @@ class Trackers:
             self._accelerator.log(known, step=step)
 
     def show(self, step: int, name: str, pictures: npt.NDArray[np.uint8]) -> None:
-        """Pictures (B, H, W, 3)."""
+        """Pictures (B, H, W, 3), where accelerate's tracker takes pictures (trackio's does not)."""
         for tracker in self._accelerator.trackers if self._names else ():
             if tracker.name == "tensorboard":
                 tracker.log_images({name: pictures}, step=step, dataformats="NHWC")
-            else:
+            elif hasattr(tracker, "log_images"):
                 tracker.log_images({name: list(pictures)}, step=step)
 
     def close(self) -> None:
