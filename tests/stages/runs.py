@@ -39,8 +39,10 @@ def make_run(
     notes: dict[str, Any] | None = None,
     instruments: tuple[Instrument, ...] = (),
     reason: str = "six fingers on the left hand",
+    judge: str = "vlm",
+    settings: dict[str, Any] | None = None,
 ) -> Path:
-    """A run with pictures, and verdicts of a judge called ``vlm``."""
+    """A run with pictures, and verdicts of one judge."""
     chosen = load_suite(suite)
     config = {"model": root.name, "seeds": list(range(seeds)), "suite": chosen.digest, "suite_name": chosen.title}
     with GenerationWriter(root / "pictures", config) as pictures:
@@ -50,8 +52,8 @@ def make_run(
                 pictures.add(row.id, seed, image, prompt=row.prompt, category=row.category, extra=row.facts)
         manifest = Manifest(kind="generations", config=config, instruments=instruments, notes=notes or {})
         whole = pictures.finish(manifest)
-    judged: dict[str, Any] = {"judge": "vlm", "fingerprint": fingerprint, "generations": whole, "taught_on": None}
-    with VerdictWriter(root / "verdicts" / "vlm", judged) as verdicts:
+    judged: dict[str, Any] = {"judge": judge, "fingerprint": fingerprint, "generations": whole, "taught_on": None}
+    with VerdictWriter(root / "verdicts" / judge, judged) as verdicts:
         for place, row in enumerate(chosen.prompts):
             for seed in range(seeds):
                 fails = says(place, seed)
@@ -60,6 +62,10 @@ def make_run(
                 extra |= {} if fails is None else {"probability": 0.9 - place / 1000 if fails else 0.1}
                 verdicts.add(VerdictRow(prompt_id=row.id, seed=seed, category=row.category, fails=fails, extra=extra))
         parent = Parent("generations", str((root / "pictures").resolve()), whole)
-        judge = Instrument("judge", "vlm", fingerprint)
-        verdicts.finish(Manifest(kind="verdicts", config=judged, parents=(parent,), instruments=(*instruments, judge)))
+        used = (*instruments, Instrument("judge", judge, fingerprint))
+        verdicts.finish(
+            Manifest(
+                kind="verdicts", config=judged, parents=(parent,), instruments=used, notes={"settings": settings or {}}
+            )
+        )
     return root

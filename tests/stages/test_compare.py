@@ -109,6 +109,11 @@ def test_a_judge_that_made_the_pairs_is_refused_or_told(tmp_path: Path) -> None:
     found = make_run(tmp_path / "b", base_says, instruments=(Instrument("landmarker", "hands", "f" * 64),))
     flags = compare([found], tmp_path / "out")["flags"]
     assert any("shares hands (landmarker) with what made its training pairs" in flag for flag in flags)
+    same = (Instrument("landmarker", "mediapipe", "e" * 64), Instrument("captioner", "qwen", "d" * 64))
+    parts = make_run(tmp_path / "d", base_says, instruments=same, judge="landmarks")
+    assert any("shares mediapipe (landmarker)" in flag for flag in compare([parts], tmp_path / "out")["flags"])
+    hosted = make_run(tmp_path / "e", base_says, instruments=same, settings={"model": "qwen"})
+    assert any("shares qwen (captioner)" in flag for flag in compare([hosted], tmp_path / "out")["flags"])
     elsewhere = make_run(tmp_path / "c", base_says, notes={"unknown_lineage": True, "missing": 7})
     flags = compare([elsewhere], tmp_path / "out")["flags"]
     assert any("nobody knows what it was trained on" in flag for flag in flags)

@@ -42,18 +42,19 @@ def refuse_own_examiner(
             )
 
 
-def shared_instruments(verdicts: Manifest, ancestors: Iterable[Manifest]) -> list[str]:
+def shared_instruments(verdicts: Manifest, ancestors: Iterable[Manifest], parts: Iterable[str] = ()) -> list[str]:
     """What judged the pictures and also had a hand in the pairs, as ``NAME (ROLE)``; for a reader to know.
 
     A judge that picked pairs is refused (``refuse_own_examiner``); one that found or described the people in them is
-    not independent either.
+    not independent either. ``parts`` are names of what a judge is made of, such as its landmarker or hosted model.
     """
     judges = [one for one in verdicts.instruments if one.role == "judge"]
+    names = {one.name for one in judges} | set(parts)
     found = [
         f"{other.name} ({other.role.replace('_', ' ')})"
         for manifest in ancestors
         for other in manifest.instruments
         if other.role not in ("judge", "generator")
-        and any(other.fingerprint == one.fingerprint or other.name == one.name for one in judges)
+        and (other.name in names or any(other.fingerprint == one.fingerprint for one in judges))
     ]
     return list(dict.fromkeys(found))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asap.cli.generate import add_drawing, drawing
 from asap.cli.output import print_json, print_lines, tell
+from asap.cli.values import setting
 
 __all__ = ["configure"]
 
@@ -15,7 +16,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run = verbs.add_parser("run", help="draw a suite with a model, or take in pictures, and judge them")
     add_drawing(run, 4)
     run.add_argument("--images", type=Path, metavar="DIR", help="judge pictures made elsewhere instead of drawing")
-    run.add_argument("--judge", metavar="NAME", help="learned, or a judge's folder; without it the run is only drawn")
+    run.add_argument(
+        "--judge", metavar="NAME", help="as `asap judge run` knows it; without one the run is only drawn, not judged"
+    )
+    run.add_argument(
+        "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="a setting of the judge"
+    )
+    run.add_argument("--calibration", type=Path, metavar="FILE", help="what `asap judge calibrate` made of the judge")
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, named after the model")
     run.set_defaults(run=_run)
     compare = verbs.add_parser("compare", help="compare judged runs: one page, and JSON, Markdown, CSV")
@@ -41,6 +48,8 @@ def _run(arguments: argparse.Namespace) -> None:
             lora=arguments.adapter,
             images=arguments.images,
             judge=arguments.judge,
+            settings=dict(arguments.set),
+            calibration=arguments.calibration,
             **drawing(arguments),
         )
     )

@@ -1,13 +1,12 @@
 """One model over one suite with one judge: RUN/pictures, RUN/verdicts/JUDGE."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from asap.backbones.family import LoadOptions
 from asap.core.errors import InputError, StoreError
 from asap.stages.generate import generate
-from asap.stages.judge import run as judge_pictures
+from asap.stages.judging import run as judge_pictures
 from asap.stages.pictures import import_pictures
 from asap.stages.ranks import ranks
 
@@ -16,6 +15,8 @@ __all__ = ["PICTURES", "VERDICTS", "run", "verdicts_of"]
 Report = Callable[[str], None]
 PICTURES: Final = "pictures"
 VERDICTS: Final = "verdicts"
+SEEDS: Final = 4
+"""Pictures a prompt; the same for every model that will be compared."""
 
 
 def run(
@@ -23,35 +24,29 @@ def run(
     *,
     suite: str | Path,
     judge: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    calibration: Path | None = None,
     model: str = "mini",
     lora: Path | None = None,
     images: Path | None = None,
-    seeds: int | Sequence[int] = 4,
-    steps: int | None = None,
-    guidance: float | None = None,
-    batch: int = 16,
     limit: int | None = None,
-    loading: LoadOptions | None = None,
-    foreign: bool = False,
     report: Report = lambda _: None,
+    **drawing: Any,  # noqa: ANN401  (handed on)
 ) -> dict[str, Any]:
     """Draw a suite with a model, or take in pictures made elsewhere, and judge them; goes on where it was stopped.
 
     Args:
         out: the run's folder; its name is the model's in comparisons.
         suite: a suite's name or a path.
-        judge: ``learned``, or a judge's folder; None only draws, for judges that are run by `asap judge run`.
+        judge: a judge's name, or the folder of a learned one; None only draws.
+        settings: of the judge.
+        calibration: what `asap judge calibrate` made of it; the learned judge has its own.
         model: known name or pipeline folder, or the label of ``images``.
         lora: what was trained on it, or None.
         images: a folder of pictures made elsewhere; nothing is drawn then.
-        seeds: how many (0 to N-1) or which; the same for every model that will be compared.
-        steps: sampler steps; the model's own if None.
-        guidance: guidance scale; the model's own if None.
-        batch: pictures at a time.
         limit: take only this many prompts of each category.
-        loading: where and in which numbers the model is loaded, and which version of it.
-        foreign: the LoRA may be one of which nobody knows what it was trained on.
         report: is given a line now and then.
+        drawing: what else ``generate`` takes: seeds (4), steps, guidance, batch, loading, foreign.
 
     Returns:
         The folders made; empty on all processes but the first.
@@ -64,16 +59,18 @@ def run(
             raise InputError("pictures made elsewhere take no LoRA; leave one of --images and --lora out")
         import_pictures(out / PICTURES, images, suite=suite, name=out.resolve().name, limit=limit, report=report)
     else:
-        generate(
-            out / PICTURES, model=model, adapter=lora, suite=suite, seeds=seeds, steps=steps, guidance=guidance,
-            batch=batch, limit=limit, loading=loading, foreign=foreign, report=report,
-        )  # fmt: skip
+        how = {"seeds": SEEDS, **drawing}
+        generate(out / PICTURES, model=model, adapter=lora, suite=suite, limit=limit, report=report, **how)
     if ranks().rank:
         return {}
     done: dict[str, Any] = {"run": str(out), "pictures": str(out / PICTURES)}
     if judge is not None:
         target = out / VERDICTS / Path(judge).name
-        done["verdicts"] = str(judge_pictures(out / PICTURES, target, judge=judge, report=report))
+        done["verdicts"] = str(
+            judge_pictures(
+                out / PICTURES, target, judge=judge, options=settings, calibration=calibration, report=report
+            )
+        )
     return done
 
 

@@ -29,6 +29,7 @@ from asap.core.files import read_json, write_json, write_text
 from asap.core.manifest import environment
 from asap.core.records import ByteArray
 from asap.stages.bench import verdicts_of
+from asap.stages.judges import LandmarkSettings
 from asap.stages.lineage import UNKNOWN_LINEAGE, ancestors
 from asap.stages.measure import calibration_of, generations_of
 from asap.stages.pictures import MISSING
@@ -185,10 +186,23 @@ def _flags(run: _Run) -> list[str]:
         )
     if missing := int(str(run.pictures.manifest.notes.get(MISSING, 0))):
         found.append(f"{run.name}: {missing} pictures of its prompts and seeds are missing; rates are of the others.")
-    shared = shared_instruments(run.verdicts.manifest, manifests)
+    shared = shared_instruments(run.verdicts.manifest, manifests, _parts(run))
     if shared:
         found.append(f"{run.name}: its judge shares {', '.join(shared)} with what made its training pairs.")
     return found
+
+
+def _parts(run: _Run) -> set[str]:
+    """Names of what the judge is made of, as far as its settings say: a landmarker, a hosted model, members."""
+    settings = run.verdicts.manifest.notes.get("settings", {})
+    flat = [settings] if isinstance(settings, Mapping) else []
+    found: set[str] = {LandmarkSettings().landmarker} if _judge_name(run.judge) == "landmarks" else set()
+    while flat:
+        for value in flat.pop().values():
+            found |= {value} if isinstance(value, str) else set()
+            found |= {one for one in value if isinstance(one, str)} if isinstance(value, list | tuple) else set()
+            flat += [value] if isinstance(value, Mapping) else []
+    return found | ({LandmarkSettings().landmarker} if "landmarks" in found else set())
 
 
 def _rates(run: _Run) -> tuple[Measured, Measured] | None:
