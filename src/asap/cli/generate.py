@@ -61,7 +61,8 @@ def drawing(arguments: argparse.Namespace) -> dict[str, Any]:
         variant=arguments.variant,
         schedule=dict(arguments.schedule),
     )
-    return {name: getattr(arguments, name) for name in names} | {"loading": loading, "report": tell}
+    size = (arguments.height, arguments.width)
+    return {name: getattr(arguments, name) for name in names} | {"loading": loading, "size": size, "report": tell}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,5 +77,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _generate(arguments: argparse.Namespace) -> None:
     from asap.stages.generate import generate
 
-    size = (arguments.height, arguments.width)
-    print(generate(arguments.out, model=arguments.model, adapter=arguments.adapter, size=size, **drawing(arguments)))
+    print(generate(arguments.out, model=arguments.model, adapter=arguments.adapter, **drawing(arguments)))

@@ -13,7 +13,7 @@ import torch
 
 from asap.core.errors import AsapError, InputError
 
-__all__ = ["Team"]
+__all__ = ["PATIENCE", "Team"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

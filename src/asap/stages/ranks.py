@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from asap.stages.processes import PATIENCE
+
 __all__ = ["Ranks", "ranks"]
 
 
@@ -25,5 +27,5 @@ def ranks() -> Ranks:
         return Ranks()
     from accelerate import PartialState
 
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     return Ranks(rank=state.process_index, world=state.num_processes, wait=state.wait_for_everyone)
