@@ -83,6 +83,8 @@ def _objective(method: Method) -> str:
         lines.append(f"alpha: {settings.alpha}  # extra weight inside the mask\n")
     if method.shape in ("squared", "hinge") and settings.tau == LossSettings().tau:
         lines.append(f"tau: {settings.tau}  # margin, in units of error\n")
+    if method.shape == "ipo" and settings.beta == LossSettings().beta:
+        lines.append(f"beta: {settings.beta}  # the margin is 1 / (2 beta)\n")
     if method.shape == "logistic" and settings.beta == LossSettings().beta:
         lines.append(f"beta: {settings.beta}  # slope; 1 / beta is the unit of error\n")
     return "".join(lines)

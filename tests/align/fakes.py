@@ -6,10 +6,11 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from asap.align.adapters import add_lora, make_full
 from asap.align.batch import PairBatch
 from asap.align.methods import resolve
-from asap.align.policy import Policy, adapter_reference, add_lora, frozen_reference, make_full
-from asap.align.trainer import ReferenceCache, Trainer, TrainSettings
+from asap.align.policy import Policy, adapter_reference, frozen_reference
+from asap.align.trainer import ReferenceBank, Trainer, TrainSettings
 from asap.backbones.protocol import TextCondition
 
 SHAPE = (4, 8, 8)
@@ -94,11 +95,13 @@ def trainer(
     *,
     lora: bool = False,
     pairs: MemoryPairs | None = None,
-    cache: ReferenceCache | None = None,
+    bank: ReferenceBank | None = None,
     loss: dict[str, object] | None = None,
+    policy: Policy | None = None,
     **settings: object,
 ) -> Trainer:
-    policy = policies(lora)
+    lora = lora or policy is not None
+    policy = policies(lora) if policy is None else policy
     found, resolved = resolve(method, loss or {})
     values = {"steps": 6, "batch_size": 4, "lr": 1e-3, "seed": 7, "precision": "fp32", **settings}
     return Trainer(
@@ -109,6 +112,6 @@ def trainer(
         method=found,
         loss=resolved,
         settings=TrainSettings(**values),  # type: ignore[arg-type]
-        reference_cache=cache,
+        bank=bank,
         device="cpu",
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.align.methods import METHODS, LossSettings, PairErrors, pair_losses, resolve
+from asap.align.methods import METHODS, LossSettings, PairErrors, numbers, pair_losses, resolve
 from asap.core.errors import ConfigError, UnknownNameError
 
 NAMES = (
@@ -22,6 +22,7 @@ NAMES = (
     "asap_anchor",
     "asap_guard",
     "asap_sft",
+    "ipo",
     "sdpo",
     "localized_sdpo",
 )
@@ -97,6 +98,20 @@ def test_mask_of_ones_is_plain_dpo_with_a_larger_beta() -> None:
         }
     )
     assert run("localized_dpo", weighted, beta=5000 / 11)[0] == pytest.approx(run("dpo", plain)[0])
+
+
+def test_ipo_is_the_square_around_half_over_beta() -> None:
+    """beta 50: the margin is 0.01; delta 0.005 gives (0.005 - 0.01)^2 / 0.01^2, as asap's own with tau 0.01."""
+    assert run("ipo", errors(0.098, 0.103), beta=50.0) == pytest.approx((0.25, 100.0, -100.0))
+    assert run("ipo", errors(0.098, 0.103), beta=50.0, normalize=False)[0] == pytest.approx((0.005 - 0.01) ** 2)
+
+
+def test_numbers_say_the_slope_and_the_margin() -> None:
+    assert numbers(*resolve("dpo", {"beta": 2500.0})) | {"k": 2500.0, "margin": None} == numbers(
+        *resolve("dpo", {"beta": 2500.0})
+    )
+    assert numbers(*resolve("ipo", {}))["margin"] == 0.5 / 5000
+    assert numbers(*resolve("asap", {"tau": 0.02}))["margin"] == 0.02
 
 
 def test_guard_scales_the_losers_gradient_only() -> None:

@@ -1,6 +1,8 @@
 """Invariants of a trajectory: where it starts, how it splits, how it resumes, when it stops."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from asap.align.batch import slots_of_step
 from asap.align.trainer import Trainer
 from asap.core.errors import ConfigError, TrainingError
 from asap.stores.checkpoints import CheckpointStore
+from asap.stores.references import ReferenceStore
 from tests.align.fakes import MemoryPairs, trainer
 
 BOTH = pytest.mark.parametrize("lora", [True, False], ids=["lora", "full"])
@@ -76,7 +79,7 @@ def gradients(run: Trainer) -> dict[str, Tensor]:
     """The gradient of step 0; nothing is moved."""
     pairs = slots_of_step(run.settings.seed, 0, run.global_batch, len(run.source))
     for micro in range(run.settings.grad_accum):
-        run._backward(run._slots(micro), pairs)
+        run._backward(run._slots(micro, pairs))
     found = {name: value.grad.clone() for name, value in run.weights.items() if value.grad is not None}
     run.optimizer.zero_grad(set_to_none=True)
     return found
@@ -176,29 +179,20 @@ def test_nan_stops_before_the_weights_move(lora: bool) -> None:
     assert_same(good, weights(run))
 
 
-class Remembered:
-    def __init__(self) -> None:
-        self.kept: dict[tuple[int, tuple[int, ...]], Tensor] = {}
-        self.hits = 0
-
-    def get(self, step: int, slots: tuple[int, ...]) -> Tensor | None:
-        found = self.kept.get((step, slots))
-        self.hits += found is not None
-        return found
-
-    def put(self, step: int, slots: tuple[int, ...], values: Tensor) -> None:
-        self.kept[step, slots] = values
-
-
-def test_cached_reference_gives_the_same_run() -> None:
-    cache = Remembered()
-    first = trainer(cache=cache)
+def test_a_banked_reference_gives_the_same_run(tmp_path: Path) -> None:
+    bank = ReferenceStore(tmp_path, {})
+    first = trainer(bank=bank)
     fresh = [{**row, "seconds": 0} for row in first.steps()]
-    second = trainer(cache=cache)
+    bank.save()
+    second = trainer(bank=ReferenceStore(tmp_path, {}))
+    second.gradients = replace(second.gradients, reference=never)
     again = [{**row, "seconds": 0} for row in second.steps()]
-    assert cache.hits == 6
     assert again == fresh
     assert_same(weights(first), weights(second))
+
+
+def never(*_: object) -> Tensor:
+    raise AssertionError("the reference ran")
 
 
 def test_faults_are_reported_together() -> None:

@@ -25,9 +25,10 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
+from asap.align.adapters import add_lora
 from asap.align.batch import PairBatch
 from asap.align.methods import resolve
-from asap.align.policy import Policy, adapter_reference, add_lora
+from asap.align.policy import Policy, adapter_reference
 from asap.align.trainer import Trainer, TrainSettings
 from asap.backbones import load
 from asap.backbones.family import LoadOptions

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from asap.align.policy import add_lora
+from asap.align.adapters import add_lora
 from asap.backbones import families, load
 from asap.backbones.family import LoadOptions
 from asap.backbones.pipeline import PipelineBackbone

@@ -29,7 +29,7 @@ def store(root: Path) -> Path:
         ("time_range=0.5", "time_range must be 2 values, each a finite number, got 0.5"),
         ("time_range=low,high", "time_range must be 2 values, each a finite number, got ('low', 'high')"),
         ("time_range=0.8,0.2", "time_range must be 0 <= low < high <= 1, got (0.8, 0.2)"),
-        ("precision=fp8", "precision must be one of fp32, bf16, auto, got 'fp8'"),
+        ("precision=fp8", "precision must be one of fp32, bf16, fp16, auto, got 'fp8'"),
     ],
 )
 def test_a_setting_of_another_type_ends_with_2(

@@ -1,26 +1,25 @@
 """What one forward of alignment eats, and the randomness in it.
 
 Legend: B pairs, D draws of (noise, time) a pair, C h w a latent. Noise and time of a draw are named by (seed, step,
-slot, draw), where the slot is the pair's place in the step's whole batch. So they depend neither on how the batch is
-split over micro-batches and processes, nor on what ran before: that is what makes resuming exact.
+slot, draw), where the slot is the pair's place in the step's whole batch; or, where a run keeps a fixed number of draws
+a pair, by (seed, pair, number). So they depend neither on how the batch is split over micro-batches and processes, nor
+on what ran before: that is what makes resuming exact.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from asap.align.times import TimeLaw, TimeSampler
 from asap.backbones.protocol import TextCondition
-from asap.core.errors import InputError
 from asap.core.seeds import derive, generator
 
-__all__ = ["Draws", "PairBatch", "PairSource", "TimeSampler", "draw", "slots_of_step", "to_device"]
-
-TRIES = 1000
-"""How often a time is redrawn until it lies in the asked range."""
+__all__ = ["Draws", "PairBatch", "PairSource", "Slots", "draw", "needed_pairs", "slots_of_step", "to_device"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +56,6 @@ class PairSource(Protocol):
         """The pairs at ``indices``, on the CPU."""
 
 
-class TimeSampler(Protocol):
-    """The part of a noise path that draws times."""
-
-    def sample_time(self, batch: int, generator: torch.Generator) -> Tensor:
-        """(batch,) times in [0, 1]."""
-
-
 def slots_of_step(seed: int, step: int, batch: int, total: int) -> list[int]:
     """Pair indices of one optimizer step, one a slot: shuffled passes over all pairs, each pass in its own order.
 
@@ -80,47 +72,81 @@ def slots_of_step(seed: int, step: int, batch: int, total: int) -> list[int]:
     return [int(orders[place // total][place % total]) for place in places]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """Some places of one step's whole batch and the pairs that stand there."""
+
+    step: int
+    """0-based optimizer step."""
+    places: tuple[int, ...]
+    """B of them."""
+    pairs: tuple[int, ...]
+    """Index of the pair at each place."""
+    batch: int
+    """Places of the whole step."""
+    total: int
+    """Pairs of the run."""
+
+    def numbers(self, draws: int, kept: int) -> list[tuple[int, ...]]:
+        """A number for each of the ``draws`` of each place: of fixed draws (0 to ``kept`` - 1), or never again if 0.
+
+        A pair goes through its fixed draws in order, visit after visit.
+        """
+        if not kept:
+            first = self.step * self.batch
+            return [tuple(range((first + place) * draws, (first + place + 1) * draws)) for place in self.places]
+        visits = [(self.step * self.batch + place) // self.total for place in self.places]
+        return [tuple((visit * draws + column) % kept for column in range(draws)) for visit in visits]
+
+
 def draw(
     path: TimeSampler,
     shape: Sequence[int],
+    slots: Slots,
     *,
     seed: int,
-    step: int,
-    slots: Sequence[int],
     draws: int,
-    time_range: tuple[float, float] = (0.0, 1.0),
+    law: TimeLaw | None = None,
+    kept: int = 0,
 ) -> Draws:
     """Noise and times for some slots of a step, on the CPU (so that a GPU run sees the same numbers).
 
     Args:
-        path: draws the times.
+        path: draws the times if the law is its own.
         shape: (C, h, w).
+        slots: B places.
         seed: the run's seed.
-        step: 0-based optimizer step.
-        slots: places in the step's whole batch, B of them.
         draws: D >= 1.
-        time_range: times outside it are drawn again.
+        law: of the times; None: the path's own.
+        kept: fixed draws a pair; 0: every visit draws anew.
 
     Raises:
         InputError: the path practically never draws a time in the range.
     """
-    noise = torch.empty(len(slots), draws, *shape)
-    time = torch.empty(len(slots), draws)
-    for row, slot in enumerate(slots):
-        for column in range(draws):
-            source = torch.Generator().manual_seed(derive(seed, "draw", step, slot, column))
+    law = law or TimeLaw()
+    noise = torch.empty(len(slots.places), draws, *shape)
+    time = torch.empty(len(slots.places), draws)
+    for row, (place, pair, numbers) in enumerate(
+        zip(slots.places, slots.pairs, slots.numbers(draws, kept), strict=True)
+    ):
+        for column, number in enumerate(numbers):
+            name = ("fixed", pair, number) if kept else ("draw", slots.step, place, column)
+            source = torch.Generator().manual_seed(derive(seed, *name))
             noise[row, column] = torch.randn(*shape, generator=source)
-            time[row, column] = _time(path, source, time_range)
+            stratum = None
+            if law.stratified and kept:
+                stratum = _order(seed, kept, "strata", "pair", pair)[number], kept
+            elif law.stratified:
+                count = slots.batch * draws
+                stratum = _order(seed, count, "strata", "step", slots.step)[place * draws + column], count
+            time[row, column] = law.draw(path, source, stratum)
     return Draws(noise=noise, time=time)
 
 
-def _time(path: TimeSampler, source: torch.Generator, time_range: tuple[float, float]) -> float:
-    low, high = time_range
-    for _ in range(TRIES):
-        value = float(path.sample_time(1, source)[0])
-        if low <= value <= high:
-            return value
-    raise InputError(f"no time in [{low}, {high}] was drawn in {TRIES} tries; widen time_range")
+@lru_cache(maxsize=256)
+def _order(seed: int, count: int, *keys: str | int) -> tuple[int, ...]:
+    """0 to ``count`` - 1 in an order named by the keys."""
+    return tuple(int(number) for number in generator(seed, *keys).permutation(count))
 
 
 def to_device(batch: PairBatch, draws: Draws, device: torch.device) -> tuple[PairBatch, Draws]:

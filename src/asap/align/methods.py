@@ -25,9 +25,9 @@ from asap.align.loss import (
 from asap.core.errors import ConfigError
 from asap.core.registry import Registry
 
-__all__ = ["METHODS", "LossSettings", "Method", "PairErrors", "pair_losses", "resolve"]
+__all__ = ["METHODS", "LossSettings", "Method", "PairErrors", "numbers", "pair_losses", "resolve", "unit_of"]
 
-Shape = Literal["sft", "logistic", "squared", "hinge"]
+Shape = Literal["sft", "logistic", "ipo", "squared", "hinge"]
 Scale = Literal["none", "area", "time"]
 
 
@@ -123,6 +123,7 @@ _add("asap_time", "squared", "asap whose margin is relative to the reference's e
 _add("asap_anchor", "squared", "asap that pays for every rise of the winner's error", LossSettings(anchor=4.0))
 _add("asap_guard", "squared", "asap whose loser gradient is scaled so that the winner keeps", LossSettings(guard=True))
 _add("asap_sft", "squared", "asap plus the winner's own error", LossSettings(sft=1.0))
+_add("ipo", "ipo", "bounded DPO without a mask: the margin 1 / (2 beta), in its own words", LossSettings(alpha=0.0))
 _add("sdpo", "logistic", "plain DPO with the winner-preserving guard", LossSettings(alpha=0.0, guard=True))
 _add(
     "localized_sdpo",
@@ -156,7 +157,7 @@ def pair_losses(shape: Shape, errors: PairErrors, settings: LossSettings) -> tup
     Terms: ``delta``; ``loser_factor``, the guard's factor (1 where it is off); ``scale``, what delta was divided by.
     """
     scale = _scale(errors, settings)
-    unit = scale * (1 / settings.beta if shape == "logistic" else settings.tau)
+    unit = scale * unit_of(shape, settings)
     if shape == "sft":
         loss = errors.policy_winner
         factor = torch.ones_like(scale)
@@ -170,6 +171,32 @@ def pair_losses(shape: Shape, errors: PairErrors, settings: LossSettings) -> tup
         loss = loss + settings.sft * (errors.policy_winner - errors.reference_winner) / unit
     terms = {"delta": _delta(errors, errors.policy_loser).detach(), "loser_factor": factor, "scale": scale}
     return loss, terms
+
+
+def unit_of(shape: Shape, settings: LossSettings) -> float:
+    """What delta is measured in: the margin, or where there is none 1 / beta; anchor and sft count in it."""
+    return {"logistic": 1 / settings.beta, "ipo": 0.5 / settings.beta}.get(shape, settings.tau)
+
+
+def numbers(method: Method, settings: LossSettings) -> dict[str, float | str | None]:
+    """What decides a loss in the words of papers, for the manifest and for people.
+
+    ``k`` is the slope of the logit in delta (mean reduction over latent elements): beta here, beta_dpo / 2 in
+    diffusers' scripts, whose 5000 is our 2500. ``margin`` is the delta asked for, None where nothing bounds it.
+    """
+    shape = method.shape
+    return {
+        "method": method.name,
+        "shape": shape,
+        "alpha": settings.alpha,
+        "k": settings.beta if shape == "logistic" else None,
+        "margin": None if shape in ("sft", "logistic") else unit_of(shape, settings),
+        "normalize": str(settings.normalize).lower(),
+        "scale": settings.scale,
+        "anchor": settings.anchor,
+        "sft": settings.sft,
+        "guard": str(settings.guard).lower(),
+    }
 
 
 def _delta(errors: PairErrors, policy_loser: Tensor) -> Tensor:
@@ -190,9 +217,9 @@ def _loser_factor(shape: Shape, errors: PairErrors, settings: LossSettings, scal
     if not settings.guard:
         return torch.ones_like(scale)
     factor = guard_scale(errors.alignment, settings.guard_slack)
-    if shape != "squared":
+    if shape not in ("squared", "ipo"):
         return factor
-    past = _delta(errors, errors.policy_loser).detach() / scale > settings.tau
+    past = _delta(errors, errors.policy_loser).detach() / scale > unit_of(shape, settings)
     return torch.where(past, torch.ones_like(factor), factor)
 
 
@@ -201,4 +228,4 @@ def _shaped(shape: Shape, delta: Tensor, settings: LossSettings) -> Tensor:
         return logistic_loss(delta, settings.beta)
     if shape == "hinge":
         return hinge_margin_loss(delta, settings.tau, normalize=settings.normalize)
-    return squared_margin_loss(delta, settings.tau, normalize=settings.normalize)
+    return squared_margin_loss(delta, unit_of(shape, settings), normalize=settings.normalize)

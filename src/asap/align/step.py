@@ -1,9 +1,10 @@
 """One look at a batch: policy and reference on the same noised latents, and every error that follows from it.
 
-Legend: B pairs, D draws a pair, R = 2*B*D rows of the one forward (all winners, then all losers; draws of a pair are
+Legend: B pairs, D draws a pair, R = 2*B*D rows of a look (all winners, then all losers; draws of a pair are
 neighbours), C h w a latent.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,8 +16,22 @@ from asap.align.batch import Draws, PairBatch
 from asap.align.loss import weighted_error
 from asap.align.methods import PairErrors
 from asap.align.policy import Denoise
+from asap.backbones.protocol import TextCondition
 
-__all__ = ["NoisePath", "Residuals", "StepErrors", "measure", "pair_errors", "residuals"]
+__all__ = [
+    "NoisePath",
+    "Residuals",
+    "Rows",
+    "StepErrors",
+    "alignment",
+    "assemble",
+    "complete",
+    "measure",
+    "pair_errors",
+    "residuals",
+    "unknown",
+    "wide",
+]
 
 
 class NoisePath(Protocol):
@@ -31,7 +46,10 @@ class NoisePath(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Residuals:
-    """Per-row sums of squared residuals r = prediction - target, (R,) float32, each divided by N = C*h*w."""
+    """Per-row sums of squared residuals r = prediction - target, (R,) float64, each divided by N = C*h*w.
+
+    Delta is a small difference of large errors: at k = 2500, float32 sums would leave the loss an error of 1e-4.
+    """
 
     plain: Tensor
     """Mean of r^2."""
@@ -65,8 +83,70 @@ class StepErrors:
     """(B, D)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """R noised latents with what a denoiser and an error need of each."""
+
+    noised: Tensor
+    """x_t, (R, C, h, w)."""
+    target: Tensor
+    """(R, C, h, w)."""
+    time: Tensor
+    """(R,)."""
+    mask: Tensor
+    """(R, 1, h, w)."""
+    condition: TextCondition
+
+    def pick(self, rows: Sequence[int]) -> "Rows":
+        """Some of the rows, in the order given."""
+        chosen = torch.as_tensor(rows, device=self.time.device)
+        return Rows(
+            noised=self.noised[chosen],
+            target=self.target[chosen],
+            time=self.time[chosen],
+            mask=self.mask[chosen],
+            condition=self.condition.index(chosen),
+        )
+
+    def look(self, denoise: Denoise, cast: AbstractContextManager[None]) -> tuple[Residuals, Tensor]:
+        """Residual sums of one forward on all rows, and the residuals themselves; see ``residuals``.
+
+        The autocast context is entered once a forward, because its cache of cast weights must not carry the
+        reference's gradient-free copies into the policy's forward.
+        """
+        with cast:
+            prediction = denoise(self.noised, self.time, self.condition)
+        return residuals(prediction, self.target, self.mask)
+
+
+def assemble(path: NoisePath, batch: PairBatch, draws: Draws) -> Rows:
+    """The R rows of a batch: winners and losers under the noise and times that they share."""
+    count, repeats = draws.time.shape
+    rows = torch.arange(count, device=batch.winner.device).repeat_interleave(repeats).repeat(2)
+    clean = torch.cat([batch.winner, batch.loser])[_sides(rows, count)]
+    noise = draws.noise.flatten(0, 1).repeat(2, 1, 1, 1)
+    time = draws.time.flatten().repeat(2)
+    return Rows(
+        noised=path.mix(clean, noise, time),
+        target=path.target(clean, noise, time),
+        time=time,
+        mask=batch.mask[rows],
+        condition=batch.condition.index(rows),
+    )
+
+
+def wide(device: torch.device) -> torch.dtype:
+    """What errors are summed in there."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def unknown(count: int, device: torch.device) -> Tensor:
+    """Packed residuals (count, 3) of which nothing is known."""
+    return torch.full((count, 3), torch.nan, dtype=wide(device), device=device)
+
+
 def residuals(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Residuals, Tensor]:
-    """Residual sums in float32 whatever the forward's precision, and the residuals themselves (R, C, h, w).
+    """Residual sums in float64 (float32 on mps), and the residuals themselves (R, C, h, w), float32 at least.
 
     Args:
         prediction: (R, C, h, w).
@@ -75,15 +155,27 @@ def residuals(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Residua
     """
     whole = prediction if prediction.dtype == torch.float64 else prediction.float()
     difference = whole - target
-    square = difference.square()
+    square, kind = difference.square(), wide(difference.device)
     return (
         Residuals(
-            plain=square.mean(dim=(1, 2, 3)),
-            masked=(square * mask).mean(dim=(1, 2, 3)),
-            power=whole.detach().square().mean(dim=(1, 2, 3)),
+            plain=square.mean(dim=(1, 2, 3), dtype=kind),
+            masked=(square * mask).mean(dim=(1, 2, 3), dtype=kind),
+            power=whole.detach().square().mean(dim=(1, 2, 3), dtype=kind),
         ),
         difference.detach(),
     )
+
+
+def complete(known: Tensor, rows: Rows, reference: Denoise, cast: AbstractContextManager[None]) -> Tensor:
+    """Packed residuals of the reference (R, 3): ``known`` where it is a number, one forward for the rest."""
+    missing = [row for row, lost in enumerate(known.isnan().any(dim=1).tolist()) if lost]
+    if not missing:
+        return known
+    asked = rows if len(missing) == len(known) else rows.pick(missing)
+    sums, _ = asked.look(reference, cast)
+    found = known.clone()
+    found[missing] = sums.packed().to(found)
+    return found
 
 
 def measure(
@@ -106,30 +198,20 @@ def measure(
         batch: B pairs.
         draws: noise and times that winner and loser share.
         alpha: mask weight, for ``StepErrors.alignment`` only.
-        cast: re-enterable autocast context; entered once a forward, because autocast's cache of cast weights must not
-            carry the reference's gradient-free copies into the policy's forward.
-        known_reference: packed residuals of the reference (R, 3) for these very draws; spares its forward.
+        cast: re-enterable autocast context.
+        known_reference: packed residuals of the reference (R, 3) for these very draws, NaN where unknown; spares its
+            forward.
     """
     count, repeats = draws.time.shape
-    rows = torch.arange(count, device=batch.winner.device).repeat_interleave(repeats).repeat(2)
-    clean = torch.cat([batch.winner, batch.loser])[_sides(rows, count)]
-    noise = draws.noise.flatten(0, 1).repeat(2, 1, 1, 1)
-    time = draws.time.flatten().repeat(2)
-    noised, target = path.mix(clean, noise, time), path.target(clean, noise, time)
-    condition, mask = batch.condition.index(rows), batch.mask[rows]
-    if known_reference is None:
-        with cast:
-            held = reference(noised, time, condition)
-        reference_sums, _ = residuals(held, target, mask)
-    else:
-        reference_sums = Residuals.unpack(known_reference.to(target))
-    with cast:
-        prediction = policy(noised, time, condition)
-    policy_sums, difference = residuals(prediction, target, mask)
+    rows = assemble(path, batch, draws)
+    device = rows.target.device
+    known = unknown(len(rows.time), device) if known_reference is None else known_reference.to(device, wide(device))
+    held = Residuals.unpack(complete(known, rows, reference, cast))
+    policy_sums, difference = rows.look(policy, cast)
     return StepErrors(
         policy=policy_sums,
-        reference=reference_sums,
-        alignment=_alignment(difference * (1 + alpha * mask), count, repeats),
+        reference=held,
+        alignment=alignment(difference * (1 + alpha * rows.mask), count, repeats),
         mask_share=batch.mask.mean(dim=(1, 2, 3)),
         time=draws.time,
     )
@@ -141,7 +223,7 @@ def _sides(rows: Tensor, count: int) -> Tensor:
     return torch.cat([rows[:half], rows[half:] + count])
 
 
-def _alignment(weighted: Tensor, count: int, repeats: int) -> Tensor:
+def alignment(weighted: Tensor, count: int, repeats: int) -> Tensor:
     """<g_w, g_l> / |g_w|^2 per pair from W*r (R, C, h, w); summed over draws, because E is their mean."""
     winner, loser = weighted.reshape(2, count, repeats, -1).unbind(dim=0)
     own = winner.square().sum(dim=(1, 2)).clamp(min=torch.finfo(winner.dtype).tiny)

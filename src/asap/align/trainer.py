@@ -6,25 +6,27 @@ by (seed, step, slot, draw), so a trainer restored from ``state()`` goes on as i
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from asap.align.batch import PairSource, TimeSampler, draw, slots_of_step, to_device
-from asap.align.methods import LossSettings, Method, pair_losses
+from asap.align.batch import PairSource, Slots, draw, slots_of_step, to_device
+from asap.align.gradients import GradientMode, Gradients, Look
+from asap.align.methods import LossSettings, Method
 from asap.align.metrics import per_pair, summarise
+from asap.align.optimizers import OPTIMIZERS, OptimizerName, build_optimizer
 from asap.align.policy import Denoise, Policy
-from asap.align.step import NoisePath, StepErrors, measure, pair_errors
+from asap.align.precision import DTYPES, LossScale, Precision, autocast, settle
+from asap.align.step import NoisePath
+from asap.align.times import Law, TimeLaw, TimeSampler
 from asap.core.errors import ConfigError, TrainingError
 
-__all__ = ["Path", "Precision", "ReferenceCache", "TrainSettings", "Trainer", "fast_bf16"]
-
-Precision = Literal["fp32", "bf16", "auto"]
+__all__ = ["Path", "ReferenceBank", "TrainSettings", "Trainer"]
 
 
 class Path(NoisePath, TimeSampler, Protocol):
@@ -50,20 +52,55 @@ class TrainSettings:
     the optimizer together with the fact that they vanish at the margin."""
     draws: int = 1
     """(noise, time) draws a pair, averaged inside delta."""
+    kept_draws: int = 0
+    """Fixed draws a pair, which its visits go through in turn, so that a reference bank knows them when they come
+    again; 0: every visit draws anew."""
+    times: Law = "path"
+    """Law of the noise levels, see ``align.times``."""
+    time_mean: float = 0.0
+    time_spread: float = 1.0
+    time_shift: float = 1.0
+    stratified: bool = False
+    """Spread the noise levels of a step (of a pair's fixed draws) evenly over the law."""
     time_range: tuple[float, float] = (0.0, 1.0)
     seed: int = 0
     precision: Precision = "auto"
-    """Of the forwards; weights, errors and losses stay float32. ``auto`` is bf16 where the device is faster in it."""
+    """Of the forwards; trained weights, errors and losses stay float32. ``auto`` is bf16 where the device is faster in
+    it. fp16 scales its loss."""
+    adapter: Literal["lora", "dora"] = "lora"
+    """Kind of adapter where not all weights are trained; those that diffusers loads, see ``align.adapters``."""
+    optimizer: OptimizerName = "adamw"
+    gradient: GradientMode = "one_pass"
+    """``two_pass``: the same gradient with the activations of one image, see ``align.gradients``."""
+    batched: bool = True
+    """Winners and losers in one forward; False: one after the other (one pass)."""
+    skip: bool = False
+    """Pairs run one by one, and those whose gradient is exactly zero (a hinge past its margin) have no backward."""
+    checkpointing: bool = False
+    """Keep no activations inside blocks and compute them again in the backward."""
+    compile: bool = False
+    """Let torch.compile fuse the denoiser; results change by rounding."""
     ema: float = 0.0
     """Decay of an average of the trained weights, which is then what is saved; 0 means none."""
     reuse_reference: bool = False
-    """Keep the reference's errors beside the latents, for further runs of the same seed, batch and draws."""
+    """Keep the reference's errors beside the latents, for further runs that meet the same pairs at the same draws."""
     stop_on_rise: float | None = None
     """End early once the winner's error, smoothed over 20 steps, is this share above the reference's; None: never."""
 
+    @property
+    def law(self) -> TimeLaw:
+        """The law of the noise levels."""
+        return TimeLaw(
+            law=self.times,
+            mean=self.time_mean,
+            spread=self.time_spread,
+            shift=self.time_shift,
+            stratified=self.stratified,
+            range=self.time_range,
+        )
+
     def faults(self) -> list[str]:
         """What is out of range, in words."""
-        low, high = self.time_range
         checks = {
             f"steps must be >= 1, got {self.steps}": self.steps >= 1,
             f"batch_size must be >= 1, got {self.batch_size}": self.batch_size >= 1,
@@ -73,30 +110,28 @@ class TrainSettings:
             f"weight_decay must be >= 0, got {self.weight_decay}": self.weight_decay >= 0,
             f"max_grad_norm must be >= 0, got {self.max_grad_norm}": self.max_grad_norm >= 0,
             f"draws must be >= 1, got {self.draws}": self.draws >= 1,
-            f"time_range must be 0 <= low < high <= 1, got {self.time_range}": 0 <= low < high <= 1,
-            f"precision must be fp32, bf16 or auto, got {self.precision!r}": self.precision in ("fp32", "bf16", "auto"),
+            f"kept_draws must be 0 or at least draws ({self.draws}), got {self.kept_draws}": (
+                self.kept_draws == 0 or self.kept_draws >= self.draws
+            ),
+            f"precision must be {', '.join(DTYPES)} or auto, got {self.precision!r}": self.precision
+            in (*DTYPES, "auto"),
+            f"adapter must be lora or dora, got {self.adapter!r}": self.adapter in ("lora", "dora"),
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}": self.optimizer in OPTIMIZERS,
+            f"gradient must be one_pass or two_pass, got {self.gradient!r}": self.gradient in ("one_pass", "two_pass"),
             f"stop_on_rise must be > 0, got {self.stop_on_rise}": self.stop_on_rise is None or self.stop_on_rise > 0,
             f"ema must be in [0, 1), got {self.ema}": 0 <= self.ema < 1,
         }
-        return [text for text, good in checks.items() if not good]
+        return [*(text for text, good in checks.items() if not good), *self.law.faults()]
 
 
-class ReferenceCache(Protocol):
-    """Remembers the reference's residual sums of one micro-batch, which depend on pairs, draws and model alone."""
+class ReferenceBank(Protocol):
+    """Remembers the reference's residual sums, which depend on pair, draw and model alone."""
 
-    def get(self, step: int, slots: tuple[int, ...]) -> Tensor | None:
-        """(R, 3) packed residuals, or None."""
+    def get(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]]) -> Tensor:
+        """(B, D, 2, 3): packed residuals of winner and loser at each pair's numbered draws, NaN where unknown."""
 
-    def put(self, step: int, slots: tuple[int, ...], values: Tensor) -> None:
-        """Keep them."""
-
-
-def fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 there: a CUDA device that has it, or a CPU with its instructions."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return device.type == "cpu" and bool(supported)
+    def put(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]], values: Tensor) -> None:
+        """Keep them, (B, D, 2, 3)."""
 
 
 class Trainer:
@@ -112,7 +147,7 @@ class Trainer:
         method: Method,
         loss: LossSettings,
         settings: TrainSettings,
-        reference_cache: ReferenceCache | None = None,
+        bank: ReferenceBank | None = None,
         device: str | None = None,
     ) -> None:
         """Prepare optimizer and device.
@@ -125,7 +160,7 @@ class Trainer:
             method: shape of the loss.
             loss: its settings.
             settings: how to step.
-            reference_cache: spares the reference's forward for draws it knows.
+            bank: spares the reference's forward for draws it knows.
             device: "cpu" keeps everything there; None lets accelerate choose.
 
         Raises:
@@ -136,22 +171,42 @@ class Trainer:
             faults.append("training needs at least one pair, got none")
         if faults:
             raise ConfigError.collect(faults)
-        # Mixed precision is ours (see measure), so accelerate must not wrap the forward in its own.
+        # Mixed precision is ours (see Rows.look), so accelerate must not wrap the forward in its own.
         self.accelerator: Any = Accelerator(mixed_precision="no", cpu=device == "cpu")
         self.settings, self.method, self.loss = settings, method, loss
-        self.path, self.source, self.reference, self.cache = path, source, reference, reference_cache
-        self.policy = policy
-        self.bf16 = settings.precision == "bf16" or (
-            settings.precision == "auto" and fast_bf16(self.accelerator.device)
-        )
+        self.path, self.source, self.bank, self.policy, self.reference = path, source, bank, policy, reference
+        self.precision = settle(settings.precision, self.accelerator.device)
+        self.scale = LossScale.of(self.precision)
         self.weights = policy.trainable()
-        on_cpu = self.accelerator.device.type == "cpu"
-        optimizer = torch.optim.AdamW(
-            list(self.weights.values()), lr=settings.lr, weight_decay=settings.weight_decay, fused=on_cpu or None
+        _prepare(policy, settings)
+        optimizer = build_optimizer(
+            settings.optimizer, list(self.weights.values()), lr=settings.lr, weight_decay=settings.weight_decay
         )
         self.model, self.optimizer = self.accelerator.prepare(policy, optimizer)
+        self.gradients = self._gradients(reference)
         self.average = [value.detach().clone() for value in self.weights.values()] if settings.ema else []
         self.done = 0
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether gradients are joined over processes here, because they do not come from one backward a step."""
+        return self.settings.gradient == "two_pass" or self.settings.skip
+
+    def _gradients(self, reference: Denoise) -> Gradients:
+        settings = self.settings
+        return Gradients(
+            policy=self.policy if self.by_hand else self.model,
+            reference=reference,
+            path=self.path,
+            method=self.method,
+            loss=self.loss,
+            weights=list(self.weights.values()),
+            cast=lambda: autocast(self.precision, self.accelerator.device),
+            backward=torch.Tensor.backward if self.by_hand else self.accelerator.backward,
+            mode=settings.gradient,
+            batched=settings.batched,
+            skip=settings.skip,
+        )
 
     @property
     def global_batch(self) -> int:
@@ -173,65 +228,85 @@ class Trainer:
         start, settings = time.perf_counter(), self.settings
         self._set_learning_rate()
         pairs = slots_of_step(settings.seed, self.done, self.global_batch, len(self.source))
-        logged = []
+        looks = []
         for micro in range(settings.grad_accum):
             last = micro == settings.grad_accum - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.model):
-                logged.append(self._backward(self._slots(micro), pairs))
+            with nullcontext() if last or self.by_hand else self.accelerator.no_sync(self.model):
+                looks.append(self._backward(self._slots(micro, pairs)))
+        self._join()
         norm = self._gradient_norm()
-        row = summarise([self.accelerator.gather(values) for values in logged])
-        self._refuse_nonsense(row["loss"], norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average:
-            torch._foreach_lerp_(self.average, [value.data for value in self.weights.values()], 1 - settings.ema)
+        row = summarise([self.accelerator.gather(self._logged(look)) for look in looks])
+        moved = self._move(row["loss"], norm)
         self.done += 1
-        seconds = time.perf_counter() - start
-        return {"step": self.done - 1, **row, "grad_norm": norm, "seconds": seconds}
+        row |= {"grad_norm": norm if moved else None, "skipped": float(sum(look.skipped for look in looks))}
+        row |= {"loss_scale": self.scale.value} if self.scale.active else {}
+        return {"step": self.done - 1, **row, "seconds": time.perf_counter() - start}
 
-    def _slots(self, micro: int) -> tuple[int, ...]:
-        """The slots of this process's ``micro``-th micro-batch."""
+    def _slots(self, micro: int, pairs: list[int]) -> Slots:
+        """The slots of this process's ``micro``-th micro-batch; ``pairs`` are those of the whole step."""
         size = self.settings.batch_size
         first = (micro * self.accelerator.num_processes + self.accelerator.process_index) * size
-        return tuple(range(first, first + size))
+        places = tuple(range(first, first + size))
+        return Slots(
+            step=self.done,
+            places=places,
+            pairs=tuple(pairs[place] for place in places),
+            batch=self.global_batch,
+            total=len(self.source),
+        )
 
-    def _backward(self, slots: tuple[int, ...], pairs: list[int]) -> Tensor:
-        """Add one micro-batch's gradient; returns what to log of its pairs."""
-        found = self._look(slots, [pairs[slot] for slot in slots])
-        losses, terms = pair_losses(self.method.shape, pair_errors(found, self.loss.alpha), self.loss)
-        self.accelerator.backward(losses.mean() / self.settings.grad_accum)
-        return per_pair(found, losses, terms, alpha=self.loss.alpha, tau=self.loss.tau)
-
-    def _look(self, slots: tuple[int, ...], indices: list[int]) -> StepErrors:
+    def _backward(self, slots: Slots) -> Look:
+        """Add one micro-batch's gradient; returns what was seen."""
         settings = self.settings
-        batch = self.source.batch(indices)
+        batch = self.source.batch(slots.pairs)
         draws = draw(
             self.path,
             batch.winner.shape[1:],
+            slots,
             seed=settings.seed,
-            step=self.done,
-            slots=slots,
             draws=settings.draws,
-            time_range=settings.time_range,
+            law=settings.law,
+            kept=settings.kept_draws,
         )
         batch, draws = to_device(batch, draws, self.accelerator.device)
-        known = self.cache.get(self.done, slots) if self.cache else None
-        found = measure(
-            self.model,
-            self.reference,
-            self.path,
-            batch,
-            draws,
-            alpha=self.loss.alpha,
-            cast=self._cast(),
-            known_reference=known,
+        numbers = slots.numbers(settings.draws, settings.kept_draws)
+        known = (
+            self.bank.get(slots.pairs, numbers).permute(2, 0, 1, 3).reshape(-1, 3) if self.bank is not None else None
         )
-        if self.cache and known is None:
-            self.cache.put(self.done, slots, found.reference.packed())
-        return found
+        share = self.scale.value / (len(slots.pairs) * settings.grad_accum)
+        look = self.gradients.take(batch, draws, known, share)
+        if self.bank is not None and known is not None and known.isnan().any():
+            packed = look.found.reference.packed().reshape(2, len(slots.pairs), settings.draws, 3)
+            self.bank.put(slots.pairs, numbers, packed.permute(1, 2, 0, 3).cpu())
+        return look
 
-    def _cast(self) -> AbstractContextManager[None]:
-        return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+    def _logged(self, look: Look) -> Tensor:
+        return per_pair(look.found, look.losses, look.terms, alpha=self.loss.alpha, tau=self.loss.tau)
+
+    def _join(self) -> None:
+        """Mean of the gradients over processes where no wrapper has taken it; and without the loss scale."""
+        held = [value.grad for value in self.weights.values() if value.grad is not None]
+        if self.by_hand and self.accelerator.num_processes > 1:
+            for value in self.weights.values():
+                value.grad = torch.zeros_like(value) if value.grad is None else value.grad
+                value.grad = self.accelerator.reduce(value.grad, "mean")
+            held = [value.grad for value in self.weights.values() if value.grad is not None]
+        if self.scale.active and held:
+            torch._foreach_mul_(held, 1 / self.scale.value)
+
+    def _move(self, loss: float | None, norm: float) -> bool:
+        """Take the optimizer's step; False if float16 overflowed and the step is left out."""
+        finite = math.isfinite(norm)
+        if not (self.scale.active and not finite and self.scale.value > 1):
+            self._refuse_nonsense(loss, norm)
+            self.optimizer.step()
+            if self.average:
+                torch._foreach_lerp_(
+                    self.average, [value.data for value in self.weights.values()], 1 - self.settings.ema
+                )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scale.update(finite=finite)
+        return finite
 
     def _set_learning_rate(self) -> None:
         """A pure function of the step, so that nothing of it need be saved."""
@@ -276,6 +351,7 @@ class Trainer:
             "weights": {name: value.detach().cpu() for name, value in self.weights.items()},
             "average": [value.cpu() for value in self.average],
             "optimizer": self.optimizer.state_dict(),
+            "scale": asdict(self.scale),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -295,4 +371,18 @@ class Trainer:
             for mean, kept in zip(self.average, state["average"], strict=True):
                 mean.copy_(kept)
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scale = LossScale(**state["scale"])
         self.done = int(state["step"])
+
+
+def _prepare(policy: Policy, settings: TrainSettings) -> None:
+    """Set the switches that sit in the denoiser itself; raises ``ConfigError`` for one that it does not have."""
+    denoiser: Any = policy.denoiser
+    if settings.checkpointing:
+        try:
+            denoiser.enable_gradient_checkpointing()
+        except (AttributeError, ValueError) as error:
+            name = type(denoiser).__name__
+            raise ConfigError(f"{name} has no gradient checkpointing; leave checkpointing off") from error
+    if settings.compile:
+        denoiser.compile()

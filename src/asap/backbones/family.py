@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 import torch
 
 from asap.backbones.protocol import Backbone
+from asap.backbones.quantization import Quantization, check_quantization
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import read_json
 
@@ -33,6 +34,8 @@ class LoadOptions:
     """Branch, tag or commit of a model on the hub; None for its main branch."""
     variant: str | None = None
     """Which weight files, for instance fp16; None for those without a variant in their name."""
+    quantization: Quantization | None = None
+    """Of the denoiser's weights, which are then frozen; see ``backbones.quantization``."""
     schedule: Mapping[str, object] = field(default_factory=dict)
     """Settings of the scheduler that override those of its file, for a checkpoint whose file is wrong: a v-model that
     is published with prediction_type epsilon would be trained towards a wrong target without any message."""
@@ -46,11 +49,14 @@ class LoadOptions:
         """The same with ``auto`` replaced by what it means here.
 
         Raises:
-            ConfigError: an unknown dtype.
+            ConfigError: an unknown dtype or quantization.
+            MissingDependencyError: the quantization's package is not installed.
             InputError: a device that this machine lacks.
         """
         if self.dtype not in ("auto", *DTYPES):
             raise ConfigError(f"dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.quantization is not None:
+            check_quantization(self.quantization)
         device = self.device
         if device == "auto":
             device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import NoisePath
 from asap.backbones.protocol import TextCondition
+from asap.backbones.quantization import quantization_config
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import make_folder
 
@@ -355,6 +356,8 @@ def open_pipeline(
     """
     options = options.settled()
     numbers = {"default": options.torch_dtype, "vae": torch.float32}
+    if options.quantization is not None:
+        parts = {"quantization_config": quantization_config(kind, options.quantization, options.torch_dtype), **parts}
     try:
         pipeline = kind.from_pretrained(
             str(folder), local_files_only=True, variant=options.variant, **_typed(numbers), **parts
@@ -364,7 +367,7 @@ def open_pipeline(
         reason = text.splitlines()[0] if text else type(error).__name__
         raise StoreError(f"cannot read the pipeline in {folder}: {reason}") from error
     for part in pipeline.components.values():
-        if isinstance(part, nn.Module):
+        if isinstance(part, nn.Module) and not getattr(part, "is_quantized", False):
             _settle(part)
     if options.schedule:
         _reschedule(pipeline, options.schedule)

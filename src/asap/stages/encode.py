@@ -1,7 +1,7 @@
 """[pairs] -> [latents]: everything that training needs of a pair, in a model's own space, encoded once."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,89 +23,121 @@ from asap.stores.pairs import PairRow, PairStore
 from asap.tensors import resize_area, to_latent_mask, to_signed
 from asap.tensors.crops import square_around
 
-__all__ = ["LatentPairs", "encode_pairs", "model_fingerprint"]
+__all__ = ["EncodedPairs", "LatentPairs", "encode_pairs", "model_fingerprint"]
 
 CHUNK: Final = 32
 """Pairs encoded at a time."""
-TEXT: Final = "text_"
-"""Prefix of the columns that hold the caption's tensors."""
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Where the encoded pairs of a store lie: pictures and masks a pair, texts a distinct caption."""
+
+    pictures: LatentStore
+    """Columns winner, loser and mask; rows as in the pair store."""
+    texts: LatentStore
+    """The captions' tensors; rows as in the sorted distinct captions."""
+    captions: tuple[int, ...]
+    """Row of ``texts`` for each row of ``pictures``."""
 
 
 class LatentPairs:
     """Encoded pairs as the trainer eats them; index k is the k-th of ``positions``."""
 
-    def __init__(self, store: LatentStore, positions: Sequence[int]) -> None:
-        """Read from ``store`` the rows at ``positions``."""
-        self.store, self.positions = store, list(positions)
+    def __init__(self, encoded: EncodedPairs, positions: Sequence[int]) -> None:
+        """Read the rows at ``positions``."""
+        self.encoded, self.store, self.positions = encoded, encoded.pictures, list(positions)
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def batch(self, indices: Sequence[int]) -> PairBatch:
         """The pairs at ``indices``; raises ``StoreError`` for one that was not encoded."""
-        rows = self.store.read([self.positions[index] for index in indices])
+        rows = [self.positions[index] for index in indices]
+        found = self.store.read(rows)
+        texts = self.encoded.texts.read([self.encoded.captions[row] for row in rows])
         return PairBatch(
-            winner=rows["winner"],
-            loser=rows["loser"],
-            mask=rows["mask"],
-            condition=TextCondition(
-                {name.removeprefix(TEXT): value for name, value in rows.items() if name.startswith(TEXT)}
-            ),
+            winner=found["winner"], loser=found["loser"], mask=found["mask"], condition=TextCondition(texts)
         )
 
 
 def encode_pairs(
     pairs: PairStore, backbone: Backbone, fingerprint: str, cache: Path, positions: Sequence[int]
-) -> LatentStore:
+) -> EncodedPairs:
     """Encode those of ``positions`` that the cache lacks; safe to kill, safe beside another run of the same pairs.
+
+    A caption that many pairs share is encoded and kept once.
 
     Args:
         pairs: the opened store (of one split).
         backbone: encodes pictures and captions.
         fingerprint: of the backbone, see ``model_fingerprint``.
-        cache: parent folder of the latents; their own folder is named after all that they depend on.
+        cache: parent folder of the latents; their own folders are named after all that they depend on.
         positions: rows of ``pairs``.
 
     Raises:
         InputError: pictures or masks of a wrong size, or a folder that cannot be written.
     """
+    model = {"model": fingerprint, "bf16": bool(getattr(backbone, "bf16", False))}
     key = {
         "pairs": pairs.content_hash,
         "split": pairs.split or "all",
-        "model": fingerprint,
         "resolution": backbone.resolution,
         "latent_shape": list(backbone.latent_shape),
-        "bf16": bool(getattr(backbone, "bf16", False)),
+        "columns": "pictures",
+        **model,
     }
-    store = LatentStore(cache, key, len(pairs))
-    if not store.missing(positions):
+    prompts = pairs.column("prompt")
+    captions = sorted(set(prompts))
+    number = {caption: row for row, caption in enumerate(captions)}
+    of_row = tuple(number[prompt] for prompt in prompts)
+
+    def pictures(rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        return _encode(pairs.rows(rows), backbone)
+
+    def texts(rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        return dict(backbone.embed([captions[row] for row in rows]).tensors)
+
+    wanted = [of_row[position] for position in positions]
+    return EncodedPairs(
+        pictures=_filled(cache, key, len(pairs), positions, pictures, "pairs"),
+        texts=_filled(cache, {"captions": digest_json(captions), **model}, len(captions), wanted, texts, "captions"),
+        captions=of_row,
+    )
+
+
+def _filled(
+    cache: Path,
+    key: Mapping[str, object],
+    total: int,
+    rows: Sequence[int],
+    encode: Callable[[Sequence[int]], dict[str, torch.Tensor]],
+    what: str,
+) -> LatentStore:
+    """The store of ``key`` with at least ``rows`` in it."""
+    store = LatentStore(cache, key, total)
+    if not store.missing(rows):
         return store
     with WriterLock(store.root), Progress(console=Console(stderr=True)) as progress:
-        store = LatentStore(cache, key, len(pairs))
-        missing = store.missing(positions)
-        task = progress.add_task("encoding pairs", total=len(missing))
+        store = LatentStore(cache, key, total)
+        missing = store.missing(rows)
+        task = progress.add_task(f"encoding {what}", total=len(missing))
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
-            store.write(chunk, _encode(pairs.rows(chunk), backbone))
+            store.write(chunk, encode(chunk))
             progress.advance(task, len(chunk))
     return store
 
 
 def _encode(rows: Sequence[PairRow], backbone: Backbone) -> dict[str, torch.Tensor]:
-    """Columns of some pairs: winner, loser, mask, and the caption's tensors."""
+    """Columns of some pairs: winner, loser, mask."""
     rows = [_squared(row, backbone) for row in rows]
     chosen, rejected = (
         backbone.encode(resize_area(to_signed(np.stack(side)), backbone.resolution))
         for side in ([row.chosen for row in rows], [row.rejected for row in rows])
     )
     mask = to_latent_mask(torch.from_numpy(np.stack([row.mask for row in rows])), backbone.latent_shape[1:])
-    texts = backbone.embed([row.prompt for row in rows]).tensors
-    return {
-        "winner": chosen.float(),
-        "loser": rejected.float(),
-        "mask": mask,
-        **{TEXT + name: value for name, value in texts.items()},
-    }
+    return {"winner": chosen.float(), "loser": rejected.float(), "mask": mask}
 
 
 def _squared(row: PairRow, backbone: Backbone) -> PairRow:

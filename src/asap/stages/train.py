@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from asap.align.batch import needed_pairs
-from asap.align.trainer import TrainSettings, fast_bf16
+from asap.align.precision import settle as settle_precision
+from asap.align.trainer import TrainSettings
 from asap.backbones import MODELS, Backbone, load
 from asap.core.errors import AsapError, InputError, StoreError
 from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
@@ -128,9 +129,9 @@ def prepare(asked: Request) -> Plan:
 
 def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
     """Settle ``auto``, and tell a backbone that computes in bfloat16 by a switch of its own."""
-    if settings.precision == "auto":
-        device = next(backbone.denoiser.parameters()).device
-        settings = replace(settings, precision="bf16" if fast_bf16(device) else "fp32")
+    settings = replace(
+        settings, precision=settle_precision(settings.precision, next(backbone.denoiser.parameters()).device)
+    )
     if hasattr(backbone, "bf16"):
         backbone.bf16 = settings.precision == "bf16"
     return settings

@@ -10,10 +10,11 @@ from typing import Final, TypedDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from asap.align.adapters import AdapterSettings, adapt, make_full
 from asap.align.guards import DriftWatch
-from asap.align.methods import LossSettings, Method
+from asap.align.methods import LossSettings, Method, numbers
 from asap.align.metrics import FleeWatch
-from asap.align.policy import Policy, adapter_reference, add_lora, frozen_reference, make_full
+from asap.align.policy import Policy, adapter_reference, frozen_reference
 from asap.align.trainer import Trainer, TrainSettings
 from asap.backbones import Backbone
 from asap.core.errors import InputError
@@ -101,6 +102,7 @@ class Plan:
             "reduction": REDUCTION,
             "encoding": ENCODING,
             "predicts": getattr(self.backbone.path, "prediction", self.backbone.path.name),
+            "objective": numbers(self.method, self.loss),
             "loss": asdict(self.loss),
             "training": {**asdict(self.settings), "time_range": list(self.settings.time_range)},
             "processes": self.team.count,
@@ -251,7 +253,7 @@ def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple
         method=plan.method,
         loss=plan.loss,
         settings=plan.settings,
-        reference_cache=references,
+        bank=references,
         device=next(policy.parameters()).device.type,
     )
     checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), FleeWatch(), 0.0
@@ -298,9 +300,17 @@ def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
     """The reference's errors known from earlier runs, if the plan wants them kept."""
     if not plan.settings.reuse_reference:
         return None
-    training = asdict(plan.settings)
-    names = ("seed", "batch_size", "grad_accum", "draws", "time_range", "precision")
-    key = {"weights": plan.rank is None, "positions": plan.positions, **{name: training[name] for name in names}}
+    settings = plan.settings
+    key: dict[str, object] = {
+        "weights": plan.rank is None,
+        "positions": plan.positions,
+        "seed": settings.seed,
+        "precision": settings.precision,
+        "law": asdict(settings.law),
+        "kept_draws": settings.kept_draws,
+    }
+    if settings.kept_draws == 0:  # then a draw is named by its place in the step
+        key |= {"batch": plan.global_batch, "draws": settings.draws}
     return ReferenceStore(source.store.root, key)
 
 
@@ -308,7 +318,8 @@ def build_policy(plan: Plan) -> Policy:
     """Free the weights that the plan trains; changes the backbone."""
     if plan.rank is None:
         return make_full(plan.backbone)
-    return add_lora(plan.backbone, rank=plan.rank, alpha=None, seed=plan.settings.seed)
+    settings = AdapterSettings(kind=plan.settings.adapter, rank=plan.rank)
+    return adapt(plan.backbone, settings, seed=plan.settings.seed)
 
 
 def _keep(sitting: _Sitting) -> None:

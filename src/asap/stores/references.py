@@ -1,13 +1,16 @@
-"""The reference's errors of a training run, kept for the next run that meets the same pairs at the same draws.
+"""The reference's errors of a training run, kept for whoever meets the same pairs at the same draws again.
 
-The reference never moves, so its residual sums depend on the model, the pairs, the seed and the batching alone, not on
-the method. A sweep over methods needs them once: three numbers a row instead of a forward.
+The reference never moves, so its residual sums depend on the model, the pairs and the draws alone, neither on the
+method nor on how a batch is split. Six numbers a pair and draw take the place of two forwards.
 """
 
 import io
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +19,9 @@ from asap.core.files import write_bytes
 from asap.core.hashing import digest_json
 
 __all__ = ["ReferenceStore"]
+
+SUMS: Final = (2, 3)
+"""Winner and loser; mean of r^2, of m*r^2, and of the squared prediction."""
 
 
 class ReferenceStore:
@@ -26,38 +32,49 @@ class ReferenceStore:
 
         Args:
             folder: where the file lies, named after the key's hash.
-            key: everything that the values depend on, JSON-ready.
+            key: everything that the values depend on (model, latents, number format, draws), JSON-ready.
 
         Raises:
             StoreError: the file is damaged.
         """
-        self.path = folder / f"reference-{digest_json(key)[:16]}.pt"
-        self._known: dict[str, Tensor] = {}
+        self.path = folder / f"reference-{digest_json(key)[:16]}.npz"
+        self._rows: dict[tuple[int, int], Tensor] = {}
         self._grew = False
         if self.path.exists():
-            try:
-                self._known = torch.load(self.path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, ValueError, EOFError) as error:
-                raise StoreError(f"{self.path} is damaged; delete it") from error
+            self._rows = self._read()
 
-    def get(self, step: int, slots: tuple[int, ...]) -> Tensor | None:
-        """Packed residuals (R, 3) of one micro-batch, or None."""
-        return self._known.get(_name(step, slots))
+    def get(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]]) -> Tensor:
+        """(B, D, 2, 3) float64 for B pairs at D numbered draws each, NaN where unknown."""
+        unknown = torch.full(SUMS, torch.nan, dtype=torch.float64)
+        rows = [
+            torch.stack([self._rows.get((pair, number), unknown) for number in own])
+            for pair, own in zip(pairs, numbers, strict=True)
+        ]
+        return torch.stack(rows)
 
-    def put(self, step: int, slots: tuple[int, ...], values: Tensor) -> None:
-        """Remember them until ``save``."""
-        self._known[_name(step, slots)] = values.cpu()
+    def put(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]], values: Tensor) -> None:
+        """Remember (B, D, 2, 3) until ``save``."""
+        kept = values.detach().to("cpu", torch.float64).clone()
+        for pair, own, one in zip(pairs, numbers, kept, strict=True):
+            self._rows.update({(pair, number): sums for number, sums in zip(own, one, strict=True)})
         self._grew = True
 
     def save(self) -> None:
         """Write what was learned, whole or not at all; raises ``InputError`` if the folder refuses."""
         if not self._grew:
             return
+        names = np.array(sorted(self._rows), dtype=np.int64).reshape(-1, 2)
+        values = [self._rows[pair, number].numpy() for pair, number in names.tolist()]
         buffer = io.BytesIO()
-        torch.save(self._known, buffer)
+        np.savez(buffer, draws=names, sums=np.stack(values))
         write_bytes(self.path, buffer.getbuffer())
         self._grew = False
 
-
-def _name(step: int, slots: tuple[int, ...]) -> str:
-    return f"{step}/{slots[0]}-{slots[-1]}"
+    def _read(self) -> dict[tuple[int, int], Tensor]:
+        try:
+            with np.load(self.path) as file:
+                names, sums = file["draws"], torch.from_numpy(file["sums"])
+            found = zip(names.tolist(), sums, strict=True)
+            return {(pair, number): value for (pair, number), value in found}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(f"{self.path} is damaged; delete it") from error
