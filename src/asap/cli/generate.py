@@ -29,6 +29,8 @@ def add_drawing(parser: argparse.ArgumentParser, seeds: int) -> None:
     parser.add_argument("--guidance", type=non_negative, metavar="SCALE", help="guidance scale (the model's own)")
     parser.add_argument("--batch", type=positive, default=16, metavar="N", help="pictures at a time (16)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only this many prompts of each category")
+    for side in ("height", "width"):
+        parser.add_argument(f"--{side}", type=positive, metavar="N", help=f"{side} in pixels (the model's own)")
     loading = parser.add_argument_group("how the model is loaded")
     loading.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 (a GPU if there is one)")
     loading.add_argument(
@@ -68,8 +70,6 @@ def drawing(arguments: argparse.Namespace) -> dict[str, Any]:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_drawing(parser, 2)
-    for side in ("height", "width"):
-        parser.add_argument(f"--{side}", type=positive, metavar="N", help=f"{side} in pixels (the model's own)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the generations")
     parser.set_defaults(run=_generate)
 
