@@ -8,7 +8,12 @@ from asap.stages import bench
 
 def test_run_hands_on_everything_that_drawing_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
-    monkeypatch.setattr(bench, "run", lambda out, **how: seen.update(how) or {"run": out})
+
+    def run(out: Path, **how: object) -> dict[str, str]:
+        seen.update(how)
+        return {"run": str(out)}
+
+    monkeypatch.setattr(bench, "run", run)
     words = ["bench", "run", "--suite", "haf-lite", "--judge", "vlm", "--set", "model=m", "--width", "64"]
     assert main([*words, "--lora", "l", "--device", "cpu", "--out", str(tmp_path)]) == 0
     assert (seen["suite"], seen["judge"], seen["settings"], seen["lora"]) == (
