@@ -168,3 +168,12 @@ def test_a_mistake_ends_all_processes_alike(pairs: Path) -> None:
     out.mkdir()
     (out / "stranger.txt").write_text("")
     assert codes(start_two(pairs, out, settings())) == [2, 2]
+
+
+@pytest.mark.slow
+def test_errors_kept_by_one_process_are_not_taken_for_those_of_two(pairs: Path, whole: dict[str, Tensor]) -> None:
+    """At the same batch a process, the same place of a step holds another pair when there are two processes."""
+    kept = settings(options={"reuse_reference": True})
+    train("tiny", pairs, pairs.parent / "alone", **kept)
+    assert codes(start_two(pairs, pairs.parent / "together", kept)) == [0, 0]
+    assert_same(trained(pairs.parent / "together"), whole, 1e-6)
