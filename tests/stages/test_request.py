@@ -15,6 +15,7 @@ from asap.backbones.families import families
 from asap.cli import main
 from asap.core.errors import ConfigError, InputError
 from asap.core.manifest import Manifest
+from asap.stages.dryrun import dry_run
 from asap.stages.request import known_keys, read_config, request, settle
 from tests.stages.test_settings import store
 
@@ -139,13 +140,14 @@ def test_a_dry_run_says_what_it_would_take(pairs: Path, tmp_path: Path, capsys: 
     assert re.search(r"[\d,]+ parameters, \d+\.\d+% of the model", told["trained"])
     assert "activations of 8 images" in told["memory"]
     assert told["pairs"].startswith("4, of which 4 are met")
+    frugal = dry_run(request({"model": "tiny", "pairs": pairs, "out": out, "gradient": "two_pass"}))
+    assert "activations of 1 images" in str(frugal["memory"])
     assert not out.exists()
 
 
 def test_what_is_trained_is_counted_by_hand(pairs: Path) -> None:
     """A LoRA of rank r on a linear map of a to b numbers has r (a + b) weights."""
     from asap.backbones import load
-    from asap.stages.dryrun import dry_run
 
     backbone = load("tiny")
     modules = [

@@ -64,13 +64,16 @@ def _memory(plan: Plan, policy: Policy, weights: int, trained: int) -> str:
     settings = plan.settings
     copies = 1 + ADAM + (settings.ema > 0) + (plan.rank is None)  # gradient, moments, average, frozen copy
     state = 4 * trained * copies
-    images = PASSES["policy"] * settings.batch_size * settings.draws
+    together = PASSES["policy"] * settings.draws * (1 if settings.skip else settings.batch_size)
+    images = 1 if settings.gradient == "two_pass" else together
     size = 4 if settings.precision == "fp32" else 2
     activations = images * size * activation_bytes(plan.backbone, policy) // 4
     parts = {"weights": weights, "gradient and optimizer": state, f"activations of {images} images": activations}
     whole = sum(parts.values())
     told = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
-    return f"about {whole / GIB:.2f} GiB: {told}; activations are estimated within a factor of two"
+    return f"about {whole / GIB:.2f} GiB: {told}; activations are estimated within a factor of two" + (
+        ", and gradient checkpointing keeps a small part of them" if settings.checkpointing else ""
+    )
 
 
 def activation_bytes(backbone: Backbone, policy: Policy) -> int:
