@@ -1,6 +1,21 @@
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import pytest
 
 from asap.core import errors
+
+ONE_OF_EACH = (
+    errors.AsapError("our fault"),
+    errors.InputError("count must be positive, got 0"),
+    errors.ConfigError.collect(["a is 1", "b is 2"]),
+    errors.UnknownNameError("method", "ppo", ["dpo", "asap"]),
+    errors.MissingDependencyError("rtmlib", "the pose judge"),
+    errors.PhotoError("truncated", "a.jpg breaks off"),
+    errors.StoreError("no store at a"),
+    errors.TrainingError("the loss is not a number"),
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +51,23 @@ def test_missing_dependency_gives_the_pip_line() -> None:
 
 def test_line_folds_a_message_into_one_line() -> None:
     assert errors.ConfigError.collect(["a is\n 1", "b is 2"]).line == "a is 1; b is 2"
+
+
+def raise_it(number: int) -> None:
+    raise ONE_OF_EACH[number]
+
+
+def test_every_error_survives_pickling() -> None:
+    assert {type(error).__name__ for error in ONE_OF_EACH} == set(errors.__all__)
+    for error in ONE_OF_EACH:
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), copy.args, vars(copy), copy.line) == (type(error), error.args, vars(error), error.line)
+
+
+def test_every_error_crosses_from_a_worker_unchanged() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        for number, error in enumerate(ONE_OF_EACH):
+            fault = pool.submit(raise_it, number).exception()
+            assert type(fault) is type(error)
+            assert isinstance(fault, errors.AsapError)
+            assert (fault.line, fault.exit_code) == (error.line, error.exit_code)

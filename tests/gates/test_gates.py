@@ -361,6 +361,26 @@ class TestDuplicates:
     def test_colour_counts(self) -> None:
         assert gates.perceptual_hash(picture(0)) != gates.perceptual_hash(picture(0)[:, :, ::-1].copy())
 
+    def test_the_distance_is_counted_over_all_bits(self) -> None:
+        rng = np.random.default_rng(0)
+        bits = [1 << int(bit) for bit in rng.choice(BITS, 11, replace=False)]
+        seen = gates.NearDuplicates()
+        assert seen.add_code(0)
+        assert not seen.add_code(sum(bits[:10]))
+        assert seen.add_code(sum(bits))
+
+    def test_a_long_list_answers_as_one_by_one(self) -> None:
+        rng = np.random.default_rng(1)
+        codes = [int.from_bytes(rng.bytes(BITS // 8), "big") for _ in range(1500)]
+        codes += [codes[k] ^ (1 << k % BITS) for k in range(0, 1500, 100)] + [codes[7] ^ ((1 << 11) - 1)]
+        seen = gates.NearDuplicates()
+        found = [seen.add_code(code) for code in codes]
+        assert found == [True] * 1500 + [False] * 15 + [True]
+        again = gates.NearDuplicates()
+        again.extend(codes[:1200])
+        assert len(again) == 1200
+        assert not again.add_code(codes[1199])
+
     def test_hash_is_stable_and_has_its_bits(self) -> None:
         assert gates.perceptual_hash(picture(3)) == gates.perceptual_hash(picture(3))
         assert 0 < gates.perceptual_hash(picture(3)) < 2**BITS

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from PIL import Image
 
 from asap.core.errors import InputError, StoreError
 from asap.core.manifest import Manifest
-from asap.stages.contact import show_pairs
+from asap.stages.contact import _title, show_pairs
 from asap.stores.pairs import PairStore, PairWriter
 from tests.stores.samples import SIZE, pair
 
@@ -66,3 +67,25 @@ def test_mistakes_leave_nothing(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot make the folder"):
         show_pairs(pairs, tmp_path / "file" / "sheet.png")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({}, "left hand: missing 2"),
+        ({"side": "none"}, "hand: missing 2"),
+        ({"operation": "unknown"}, "left hand 2"),
+        ({"part": "unknown", "side": "none"}, "missing 2"),
+        ({"part": "unknown", "side": "none", "operation": "unknown", "severity": 0}, "a woman waves"),
+        ({"part": "unknown", "side": "none", "operation": "unknown", "severity": 0, "prompt": ""}, "a/b.jpg"),
+        ({"part": "unknown", "operation": "unknown", "severity": 0, "prompt": "", "source": ""}, "pair-1"),
+        ({"kind": "null_pose", "operation": "none", "severity": 0}, "left hand: null_pose"),
+        ({"part": "unknown", "operation": "unknown", "severity": 0, "prompt": "\u00e9t\u00e9"}, "?t?"),
+    ],
+)
+def test_titles_say_what_is_known(changes: dict[str, object], title: str) -> None:
+    known = {
+        "kind": "defect", "part": "hand", "side": "left", "operation": "missing", "severity": 2,
+        "prompt": "a woman waves", "source": "a/b.jpg", "uid": "pair-1",
+    }  # fmt: skip
+    assert _title(SimpleNamespace(**known | changes)) == title  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ AsapError                      our own fault, exit code 1
     ├── PhotoError             a file is no picture that we can use; says the reason in one word
     ├── StoreError             a store is missing, corrupt, empty or locked
     └── TrainingError          the run cannot go on (the loss is not a number...)
+
+An error's arguments are those that its class takes, so each crosses from a worker process to its parent unchanged.
 """
 
 from collections.abc import Iterable, Sequence
@@ -57,8 +59,10 @@ class UnknownNameError(InputError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Say which ``kind`` of thing was wanted under which ``name``, and list the ``known`` names."""
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        listed = ", ".join(self.known) if self.known else "none"
-        super().__init__(f"unknown {kind} {name!r}; known: {listed}")
+        super().__init__(kind, name, self.known)
+
+    def __str__(self) -> str:
+        return f"unknown {self.kind} {self.name!r}; known: {', '.join(self.known) or 'none'}"
 
 
 class MissingDependencyError(InputError):
@@ -66,8 +70,12 @@ class MissingDependencyError(InputError):
 
     def __init__(self, package: str, purpose: str) -> None:
         """Say what ``package`` (its pip name) is needed for."""
-        self.package = package
-        super().__init__(f"{purpose} needs the package {package}, which is not installed; run: pip install {package}")
+        self.package, self.purpose = package, purpose
+        super().__init__(package, purpose)
+
+    def __str__(self) -> str:
+        wanted = f"{self.purpose} needs the package {self.package}, which is not installed"
+        return f"{wanted}; run: pip install {self.package}"
 
 
 class PhotoError(InputError):

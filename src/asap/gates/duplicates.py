@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 from scipy import fft
 
 from asap.core.errors import InputError
@@ -12,6 +13,8 @@ _GRID = 32
 _LOW = 8
 BITS = _LOW * _LOW * 3
 """Bits of a hash: 8x8 cosine coefficients of brightness and two colour differences."""
+_WORDS = BITS // 64
+_Words = npt.NDArray[np.uint64]
 
 
 def perceptual_hash(image: ByteArray) -> int:
@@ -48,10 +51,11 @@ class NearDuplicates:
         if not 0 <= radius < BITS:
             raise InputError(f"radius must be from 0 to {BITS - 1} bits, not {radius}")
         self.radius = radius
-        self._seen: list[int] = []
+        self._count = 0
+        self._seen = np.zeros((1024, _WORDS), dtype=np.uint64)
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return self._count
 
     def add(self, image: ByteArray) -> bool:
         """Remember ``image`` and return True, or return False if one like it is here already."""
@@ -59,11 +63,25 @@ class NearDuplicates:
 
     def add_code(self, code: int) -> bool:
         """The same for a picture of which only the hash is at hand."""
-        if any((code ^ other).bit_count() <= self.radius for other in self._seen):
+        words = _words(code)
+        apart = np.bitwise_count(self._seen[: self._count] ^ words).sum(axis=1)
+        if (apart <= self.radius).any():
             return False
-        self._seen.append(code)
+        self._remember(words)
         return True
 
     def extend(self, codes: Iterable[int]) -> None:
         """Remember hashes of pictures that were accepted before, without comparing them."""
-        self._seen.extend(codes)
+        for code in codes:
+            self._remember(_words(code))
+
+    def _remember(self, words: _Words) -> None:
+        if self._count == len(self._seen):
+            self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
+        self._seen[self._count] = words
+        self._count += 1
+
+
+def _words(code: int) -> _Words:
+    """(3,) the bits of a hash, 64 to a number."""
+    return np.frombuffer(code.to_bytes(BITS // 8, "big"), dtype=">u8").astype(np.uint64)

@@ -13,6 +13,7 @@ from asap.core.errors import InputError
 from asap.core.files import write_bytes
 from asap.core.records import ByteArray
 from asap.core.seeds import generator
+from asap.core.vocabulary import UNKNOWN
 from asap.stores.pairs import PairRow, PairStore
 
 _COLUMNS = 4
@@ -35,7 +36,7 @@ def show_pairs(folder: Path, out: Path, *, count: int = 24, seed: int = 0) -> Pa
     store = PairStore.open(folder)
     positions = generator(seed, "contact sheet").permutation(len(store))[:count]
     rows = store.rows(sorted(int(p) for p in positions))
-    tiles = [_tile(*_views(row), _title(row.part, row.side, row.operation, row.severity, row.kind)) for row in rows]
+    tiles = [_tile(*_views(row), _title(row)) for row in rows]
     largest = [max(tile.shape[axis] for tile in tiles) for axis in (0, 1)]
     tiles = [_padded(tile, largest[0], largest[1]) for tile in tiles]
     blank = np.full_like(tiles[0], 255)
@@ -71,9 +72,16 @@ def _padded(tile: ByteArray, height: int, width: int) -> ByteArray:
     return np.pad(tile, ((0, below), (0, right), (0, 0)), constant_values=255)
 
 
-def _title(part: str, side: str, operation: str, severity: int, kind: str) -> str:
-    where = part if side == "none" else f"{side} {part}"
-    return f"{where}: {operation} {severity}" if kind == "defect" else f"{where}: {kind}"
+def _title(row: PairRow) -> str:
+    """Part, operation and severity as far as they are known; of a pair that says neither, its caption, file or name."""
+    part = "" if row.part == UNKNOWN else row.part if row.side == "none" else f"{row.side} {row.part}"
+    if row.kind != "defect":
+        done = row.kind
+    else:
+        done = "" if row.operation == UNKNOWN else row.operation
+    known = ": ".join(word for word in (part, done) if word) or row.prompt or row.source or row.uid
+    title = f"{known} {row.severity}" if row.severity else known
+    return title.encode("ascii", "replace").decode()  # what every font has
 
 
 def _tile(chosen: ByteArray, rejected: ByteArray, mask: ByteArray, title: str) -> ByteArray:

@@ -127,12 +127,12 @@ def _pair(
             tries.refused["geometry"] += 1
             continue
         mask = gates.difference_mask(edited.chosen, edited.rejected, _dilate(photo.image))
-        rejected = gates.compose(edited.chosen, edited.rejected, mask)
-        values = gates.measure(edited.chosen, rejected, mask)
+        chosen, rejected = gates.share_outside(edited.chosen, edited.rejected, mask)
+        values = gates.measure(chosen, rejected, mask)
         box = gates.box_of(mask)
         result = gates.evaluate(values, gates.GateLimits.photographs(), edited.edit.kind, box=box)
         if not result.reasons:
-            sides = edited.chosen, rejected, mask
+            sides = chosen, rejected, mask
             where: dict[str, int | str] = {"number": number, "attempt": attempt, "method": method}
             return _record(plan, source, photo, found, part, sides, edited.edit, result, where)
         tries.refused.update(result.reasons[:1])

@@ -118,7 +118,9 @@ class Window:
         right[place], wrong[place] = easel.sides()
         mask = np.zeros(self.whole.shape[:2], dtype=np.uint8)
         mask[place] = np.where(difference(right[place], wrong[place]), np.uint8(255), np.uint8(0))
-        wrong = np.where(mask[:, :, None] > 0, wrong, right)
+        # faint differences that the mask leaves out belong to neither side, else one of them has a step along the rim
+        mean = ((right.astype(np.uint16) + wrong + 1) // 2).astype(np.uint8)
+        right, wrong = (np.where(mask[:, :, None] > 0, side, mean) for side in (right, wrong))
         return EditedPhoto(chosen=right, rejected=wrong, mask=mask, edit=edit)
 
     def _bounds(self, layers: Sequence[Layer], touched: Bools) -> tuple[slice, slice]:
