@@ -97,6 +97,7 @@ def test_an_imported_store_has_no_recipe(tmp_path: Path) -> None:
 ARGUMENTS = {
     "degrade": ["warp"], "per_image": 1, "size": 32, "seed": 1, "null_share": 0.1, "operations": [],
     "landmarker": "mediapipe", "landmarker_options": {}, "painting": None,
+    "screening": None, "perceptual": "",
 }  # fmt: skip
 
 

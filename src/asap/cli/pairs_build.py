@@ -10,12 +10,14 @@ from asap.cli.values import fraction, natural, positive, positive_real
 from asap.core.errors import InputError
 
 if TYPE_CHECKING:
+    from asap.stages.looking import Screening
     from asap.stages.painting import Painting
 
 __all__ = ["configure"]
 
 BODIES = "bodies"
-SIZE = {"bodies": 128, "photographs": 1024}
+GUIDED = "guided"
+SIZE = {"bodies": 128, "guided": 512, "photographs": 1024}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
     parser.add_argument(
-        "--size", type=positive, metavar="PIXELS", help="side of rendered people (128), longest side of photos (1024)"
+        "--size",
+        type=positive,
+        metavar="PIXELS",
+        help="side of rendered people (128; guided 512), longest side of photos (1024)",
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="decides every pair (0)")
     parser.add_argument("--nulls", type=fraction, default=0.1, metavar="SHARE", help="share of null edits (0.1)")
@@ -35,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, metavar="N", help="processes (one a core)")
     _bodies(parser.add_argument_group("rendered people"))
     _photographs(parser.add_argument_group("photographs"))
+    _models(parser.add_argument_group("photographs by diffusion, and guided"))
     parser.set_defaults(run=_build)
 
 
@@ -43,22 +49,33 @@ def _bodies(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--namespace", choices=("pairs", "judge"), help="whose people; a judge needs its own (pairs)")
 
 
+def _models(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--painter", metavar="MODEL", help="inpainting pipeline: folder or hub id")
+    group.add_argument(
+        "--controlnet", metavar="MODEL", help="its ControlNet, for skeleton; for guided as depth=ID,normal=ID,pose=ID"
+    )
+    group.add_argument("--device", metavar="NAME", help="where it runs (cpu)")
+    group.add_argument("--steps", type=positive, metavar="N", help="its denoising steps (the family's own)")
+    group.add_argument("--guidance", type=positive_real, metavar="X", help="its guidance scale (the family's own)")
+    group.add_argument(
+        "--screen", metavar="NAME", help="keep what looks worse to landmarks, or to vlm:MODEL@URL (OPENAI_API_KEY)"
+    )
+    group.add_argument(
+        "--perceptual", metavar="lpips:TRUNK[,HEADS]", help="weights for the paper's LPIPS gates (SSIM alone)"
+    )
+
+
 def _photographs(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--degrade",
         type=_names,
         metavar="NAMES",
         help="ways to break a part, with commas: warp, remove, graft on the CPU (these three), repaint, skeleton by a "
-        "diffusion model",
+        "diffusion model; guided alone paints rendered people",
     )
     group.add_argument("--per-image", type=positive, metavar="N", help="pairs tried for each photograph (4)")
     group.add_argument("--landmarker", metavar="NAME", help="what finds the parts (mediapipe)")
     group.add_argument("--engine", choices=("pool", "ray"), help="processes of this machine, or Ray Data (pool)")
-    group.add_argument("--painter", metavar="MODEL", help="inpainting pipeline for both of these: folder or hub id")
-    group.add_argument("--controlnet", metavar="MODEL", help="its ControlNet, for skeleton")
-    group.add_argument("--device", metavar="NAME", help="where it runs (cpu)")
-    group.add_argument("--steps", type=positive, metavar="N", help="its denoising steps (the family's own)")
-    group.add_argument("--guidance", type=positive_real, metavar="X", help="its guidance scale (the family's own)")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -66,21 +83,25 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 _ONLY_BODIES = ("count", "namespace")
-_ONLY_PHOTOGRAPHS = (
-    "degrade", "per_image", "landmarker", "engine", "painter", "controlnet", "device", "steps", "guidance",
-)  # fmt: skip
+_ONLY_PHOTOGRAPHS = ("per_image", "landmarker", "engine")
+_MODELS = ("painter", "controlnet", "device", "steps", "guidance", "screen", "perceptual")
 
 
 def _build(arguments: argparse.Namespace) -> None:
     from asap.stages.pairs import pair_stats
 
-    rendered = arguments.source == BODIES
-    strangers = [name for name in (_ONLY_PHOTOGRAPHS if rendered else _ONLY_BODIES) if getattr(arguments, name)]
+    rendered, guided = arguments.source == BODIES, arguments.degrade == (GUIDED,)
+    if GUIDED in (arguments.degrade or ()) and not (rendered and guided):
+        raise InputError("guided paints rendered people: give it alone in --degrade, without --source")
+    refused = (
+        _ONLY_BODIES if not rendered else _ONLY_PHOTOGRAPHS if guided else ("degrade", *_ONLY_PHOTOGRAPHS, *_MODELS)
+    )
+    strangers = [name for name in refused if getattr(arguments, name)]
     if strangers:
         flags = ", ".join("--" + name.replace("_", "-") for name in strangers)
         kind = "photographs" if rendered else "rendered people"
         raise InputError(f"{flags} belong to {kind}, and --source is {arguments.source}; leave them out")
-    (_rendered if rendered else _photographed)(arguments)
+    (_guided if guided else _rendered if rendered else _photographed)(arguments)
     print_lines(pair_stats(arguments.out))
 
 
@@ -107,6 +128,28 @@ def _rendered(arguments: argparse.Namespace) -> None:
     )
 
 
+def _guided(arguments: argparse.Namespace) -> None:
+    from asap.stages.guided import build_guided_pairs
+
+    painting = _painting(arguments)
+    if not arguments.count or painting is None:
+        raise InputError(
+            "guided pairs want a number of pairs and a model: add --count N --painter MODEL --controlnet ID"
+        )
+    build_guided_pairs(
+        arguments.out,
+        count=arguments.count,
+        painting=painting,
+        size=arguments.size or SIZE["guided"],
+        seed=arguments.seed,
+        namespace=arguments.namespace or "pairs",
+        null_share=arguments.nulls,
+        operations=arguments.operation,
+        screening=_screening(arguments),
+        perceptual=arguments.perceptual or "",
+    )
+
+
 def _photographed(arguments: argparse.Namespace) -> None:
     from asap.stages.photos import build_photo_pairs
 
@@ -117,6 +160,8 @@ def _photographed(arguments: argparse.Namespace) -> None:
         per_image=arguments.per_image or 4,
         landmarker=arguments.landmarker or "mediapipe",
         painting=_painting(arguments),
+        screening=_screening(arguments),
+        perceptual=arguments.perceptual or "",
         engine=arguments.engine or "pool",
         **_common(arguments, "photographs"),  # type: ignore[arg-type]
     )
@@ -126,7 +171,7 @@ def _painting(arguments: argparse.Namespace) -> "Painting | None":
     """The diffusion model asked for, or None."""
     from asap.stages.painting import DIFFUSION, Painting
 
-    kinds = [name for name in arguments.degrade or () if name in DIFFUSION]
+    kinds = [name for name in arguments.degrade or () if name in (*DIFFUSION, GUIDED)]
     if not arguments.painter:
         return None
     if len(kinds) != 1:
@@ -135,3 +180,10 @@ def _painting(arguments: argparse.Namespace) -> "Painting | None":
         )
     given = {name: getattr(arguments, name) for name in ("controlnet", "device", "steps", "guidance")}
     return Painting(kind=kinds[0], model=arguments.painter, **{k: v for k, v in given.items() if v})
+
+
+def _screening(arguments: argparse.Namespace) -> "Screening | None":
+    """The screen asked for, or None."""
+    from asap.stages.looking import Screening
+
+    return Screening.read(arguments.screen) if arguments.screen else None

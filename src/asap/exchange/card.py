@@ -27,6 +27,10 @@ MADE: Final = {
         "Both sides are renderings of one 3D body; on the rejected side one body part was edited on the mesh. Outside "
         "the mask the two are equal to the bit."
     ),
+    "guided": (
+        "A diffusion model painted both sides from one noise, steered by maps of one 3D body; on the rejected side the "
+        "body's mesh was edited at one part. Outside the mask the two are equal to the bit."
+    ),
     "photographs": "The chosen side is a photograph; on the rejected side one body part was edited inside the mask.",
     "import": "The pairs come from files of another tool; what those did not say is called unknown here.",
     "review": "People accepted these pairs out of a larger set.",
@@ -34,6 +38,10 @@ MADE: Final = {
 CAVEATS: Final = {
     "bodies": (
         "Rendered people are not photographs: skin, hair, clothes and light are simple.",
+        "The errors follow our table of operations, not the errors of any particular generator.",
+    ),
+    "guided": (
+        "How far the model follows the maps was not measured, unless a screen is among the instruments below.",
         "The errors follow our table of operations, not the errors of any particular generator.",
     ),
     "photographs": (

@@ -6,7 +6,7 @@ them from there. Whoever has a caption already, in a table or in a text file, ke
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from asap.core.records import ByteArray
 from asap.stages.endpoint import AGAIN, Endpoint, content_of, picture_url
 from asap.stages.sources import Source, caption_of, fit, list_sources, read
 
-__all__ = ["PROMPT", "Endpoint", "caption_photos"]
+__all__ = ["PROMPT", "Endpoint", "ask", "caption_photos"]
 
 PROMPT: Final = (
     "Describe this photograph in one sentence of at most 40 words, as a caption from which a text-to-image model could "
@@ -81,9 +81,15 @@ def _caption(client: httpx2.Client, endpoint: Endpoint, prompt: str, source: Sou
         return "failed", error.line
 
 
-def _ask(client: httpx2.Client, endpoint: Endpoint, prompt: str, picture: ByteArray) -> str:
+def ask(endpoint: Endpoint, prompt: str, *pictures: ByteArray) -> str:
+    """What the model answers to ``prompt`` about ``pictures`` (H, W, 3), on one line; ``InputError`` where it fails."""
+    with httpx2.Client(timeout=endpoint.timeout) as client:
+        return _ask(client, endpoint, prompt, *pictures)
+
+
+def _ask(client: httpx2.Client, endpoint: Endpoint, prompt: str, *pictures: ByteArray) -> str:
     """One answer, with patience; raises ``InputError`` when there is none."""
-    body = _question(endpoint.model, prompt, picture)
+    body = _question(endpoint.model, prompt, pictures)
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     fault = ""
     for attempt in range(endpoint.tries):
@@ -98,10 +104,10 @@ def _ask(client: httpx2.Client, endpoint: Endpoint, prompt: str, picture: ByteAr
         fault = f"status {answer.status_code}: {answer.text[:200]}"
         if answer.status_code not in AGAIN:
             break
-    raise InputError(f"{endpoint.url} gave no caption ({fault}); check the address, the model and the key")
+    raise InputError(f"{endpoint.url} gave no answer ({fault}); check the address, the model and the key")
 
 
-def _question(model: str, prompt: str, picture: ByteArray) -> dict[str, object]:
-    url = picture_url(picture)
-    content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": url}}]
+def _question(model: str, prompt: str, pictures: Sequence[ByteArray]) -> dict[str, object]:
+    content: list[dict[str, object]] = [{"type": "text", "text": prompt}]
+    content += [{"type": "image_url", "image_url": {"url": picture_url(picture)}} for picture in pictures]
     return {"model": model, "temperature": 0, "max_tokens": 120, "messages": [{"role": "user", "content": content}]}

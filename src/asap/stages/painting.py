@@ -23,7 +23,7 @@ class Painting:
     """The model and its settings."""
 
     kind: str
-    """Of ``DIFFUSION``."""
+    """Of ``DIFFUSION``, or guided."""
     model: str
     """Folder or hub id of an inpainting pipeline."""
     controlnet: str = ""

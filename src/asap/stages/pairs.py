@@ -20,7 +20,7 @@ from asap.bodies import Drawn, Rig
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
-from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene
+from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene, SceneTruth
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import OPERATIONS, REGION_PART, region_id
 from asap.stages.engines import processes
@@ -179,13 +179,13 @@ def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Coun
     drawn = bodies.draw(rig, plan.seed, plan.namespace, index)
     chosen = bodies.render(drawn.scene, plan.size)
     reasons: Counter[str] = Counter()
-    visible = _candidates(drawn, chosen)
+    visible = candidates(drawn, chosen)
     if not visible:
         return None, Counter({"no_part_visible": 1})
-    kind = _kind(plan, index)
+    kind = kind_of(plan, index)
     for attempt in range(TRIES):
         rng = generator(plan.seed, plan.namespace, "edit", index, attempt)
-        scene, edit, touched = _edit(rig, drawn, plan, kind, visible, rng)
+        scene, edit, touched = edit_of(rig, drawn, plan, kind, visible, rng)
         if scene is None:
             reasons["no_other_pose"] += 1
             continue
@@ -202,7 +202,7 @@ def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Coun
     return None, reasons
 
 
-def _candidates(drawn: Drawn, picture: Rendering) -> list[tuple[str, str]]:
+def candidates(drawn: Drawn, picture: Rendering) -> list[tuple[str, str]]:
     """(part, side) of every part the caption asks for and the camera shows on that side."""
     visible = bodies.visible_parts(drawn.truth, picture.regions)
     counts = np.bincount(picture.regions.ravel(), minlength=16) / picture.regions.size
@@ -216,7 +216,7 @@ def _candidates(drawn: Drawn, picture: Rendering) -> list[tuple[str, str]]:
 _LEAST = {"hand": 0.004, "foot": 0.004, "face": 0.006, "neck": 0.004}
 
 
-def _kind(plan: Plan, index: int) -> str:
+def kind_of(plan: Plan, index: int) -> str:
     """Which kind of rejected side picture ``index`` gets, whatever its tries come to."""
     first, second = generator(plan.seed, plan.namespace, "kind", index).random(2)
     if first >= plan.null_share:
@@ -224,7 +224,7 @@ def _kind(plan: Plan, index: int) -> str:
     return "null_equal" if second < 0.25 else "null_pose"
 
 
-def _edit(
+def edit_of(
     rig: Rig, drawn: Drawn, plan: Plan, kind: str, visible: list[tuple[str, str]], rng: np.random.Generator
 ) -> tuple[Scene | None, Edit, BoolArray | None]:
     """The scene of the rejected side, what was done, and which vertices it touched."""
@@ -235,7 +235,7 @@ def _edit(
             return drawn.scene, edit, None
         return bodies.redraw(rig, drawn, part, side, int(rng.integers(2**31))), edit, None
     operations = plan.operations or None
-    part, side, operation, severity = degrade.sample_edit(drawn.scene.body, visible, rng, operations=operations)
+    part, side, operation, severity = degrade.sampleedit_of(drawn.scene.body, visible, rng, operations=operations)
     edited = degrade.apply(drawn.scene.body, part, side, operation, severity, rng)
     return replace(drawn.scene, body=edited.body), edited.edit, edited.touched
 
@@ -259,7 +259,7 @@ def _record(
     plan: Plan, index: int, attempt: int, drawn: Drawn, pair: tuple[Rendering, Any, Any], edit: Edit, result: GateResult
 ) -> PairRecord:
     chosen, lost, mask = pair
-    truth = replace(drawn.truth, visible_parts=bodies.visible_parts(drawn.truth, chosen.regions))
+    truth = truth_of(drawn, chosen)
     return PairRecord(
         uid=f"{plan.namespace}-{derive(plan.seed, plan.namespace, 'uid', index):016x}",
         index=index,
@@ -273,7 +273,7 @@ def _record(
         box=gates.box_of(mask),
         gates=result,
         keypoints=bodies.keypoints(drawn.scene.body, drawn.scene.camera, chosen),
-        split=_split(plan, truth.person),
+        split=split_of(plan, truth.person),
         recipe={
             "seed": plan.seed,
             "namespace": plan.namespace,
@@ -285,7 +285,13 @@ def _record(
     )
 
 
-def _split(plan: Plan, person: str) -> str:
+def truth_of(drawn: Drawn, picture: Rendering) -> SceneTruth:
+    """What is known of the person, with the parts that the picture shows."""
+    return replace(drawn.truth, visible_parts=bodies.visible_parts(drawn.truth, picture.regions))
+
+
+def split_of(plan: Plan, person: str) -> str:
+    """train, val (6 %) or test (10 %); all pairs of a person are in one."""
     share = derive(plan.seed, "split", person) % 1000
     return "val" if share < 60 else "test" if share < 160 else "train"
 

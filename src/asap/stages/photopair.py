@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,9 +13,10 @@ from asap.core.errors import InputError, PhotoError
 from asap.core.photos import EditedPhoto, PartRegion, Photo
 from asap.core.records import ByteArray, Edit, FloatArray, GateResult, PairRecord, SceneTruth
 from asap.core.seeds import derive, generator
-from asap.core.vocabulary import REGION_PART, UNSPECIFIED, region_id
+from asap.core.vocabulary import REGION_PART, SCREEN_REASON, UNSPECIFIED, region_id
 from asap.core.wholebody import KEYPOINTS
 from asap.degrade import photo as cpu
+from asap.stages.looking import Screening, perceptual_of, screen_of, screened
 from asap.stages.painting import DIFFUSION, Painting, paint, painter_of
 from asap.stages.sources import Source, fit, fit_part, read, sidecars
 
@@ -48,6 +49,10 @@ class PhotoPlan:
     landmarker_options: tuple[tuple[str, str], ...] = ()
     painting: Painting | None = None
     """The diffusion model, where one takes part."""
+    screening: Screening | None = None
+    """What it made must look worse to this screen."""
+    perceptual: str = ""
+    """Setting of ``looking.perceptual_of``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +133,19 @@ def _pair(
             continue
         mask = gates.difference_mask(edited.chosen, edited.rejected, _dilate(photo.image))
         chosen, rejected = gates.share_outside(edited.chosen, edited.rejected, mask)
-        values = gates.measure(chosen, rejected, mask)
+        values = gates.measure(chosen, rejected, mask, perceptual=perceptual_of(plan.perceptual))
         box = gates.box_of(mask)
         result = gates.evaluate(values, gates.GateLimits.photographs(), edited.edit.kind, box=box)
-        if not result.reasons:
+        reasons = result.reasons[:1]
+        if not reasons and plan.screening is not None and method in DIFFUSION:
+            screen = screen_of(plan.screening, plan.landmarker, plan.landmarker_options)
+            passed = screened(screen, plan.screening.least, replace(edited, chosen=chosen, rejected=rejected), part)
+            edited, reasons = (edited, (SCREEN_REASON,)) if passed is None else (passed, ())
+        if not reasons:
             sides = chosen, rejected, mask
             where: dict[str, int | str] = {"number": number, "attempt": attempt, "method": method}
             return _record(plan, source, photo, found, part, sides, edited.edit, result, where)
-        tries.refused.update(result.reasons[:1])
+        tries.refused.update(reasons)
         refusals += 1
         if refusals == TRIES:
             break

@@ -21,6 +21,7 @@ from asap.core.hashing import canonical_json, digest_json_list
 from asap.core.manifest import Instrument, Manifest
 from asap.core.vocabulary import OPERATIONS
 from asap.stages.engines import in_order
+from asap.stages.looking import Screening, perceptual_of, screen_of
 from asap.stages.painting import DIFFUSION, Painting, painter_of
 from asap.stages.photopair import DRAWS, METHODS, TRIES, USER, PhotoPlan, PhotoResult, make_photo_pairs
 from asap.stages.sources import Source, list_sources
@@ -49,6 +50,8 @@ def build_photo_pairs(
     landmarker: str = "mediapipe",
     landmarker_options: dict[str, str] | None = None,
     painting: Painting | None = None,
+    screening: Screening | None = None,
+    perceptual: str = "",
     engine: str = "pool",
     workers: int = 2,
 ) -> str:
@@ -69,6 +72,8 @@ def build_photo_pairs(
         landmarker: of ``asap.regions.landmarker``.
         landmarker_options: its options.
         painting: the diffusion model, where ``degrade`` has a method of ``painting.DIFFUSION``.
+        screening: keeps of its pairs only those whose rejected side is worse.
+        perceptual: a distance for the paper's gates, as ``looking.perceptual_of`` reads it; empty for SSIM alone.
         engine: of ``engines.ENGINES``.
         workers: processes.
 
@@ -88,6 +93,8 @@ def build_photo_pairs(
         landmarker=landmarker,
         landmarker_options=tuple(sorted((landmarker_options or {}).items())),
         painting=painting,
+        screening=screening,
+        perceptual=perceptual,
     )
     _check(plan)
     sources = list_sources(source)
@@ -136,6 +143,10 @@ def _check(plan: PhotoPlan) -> None:
             if diffusion
             else f"an inpainting model is for {' and '.join(DIFFUSION)}; name one of them in --degrade"
         )
+    if plan.screening is not None and not diffusion:
+        raise InputError(f"a screen is for {' and '.join(DIFFUSION)}; what is broken on the CPU is known to be wrong")
+    if plan.screening is not None and (plan.screening.kind, plan.landmarker) == ("landmarks", USER):
+        raise InputError("a screen of landmarks looks with the landmarker, and user's masks have none; name another")
 
 
 def _instruments(plan: PhotoPlan) -> tuple[Instrument, ...]:
@@ -150,6 +161,11 @@ def _instruments(plan: PhotoPlan) -> tuple[Instrument, ...]:
     if plan.painting is not None:
         painter = painter_of(plan.painting)
         found.append(Instrument("generator", painter.name, painter.fingerprint))
+    if plan.screening is not None:
+        screen = screen_of(plan.screening, plan.landmarker, plan.landmarker_options)
+        found.append(Instrument("screen", screen.name, screen.fingerprint))
+    if (distance := perceptual_of(plan.perceptual)) is not None:
+        found.append(Instrument("pair_gate", distance.name, distance.fingerprint))
     return tuple(found)
 
 

@@ -113,7 +113,7 @@ def _facts(store: PairStore, owner: Owner, statements: Sequence[Statement]) -> C
         shards=tuple(Shard(name=name, size=size, sha256=sha) for name, size, sha in store.shards()),
         columns=dict(_columns()),
         date=datetime.now(timezone.utc).date().isoformat(),
-        has_recipe=manifest.config.get("source") in ("bodies", "photographs"),
+        has_recipe=manifest.config.get("source") in ("bodies", "guided", "photographs"),
     )
 
 

@@ -24,6 +24,17 @@ __all__ = ["rebuild", "write_recipe"]
 
 FORMAT: Final = 1
 KIND: Final = "pair recipe"
+GUIDED: Final = (
+    "count",
+    "size",
+    "seed",
+    "namespace",
+    "null_share",
+    "operations",
+    "painting",
+    "screening",
+    "perceptual",
+)
 BODIES: Final = ("count", "size", "seed", "namespace", "null_share", "operations", "chunk")
 PHOTOS: Final = (
     "degrade",
@@ -35,8 +46,10 @@ PHOTOS: Final = (
     "landmarker",
     "landmarker_options",
     "painting",
+    "screening",
+    "perceptual",
 )
-ARGUMENTS: Final = {"bodies": BODIES, "photographs": PHOTOS}
+ARGUMENTS: Final = {"bodies": BODIES, "guided": GUIDED, "photographs": PHOTOS}
 TABLE: Final = "metadata.jsonl"
 BESIDE: Final = (".mask.png", ".keypoints.json")
 """Endings of the user's own files that a build reads beside a photograph."""
@@ -67,8 +80,7 @@ def write_recipe(folder: Path, out: Path) -> Path:
     manifest, builder = store.manifest, str(store.manifest.config.get("source"))
     if builder not in ARGUMENTS:
         raise InputError(
-            f"{folder} was made by {builder}; only sets that were built of bodies or photographs have a recipe, "
-            "so keep what it was made from"
+            f"{folder} was made by {builder}; only sets that were built have a recipe, so keep what it was made from"
         )
     config = {**cast("dict[str, object]", read_json(folder / CONFIG)), **manifest.config}
     recipe = _Recipe(
@@ -108,15 +120,18 @@ def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int
         StoreError: the result differs; the error says which versions do.
     """
     wanted = _read(recipe)
+    given = _records(wanted.arguments)
     if wanted.builder == "bodies":
-        found = str(_build("pairs", "build_pairs")(out, **wanted.arguments, workers=workers))
+        found = str(_build("pairs", "build_pairs")(out, **given, workers=workers))
+    elif wanted.builder == "guided":
+        found = str(_build("guided", "build_guided_pairs")(out, **given))
     else:
         if source is None:
             raise InputError(f"{recipe} is of {len(wanted.sources)} photographs: name their folder with --source")
         _check_sources(wanted.sources, source)
         with tempfile.TemporaryDirectory(prefix="asap-rebuild-") as staged:
             _stage(wanted.sources, source, Path(staged))
-            found = _photographs(wanted.arguments, out, Path(staged), workers)
+            found = str(_build("photos", "build_photo_pairs")(out, **given, source=Path(staged), workers=workers))
     if found != wanted.content_hash:
         raise StoreError(
             f"{out} was built but has another content ({found[:16]}, wanted {wanted.content_hash[:16]}); "
@@ -179,12 +194,13 @@ def _stage(sources: Sequence[Mapping[str, str]], folder: Path, staged: Path) -> 
     (staged / TABLE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _photographs(arguments: Mapping[str, Any], out: Path, source: Path, workers: int) -> str:
-    """``build_photo_pairs`` with the arguments of a recipe."""
+def _records(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a recipe, with records where a build takes them."""
     given = dict(arguments)
-    if given["painting"] is not None:
-        given["painting"] = _build("painting", "Painting")(**given["painting"])
-    return str(_build("photos", "build_photo_pairs")(out, **given, source=source, workers=workers))
+    for name, stage in (("painting", "painting"), ("screening", "looking")):
+        if given.get(name) is not None:
+            given[name] = _build(stage, name.capitalize())(**given[name])
+    return given
 
 
 def _build(stage: str, name: str) -> Callable[..., Any]:

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from asap.core.errors import InputError
 from asap.core.records import ByteArray
 from asap.core.seeds import generator
 from asap.degrade.photo.arrays import Bools, Floats
-from asap.degrade.photo.sampling import Sampler, grid, pixels, smooth_noise
+from asap.degrade.photo.detail import brought_to, strength
+from asap.degrade.photo.sampling import Sampler, linear, pixels, smooth_noise
 
 ROOM = 10
 """Pixels around all that is touched, in which the trace dies out."""
 _CELL = 12
 """Pixels between the bumps of the trace."""
-_CRISP = 0.5
-"""Power of the magnification by which fine detail is raised."""
 _TRACE = 0.45
 """Standard deviation of the trace in pixels: positions between pixels come out even."""
 
@@ -57,10 +57,16 @@ class Easel:
         self.shape = (rows.stop - rows.start, columns.stop - columns.start)
         self.trace = self._drawn(touched[place], seed)
         moved = np.abs(self.trace).max(axis=2) > 0
+        if not moved.any():
+            raise InputError("nothing of what was to be painted lies in the picture; choose another operation")
         self.chosen = image[rows, columns].copy()
-        if moved.any():
-            self.chosen[moved] = self._look(image, pixels(moved) + self.trace[moved] + self.start)
+        self.chosen[moved] = self._look(image, pixels(moved) + self.trace[moved] + self.start)
         self.rejected = self.chosen.copy()
+        self._detail = strength(image[rows, columns])
+        self._wanted = strength(self.chosen)
+        self._kept = self._wanted[moved].mean(axis=0) / np.maximum(self._detail[moved].mean(axis=0), 1e-3)
+        """(2,) share of the fine detail that one look-up keeps."""
+        self._painted = np.zeros(self.shape, dtype=np.float32)
 
     def _drawn(self, touched: Bools, seed: int) -> Floats:
         """(h, w, 2) pixels by which every place of both sides is shifted; 0 from ``ROOM`` pixels beyond the touched."""
@@ -81,7 +87,7 @@ class Easel:
         where = soft > 0
         weight = soft[where][:, None]
         colour = self._look(plate, pixels(where) + self.trace[where] + self.start)
-        self.rejected[where] = weight * colour + (1 - weight) * self.rejected[where]
+        self._mix(where, weight, colour, (strength(plate[self.rows, self.columns]) * self._kept)[where])
 
     def paint(self, layer: Layer) -> None:
         """Put ``layer`` on top."""
@@ -90,32 +96,27 @@ class Easel:
         where = layer.where.copy()
         where[layer.where] = some
         where = where[self.rows, self.columns]
+        if not where.any():
+            return  # all of it lies beyond the picture's edge
         source, share = layer.source[some], layer.share[some][:, None]
         colour = self._look(image, source + self.trace[where])
-        colour = colour + self._crisp(colour, where, source)
+        places = np.clip(source - self.start, 0, np.array(self.shape[::-1]) - 1).astype(np.float32)
+        detail = np.stack([linear(self._detail[:, :, k], places) for k in (0, 1)], axis=1) * self._kept
         if layer.light is not None:
-            colour = colour * layer.light[some][:, None]
-        self.rejected[where] = share * colour + (1 - share) * self.rejected[where]
+            light = layer.light[some][:, None]
+            colour, detail = colour * light, detail * light
+        self._mix(where, share, colour, detail)
 
-    def _crisp(self, colour: Floats, where: Bools, source: Floats) -> Floats:
-        """What magnified places lack in sharpness and what shrunken ones have too much."""
-        places = grid(self.shape)
-        places[where] = source - self.start
-        down, right = np.gradient(places, axis=0), np.gradient(places, axis=1)
-        scale = np.sqrt(np.abs(right[:, :, 0] * down[:, :, 1] - right[:, :, 1] * down[:, :, 0]))
-        inner = ndimage.binary_erosion(where, iterations=1)
-        scale = np.where(inner, np.clip(scale, 0.4, 2.5), 1).astype(np.float32)
-        scale = ndimage.gaussian_filter(scale, 1.5)
-        picture = np.zeros((*self.shape, 3), dtype=np.float32)
-        picture[where] = colour
-        weight = ndimage.gaussian_filter(where.astype(np.float32), 0.8)[:, :, None]
-        soft = ndimage.gaussian_filter(picture, (0.8, 0.8, 0)) / np.maximum(weight, 1e-3)
-        gain = np.clip(scale**-_CRISP, 0.6, 1.8) - 1
-        return np.asarray((gain[:, :, None] * (picture - soft))[where], dtype=np.float32)
+    def _mix(self, where: Bools, share: Floats, colour: Floats, detail: Floats) -> None:
+        """Put ``colour`` (N, 3) and the strength of its fine detail (N, 2) on top, covering by ``share`` (N, 1)."""
+        self.rejected[where] = share * colour + (1 - share) * self.rejected[where]
+        self._wanted[where] = share * detail + (1 - share) * self._wanted[where]
+        self._painted[where] = np.maximum(self._painted[where], share[:, 0])
 
     def sides(self) -> tuple[ByteArray, ByteArray]:
         """(h, w, 3) the right and the broken side."""
-        return _bytes(self.chosen), _bytes(self.rejected)
+        share = ndimage.gaussian_filter(self._painted, 1.0)
+        return _bytes(self.chosen), _bytes(brought_to(self.rejected, self._wanted, share))
 
 
 def _bytes(values: Floats) -> ByteArray:

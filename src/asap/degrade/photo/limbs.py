@@ -30,6 +30,8 @@ ENDING: Final = {"arm": "hand", "leg": "foot"}
 
 def joints_of(region: PartRegion) -> Floats | None:
     """(K, 2) the joints of an arm, leg, foot or torso in the picture's pixels, or None where one is not known."""
+    if region.part not in JOINTS:
+        return None
     joints = []
     for names in JOINTS[region.part]:
         sided = names if region.part == "torso" else [f"{region.side}_{name}" for name in names]

@@ -19,7 +19,7 @@ from asap.core.files import read_json
 from asap.core.hashing import digest_json
 from asap.core.manifest import Manifest
 from asap.core.records import ByteArray, FloatArray
-from asap.core.vocabulary import GATE_REASONS
+from asap.core.vocabulary import GATE_REASONS, SCREEN_REASON
 from asap.stores.config import NAME as CONFIG
 from asap.stores.pairs.encode import EncodedRow
 from asap.stores.pairs.schema import GATES, IMAGES, JSON_COLUMNS, SCHEMA, SPLITS
@@ -213,7 +213,7 @@ class PairStore:
             "region_ssim_mean_defect": _mean(
                 value for value, kind in zip(region, kinds, strict=True) if kind == "defect"
             ),
-            "pass_share": total / max(1, total + sum(reasons[reason] for reason in GATE_REASONS)),
+            "pass_share": total / max(1, total + sum(reasons[reason] for reason in (*GATE_REASONS, SCREEN_REASON))),
             "by_reason": _sorted(reasons),
             "by_outcome": _sorted(
                 Counter(source["outcome"] for part in self._parts.values() for source in part["sources"])
