@@ -14,10 +14,12 @@ REACH = 3.0
 """Pixels (of a Gaussian) over which detail is averaged."""
 _BAND = 0.8
 """Pixels (of a Gaussian) below which detail is fine."""
-_FLOOR = 0.3
-"""Grey levels of detail, about that of rounding to bytes, below which there is nothing to compare."""
-_LIMITS = (0.6, 1.7)
-"""Least and largest factor: beyond, a picture looks painted or harsh."""
+_FLOOR = 0.05
+"""Grey levels added to both strengths, so that plain areas are left alone."""
+_LIMITS = (0.5, 2.0)
+"""Least and largest factor of a round: beyond, a picture looks painted or harsh."""
+_ROUNDS = 2
+"""A factor on a band is not quite one on the strength: the second round takes what the first left."""
 _BRIGHT = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -43,10 +45,10 @@ def _spread(values: Floats) -> Floats:
 
 def brought_to(picture: Floats, wanted: Floats, share: Floats) -> Floats:
     """``picture`` (h, w, 3) with fine detail as strong as ``wanted`` (h, w, 2), as far as ``share`` (h, w) says."""
-    gain = np.clip((wanted + _FLOOR) / (strength(picture) + _FLOOR), *_LIMITS)
-    gain = 1 + share[:, :, None] * (gain - 1)
-    band = picture - ndimage.gaussian_filter(picture, (_BAND, _BAND, 0))
-    bright = (band @ _BRIGHT)[:, :, None]
-    return np.asarray(
-        picture + (gain[:, :, :1] - 1) * bright + (gain[:, :, 1:] - 1) * (band - bright), dtype=np.float32
-    )
+    for _ in range(_ROUNDS):
+        gain = np.clip((wanted + _FLOOR) / (strength(picture) + _FLOOR), *_LIMITS)
+        gain = 1 + share[:, :, None] * (gain - 1)
+        band = picture - ndimage.gaussian_filter(picture, (_BAND, _BAND, 0))
+        bright = (band @ _BRIGHT)[:, :, None]
+        picture = picture + (gain[:, :, :1] - 1) * bright + (gain[:, :, 1:] - 1) * (band - bright)
+    return np.asarray(picture, dtype=np.float32)

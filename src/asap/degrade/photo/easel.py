@@ -49,16 +49,19 @@ class Easel:
 
         ``image``, ``colour`` (the part's own, carried beyond its rim) and ``touched`` (what will be painted) are of the
         whole window; ``place`` are the rows and columns that are worked on; ``seed`` draws the trace.
+
+        Raises:
+            InputError: nothing there is touched.
         """
         self._colour = colour
         rows, columns = self.rows, self.columns = place
         self.start = np.array([columns.start, rows.start], dtype=np.float32)
         self._samplers: dict[int, Sampler] = {}
         self.shape = (rows.stop - rows.start, columns.stop - columns.start)
+        if not touched[place].any():
+            raise InputError("nothing of what was to be painted lies in the picture; choose another operation")
         self.trace = self._drawn(touched[place], seed)
         moved = np.abs(self.trace).max(axis=2) > 0
-        if not moved.any():
-            raise InputError("nothing of what was to be painted lies in the picture; choose another operation")
         self.chosen = image[rows, columns].copy()
         self.chosen[moved] = self._look(image, pixels(moved) + self.trace[moved] + self.start)
         self.rejected = self.chosen.copy()
