@@ -235,7 +235,7 @@ def edit_of(
             return drawn.scene, edit, None
         return bodies.redraw(rig, drawn, part, side, int(rng.integers(2**31))), edit, None
     operations = plan.operations or None
-    part, side, operation, severity = degrade.sampleedit_of(drawn.scene.body, visible, rng, operations=operations)
+    part, side, operation, severity = degrade.sample_edit(drawn.scene.body, visible, rng, operations=operations)
     edited = degrade.apply(drawn.scene.body, part, side, operation, severity, rng)
     return replace(drawn.scene, body=edited.body), edited.edit, edited.touched
 

@@ -6,14 +6,14 @@ from scipy import ndimage
 
 from asap.core.errors import InputError
 from asap.core.records import FloatArray
-from asap.degrade.photo.detail import brought_to, strength
+from asap.degrade.photo.detail import alike, brought_to, strength
 from asap.degrade.photo.easel import Easel, Layer
 from asap.degrade.photo.sampling import pixels
 
 
 def grain(seed: int = 0, sigma: float = 4.0, side: int = 96) -> FloatArray:
     noise = np.random.default_rng(seed).normal(0, sigma, (side, side, 3))
-    return (120 + ndimage.gaussian_filter(noise, (0.6, 0.6, 0))).astype(np.float32)
+    return np.asarray(120 + ndimage.gaussian_filter(noise, (0.6, 0.6, 0)), dtype=np.float32)
 
 
 def test_twice_the_grain_is_twice_the_strength_and_a_straight_edge_is_none() -> None:
@@ -30,7 +30,7 @@ def test_weak_and_strong_detail_is_brought_to_what_is_wanted(factor: float) -> N
     changed = ((grain() - 120) * factor + 120).astype(np.float32)
     found = strength(brought_to(changed, wanted, np.ones((96, 96), dtype=np.float32)))
     before = strength(changed)
-    for k in (0, 1):
+    for k in range(3):
         assert found[..., k].mean() == pytest.approx(wanted[..., k].mean(), rel=0.1)
         assert abs(before[..., k].mean() / wanted[..., k].mean() - 1) > 0.2
 
@@ -55,6 +55,13 @@ def test_a_stretched_layer_is_as_fine_as_the_photograph(scale: float) -> None:
     easel.paint(Layer(where=where, source=source, share=np.ones(len(source), dtype=np.float32), image=image))
     chosen, rejected = (strength(side.astype(np.float32))[30:66, 30:66, 0].mean() for side in easel.sides())
     assert rejected == pytest.approx(chosen, rel=0.1)
+
+
+def test_places_that_show_the_same_are_told_by_their_low_frequencies() -> None:
+    other = grain(0, 2.0) + np.where(np.arange(96)[None, :, None] < 48, 2, 20).astype(np.float32)
+    same = alike(grain(1, 2.0), other)[:, :, 0]
+    assert same[:, :44].min() == 1
+    assert same[:, 52:].max() == 0
 
 
 def test_what_lies_beyond_the_picture_is_refused_or_left_out() -> None:

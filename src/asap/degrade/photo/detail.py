@@ -20,35 +20,40 @@ _LIMITS = (0.5, 2.0)
 """Least and largest factor of a round: beyond, a picture looks painted or harsh."""
 _ROUNDS = 2
 """A factor on a band is not quite one on the strength: the second round takes what the first left."""
-_BRIGHT = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_SAME = (4.0, 8.0)
+"""Grey levels of low-pass difference up to which, and from which not, both sides show the same."""
+_BOX = 5
+_PLANES = np.array([[0.299, 0.587, 0.114], [-0.299, -0.587, 0.886], [0.701, -0.587, -0.114]], dtype=np.float32)
+"""Brightness, blue less brightness, red less brightness."""
+_COLOURS = np.linalg.inv(_PLANES).astype(np.float32)
 
 
 def strength(picture: Floats) -> Floats:
-    """(h, w, 2) mean size of the fine detail around each pixel of (h, w, 3), of brightness and of colour.
+    """(h, w, 3) mean size of the fine detail around each pixel of (h, w, 3): of brightness, blue and red.
 
-    Second differences down and across leave straight edges out (Immerkaer 1996); corners count twice the mean at most.
+    Second differences down and across leave straight edges out (Immerkaer 1996); corners count thrice the mean at most.
     """
-    bright = picture @ _BRIGHT
-    colour = picture[:, :, ::2] - bright[:, :, None]
-    sizes = [np.abs(_fine(bright)), np.sqrt((_fine(colour) ** 2).mean(axis=2))]
-    return np.stack([_spread(np.minimum(size, 2 * _spread(size))) for size in sizes], axis=2)
-
-
-def _fine(values: Floats) -> Floats:
-    down = ndimage.correlate1d(values, (1, -2, 1), axis=0, mode="reflect")
-    return np.asarray(ndimage.correlate1d(down, (1, -2, 1), axis=1, mode="reflect") / 6, dtype=np.float32)
+    planes = picture @ _PLANES.T
+    down = ndimage.correlate1d(planes, (1, -2, 1), axis=0, mode="reflect")
+    size = np.abs(ndimage.correlate1d(down, (1, -2, 1), axis=1, mode="reflect")) / 6
+    return _spread(np.minimum(size, 3 * _spread(size)))
 
 
 def _spread(values: Floats) -> Floats:
-    return np.asarray(ndimage.gaussian_filter(values, REACH, truncate=2.5), dtype=np.float32)
+    return np.asarray(ndimage.gaussian_filter(values, (REACH, REACH, 0), truncate=2.5), dtype=np.float32)
+
+
+def alike(one: Floats, two: Floats) -> Floats:
+    """(h, w, 1) in [0, 1]: how far both pictures (h, w, 3) show the same there, but for fine detail."""
+    gap = ndimage.uniform_filter((one - two) @ _PLANES.T, (_BOX, _BOX, 0))
+    most = ndimage.maximum_filter(np.abs(gap).max(axis=2), 3)
+    return np.asarray(np.clip((_SAME[1] - most) / (_SAME[1] - _SAME[0]), 0, 1)[:, :, None], dtype=np.float32)
 
 
 def brought_to(picture: Floats, wanted: Floats, share: Floats) -> Floats:
-    """``picture`` (h, w, 3) with fine detail as strong as ``wanted`` (h, w, 2), as far as ``share`` (h, w) says."""
+    """``picture`` (h, w, 3) with fine detail as strong as ``wanted`` (h, w, 3), as far as ``share`` (h, w) says."""
     for _ in range(_ROUNDS):
         gain = np.clip((wanted + _FLOOR) / (strength(picture) + _FLOOR), *_LIMITS)
-        gain = 1 + share[:, :, None] * (gain - 1)
-        band = picture - ndimage.gaussian_filter(picture, (_BAND, _BAND, 0))
-        bright = (band @ _BRIGHT)[:, :, None]
-        picture = picture + (gain[:, :, :1] - 1) * bright + (gain[:, :, 1:] - 1) * (band - bright)
+        band = (picture - ndimage.gaussian_filter(picture, (_BAND, _BAND, 0))) @ _PLANES.T
+        picture = picture + (share[:, :, None] * (gain - 1) * band) @ _COLOURS.T
     return np.asarray(picture, dtype=np.float32)

@@ -14,7 +14,7 @@ from asap.core.errors import InputError
 from asap.core.records import ByteArray
 from asap.core.seeds import generator
 from asap.degrade.photo.arrays import Bools, Floats
-from asap.degrade.photo.detail import brought_to, strength
+from asap.degrade.photo.detail import alike, brought_to, strength
 from asap.degrade.photo.sampling import Sampler, linear, pixels, smooth_noise
 
 ROOM = 10
@@ -68,7 +68,7 @@ class Easel:
         self._detail = strength(image[rows, columns])
         self._wanted = strength(self.chosen)
         self._kept = self._wanted[moved].mean(axis=0) / np.maximum(self._detail[moved].mean(axis=0), 1e-3)
-        """(2,) share of the fine detail that one look-up keeps."""
+        """(3,) share of the fine detail that one look-up keeps."""
         self._painted = np.zeros(self.shape, dtype=np.float32)
 
     def _drawn(self, touched: Bools, seed: int) -> Floats:
@@ -104,22 +104,23 @@ class Easel:
         source, share = layer.source[some], layer.share[some][:, None]
         colour = self._look(image, source + self.trace[where])
         places = np.clip(source - self.start, 0, np.array(self.shape[::-1]) - 1).astype(np.float32)
-        detail = np.stack([linear(self._detail[:, :, k], places) for k in (0, 1)], axis=1) * self._kept
+        detail = np.stack([linear(self._detail[:, :, k], places) for k in (0, 1, 2)], axis=1) * self._kept
         if layer.light is not None:
             light = layer.light[some][:, None]
             colour, detail = colour * light, detail * light
         self._mix(where, share, colour, detail)
 
     def _mix(self, where: Bools, share: Floats, colour: Floats, detail: Floats) -> None:
-        """Put ``colour`` (N, 3) and the strength of its fine detail (N, 2) on top, covering by ``share`` (N, 1)."""
+        """Put ``colour`` (N, 3) and the strength of its fine detail (N, 3) on top, covering by ``share`` (N, 1)."""
         self.rejected[where] = share * colour + (1 - share) * self.rejected[where]
         self._wanted[where] = share * detail + (1 - share) * self._wanted[where]
         self._painted[where] = np.maximum(self._painted[where], share[:, 0])
 
     def sides(self) -> tuple[ByteArray, ByteArray]:
         """(h, w, 3) the right and the broken side."""
-        share = ndimage.gaussian_filter(self._painted, 1.0)
-        return _bytes(self.chosen), _bytes(brought_to(self.rejected, self._wanted, share))
+        share, same = ndimage.gaussian_filter(self._painted, 1.0), alike(self.chosen, self.rejected)
+        wanted = same * strength(self.chosen) + (1 - same) * self._wanted
+        return _bytes(self.chosen), _bytes(brought_to(self.rejected, wanted, share))
 
 
 def _bytes(values: Floats) -> ByteArray:
