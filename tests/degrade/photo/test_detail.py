@@ -13,7 +13,8 @@ from asap.degrade.photo.sampling import pixels
 
 def grain(seed: int = 0, sigma: float = 4.0, side: int = 96) -> FloatArray:
     noise = np.random.default_rng(seed).normal(0, sigma, (side, side, 3))
-    return np.asarray(120 + ndimage.gaussian_filter(noise, (0.6, 0.6, 0)), dtype=np.float32)
+    smooth: FloatArray = 120 + ndimage.gaussian_filter(noise, (0.6, 0.6, 0)).astype(np.float32)
+    return smooth
 
 
 def test_twice_the_grain_is_twice_the_strength_and_a_straight_edge_is_none() -> None:
