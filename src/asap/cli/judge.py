@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     calibrate = verbs.add_parser("calibrate", help="measure a judge on pictures whose truth is known")
     _named(calibrate)
     calibrate.add_argument("--truth", type=Path, nargs="+", metavar="DIR", help="pair stores to measure any judge on")
-    calibrate.add_argument("--split", default="test", metavar="NAME", help="people of --truth: train, val, test (test)")
+    calibrate.add_argument("--split", default="test", metavar="NAME", help="of --truth: train, val, test, all (test)")
     calibrate.add_argument("--pairwise", action="store_true", help="also compare the sides of pairs in both orders")
     calibrate.add_argument(
         "--pairs", type=Path, metavar="DIR", help="measure a learned judge after the generator's round trip"

@@ -23,6 +23,7 @@ __all__ = ["calibrate_on"]
 
 EVEN: Final = 0.5
 """Threshold on the probability of judges whose verdict is a majority or a limit."""
+ALL: Final = "all"
 REPORT_EVERY: Final = 50
 Report = Callable[[str], None]
 
@@ -45,7 +46,7 @@ def calibrate_on(
         truth: pair stores: rendered bodies, photographs; null edits are in each.
         out: folder of the result; raw replies are kept there, too.
         options: the judge's settings.
-        split: the people to measure on.
+        split: the people to measure on; ``all`` where the judge has seen none of them.
         limit: at most so many pairs of each store, spread over it.
         pairwise: also let the judge compare the sides of each pair in both orders.
         report: is given a line now and then.
@@ -55,7 +56,7 @@ def calibrate_on(
         StoreError: a store cannot be read.
     """
     instrument = judge_by_name(judge, options, work=out, report=report)
-    stores = [PairStore.open(path, split=split) for path in truth]
+    stores = [PairStore.open(path, split=None if split == ALL else split) for path in truth]
     held_out, threshold, lessons = (), EVEN, None
     if isinstance(instrument, LearnedJudge):
         notes = instrument.stored.settings.get("notes", {})
@@ -63,7 +64,7 @@ def calibrate_on(
         threshold = 1 / (1 + math.exp(-instrument.stored.threshold))
     for path in truth:
         # test people of the store that it was trained on are strangers to a judge; those of its training split are not
-        taught = lessons if split == "train" else None
+        taught = lessons if split in ("train", ALL) else None
         refuse_own_examiner(instrument.fingerprint, parent_of(path)[1], taught_on=taught, name=instrument.name)
     places = [(store, place) for store in stores for place in _spread(len(store), limit)]
     if not places:

@@ -1,0 +1,193 @@
+"""The scores of others on tiny models: the loading code is real, the weights are drawn."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+from asap.benchmark.frechet import frechet
+from asap.benchmark.quality import QUALITY, InceptionFeatures, kid, quality_of, scorer
+from asap.benchmark.quality.clip import AestheticHead, from_open_clip
+from asap.benchmark.quality.plugins import AESTHETIC, HPS
+from asap.benchmark.quality.table import INCEPTION
+from asap.core.errors import MissingDependencyError, StoreError, UnknownNameError
+from asap.core.records import ByteArray
+
+WIDE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+PROMPTS = ["a hand", "a foot", "a hand"]
+
+
+@pytest.fixture(scope="module")
+def images() -> list[ByteArray]:
+    draw = np.random.default_rng(0)
+    return [draw.integers(0, 255, (40, 30, 3), dtype=np.uint8) for _ in PROMPTS]
+
+
+@pytest.fixture(scope="module")
+def clip() -> CLIPModel:
+    torch.manual_seed(0)
+    words = {"vocab_size": 300, "max_position_embeddings": 16, "eos_token_id": 257, "bos_token_id": 256}
+    config = CLIPConfig(
+        text_config=WIDE | words,
+        vision_config=WIDE | {"image_size": 32, "patch_size": 8},
+        projection_dim=12,
+        logit_scale_init_value=2.0,
+    )
+    return CLIPModel(config).eval()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, clip: CLIPModel) -> Path:
+    """A user's folder with every model that CLIP carries."""
+    root = tmp_path_factory.mktemp("weights")
+    splitter = CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[]).backend_tokenizer
+    del splitter
+    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
+    vocabulary = {name: place for place, name in enumerate(letters)}
+    vocabulary |= {"<|startoftext|>": 256, "<|endoftext|>": 257}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16)
+    looks = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    for name in ("clipscore", "pickscore", "hpsv2.1", "aesthetic"):
+        clip.save_pretrained(root / name)
+        CLIPProcessor(image_processor=looks, tokenizer=tokenizer).save_pretrained(root / name)
+    torch.save({"state_dict": open_clip_names(clip)}, root / "hpsv2.1" / HPS)
+    torch.manual_seed(1)
+    torch.save(AestheticHead(12).state_dict(), root / "aesthetic" / AESTHETIC)
+    torch.jit.script(Inception()).save(str(root / INCEPTION))
+    return root
+
+
+class Inception(torch.nn.Module):
+    """Mean and square of each channel, under the interface of the real file."""
+
+    def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        mean = images.float().mean(dim=[2, 3]) / 255
+        return torch.cat([mean, mean**2], 1) if return_features else mean
+
+
+def open_clip_names(model: CLIPModel) -> dict[str, torch.Tensor]:
+    """The tensors of a CLIP as ``open_clip`` names them."""
+    state = dict(model.state_dict())
+    found = {
+        "logit_scale": state["logit_scale"],
+        "text_projection": state["text_projection.weight"].T,
+        "visual.proj": state["visual_projection.weight"].T,
+        "positional_embedding": state["text_model.embeddings.position_embedding.weight"],
+        "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"],
+        "visual.class_embedding": state["vision_model.embeddings.class_embedding"],
+        "visual.positional_embedding": state["vision_model.embeddings.position_embedding.weight"],
+        "visual.conv1.weight": state["vision_model.embeddings.patch_embedding.weight"],
+    }
+    for ours, theirs in (
+        ("vision_model.pre_layrnorm", "visual.ln_pre"),
+        ("vision_model.post_layernorm", "visual.ln_post"),
+        ("text_model.final_layer_norm", "ln_final"),
+    ):
+        found |= {f"{theirs}.{kind}": state[f"{ours}.{kind}"] for kind in ("weight", "bias")}
+    inner = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+    for side, prefix in (("vision_model", "visual."), ("text_model", "")):
+        for layer in range(2):
+            here, there = f"{side}.encoder.layers.{layer}", f"{prefix}transformer.resblocks.{layer}"
+            for kind in ("weight", "bias"):
+                for ours, theirs in (inner | {"self_attn.out_proj": "attn.out_proj"}).items():
+                    found[f"{there}.{theirs}.{kind}"] = state[f"{here}.{ours}.{kind}"]
+                parts = [state[f"{here}.self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
+                found[f"{there}.attn.in_proj_{kind}"] = torch.cat(parts)
+    return found
+
+
+def test_clip_scores_are_cosines(weights: Path, images: list[ByteArray], clip: CLIPModel) -> None:
+    plain = scorer("clipscore", weights).score(images, PROMPTS)
+    assert all(-100 <= value <= 100 for value in plain)
+    assert len(set(plain)) == 3
+    picked = scorer("pickscore", weights).score(images, PROMPTS)
+    assert picked == pytest.approx([value / 100 * float(clip.logit_scale.exp()) for value in plain], rel=1e-5)
+    hps = scorer("hpsv2.1", weights).score(images, PROMPTS)
+    assert hps == pytest.approx([value / 100 for value in plain], rel=1e-5)
+
+
+def test_a_score_is_the_models_own_logit(weights: Path, images: list[ByteArray], clip: CLIPModel) -> None:
+    processor = CLIPProcessor.from_pretrained(weights / "pickscore")
+    given = processor(
+        text=PROMPTS, images=[Image.fromarray(image) for image in images], padding=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        expected = clip(**given).logits_per_image.diagonal().tolist()
+    assert scorer("pickscore", weights).score(images, PROMPTS) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_open_clip_checkpoint_must_fit(tmp_path: Path, clip: CLIPModel) -> None:
+    state = open_clip_names(clip)
+    torch.save({name: value for name, value in state.items() if name != "ln_final.bias"}, tmp_path / "less.pt")
+    torch.save(state | {"visual.more": torch.zeros(1)}, tmp_path / "more.pt")
+    (tmp_path / "torn.pt").write_bytes(b"PK")
+    for name in ("less.pt", "more.pt", "torn.pt", "none.pt"):
+        with pytest.raises(StoreError):
+            from_open_clip(tmp_path / name, CLIPModel(clip.config))
+
+
+def test_the_aesthetic_head_sees_the_normed_picture_alone(weights: Path, images: list[ByteArray]) -> None:
+    found = scorer("aesthetic", weights)
+    assert found.score(images, PROMPTS) == found.score(images, ["other"] * 3)
+    torch.manual_seed(1)
+    head = AestheticHead(12).eval()
+    assert [layer.in_features for layer in head.layers if isinstance(layer, torch.nn.Linear)] == [12, 1024, 128, 64, 16]
+    assert float(head(F.normalize(torch.ones(1, 12), dim=-1))) != 0
+
+
+def test_packages_are_asked_as_their_authors_say(images: list[ByteArray], monkeypatch: pytest.MonkeyPatch) -> None:
+    def reward(*, prompts: list[str], image_paths: list[str]) -> list[list[float]]:
+        sizes = [Image.open(path).size for path in image_paths]
+        return [[float(len(prompt) + size[0]), 9.0] for prompt, size in zip(prompts, sizes, strict=True)]
+
+    first, second = ModuleType("ImageReward"), ModuleType("hpsv3")
+    first.load = lambda name, device: SimpleNamespace(  # type: ignore[attr-defined]
+        score=lambda prompt, image: len(name + prompt) + image.size[1]
+    )
+    second.HPSv3RewardInferencer = lambda device: SimpleNamespace(reward=reward)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ImageReward", first)
+    monkeypatch.setitem(sys.modules, "hpsv3", second)
+    assert scorer("imagereward").score(images, PROMPTS) == [16 + 6 + 40] * 3
+    assert scorer("hpsv3").score(images, PROMPTS) == [6 + 30] * 3
+
+
+def test_what_is_missing_is_named_and_left_blank(
+    images: list[ByteArray], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked: dict[str, Any] = {"ImageReward": None, "hpsv3": None}
+    for name, value in blocked.items():
+        monkeypatch.setitem(sys.modules, name, value)
+    found = quality_of(images, PROMPTS, weights=weights, reference=images)
+    assert list(found) == [*QUALITY.names(), "fid", "kid"]
+    blank = {name for name, row in found.items() if row["value"] is None}
+    assert blank == {"imagereward", "hpsv3"}
+    assert "pip install hpsv3" in found["hpsv3"]["note"]
+    assert found["clipscore"]["n"] == 3
+    assert found["fid"]["value"] == pytest.approx(0, abs=1e-9)
+    with pytest.raises(MissingDependencyError):
+        scorer("hpsv3")
+    with pytest.raises(UnknownNameError, match=r"hpsv2\.1"):
+        quality_of(images, PROMPTS, names=["beauty"])
+
+
+def test_without_weights_everything_is_blank(images: list[ByteArray]) -> None:
+    found = quality_of(images, PROMPTS, names=["clipscore", "pickscore", "hpsv2.1", "aesthetic"])
+    assert all(row["value"] is None and row["note"] for row in found.values())
+
+
+def test_kid_by_hand_and_against_itself(weights: Path, images: list[ByteArray]) -> None:
+    first, second = np.array([[1.0], [0.0]]), np.array([[2.0], [0.0]])
+    # kernels (xy + 1)**3: off the diagonals 1 and 1; between 27, 1, 1, 1
+    assert kid(first, second) == pytest.approx(1 + 1 - 2 * (27 + 1 + 1 + 1) / 4)
+    features = InceptionFeatures(weights / INCEPTION)(images)
+    assert features.shape == (3, 6)
+    assert frechet(features, features) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(StoreError, match="TorchScript"):
+        InceptionFeatures(weights / "none.pt")
