@@ -53,20 +53,22 @@ def test_raters_become_verdicts_and_agreement(generations: Path, tmp_path: Path)
 @needs_browser
 def test_the_page_rates_by_keys(generations: Path, tmp_path: Path) -> None:
     from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.expected_conditions import text_to_be_present_in_element
     from selenium.webdriver.support.ui import WebDriverWait
 
     words = ["judge", "rate", "--generations", str(generations), "--ratings", str(tmp_path / "r"), "--rater", "ada"]
     with served(*words) as address, opened(tmp_path / "profile") as browser:
         browser.get(address)
         wait = WebDriverWait(browser, 60)
-        wait.until(lambda page: page.find_element(By.ID, "counts").text == "0 of 3")
+        wait.until(text_to_be_present_in_element((By.ID, "counts"), "0 of 3"))
         assert "secret" not in browser.page_source
         body = browser.find_element(By.TAG_NAME, "body")
         for keys, told in (("1w", "1 of 3"), ("r", "2 of 3"), ("c", "3 of 3")):
             body.send_keys(keys)
-            wait.until(lambda page, told=told: page.find_element(By.ID, "counts").text == told)
+            wait.until(text_to_be_present_in_element((By.ID, "counts"), told))
         browser.save_screenshot(str(tmp_path / "page.png"))
-        assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+        entries = browser.get_log("browser")  # type: ignore[no-untyped-call]
+        assert not [line for line in entries if line["level"] == "SEVERE"]
     with RatingJournal(tmp_path / "r", "ada") as journal:
         assert sorted(row["answer"] for row in journal.standing().values()) == ["cannot_tell", "right", "wrong"]
         assert next(row for row in journal.standing().values() if row["answer"] == "wrong")["parts"] == ["hand"]

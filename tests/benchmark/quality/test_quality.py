@@ -60,7 +60,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, clip: CLIPModel) -> Path:
     torch.save({"state_dict": open_clip_names(clip)}, root / "hpsv2.1" / HPS)
     torch.manual_seed(1)
     torch.save(AestheticHead(12).state_dict(), root / "aesthetic" / AESTHETIC)
-    torch.jit.script(Inception()).save(str(root / INCEPTION))
+    torch.jit.script(Inception()).save(str(root / INCEPTION))  # type: ignore[no-untyped-call]
     return root
 
 
@@ -108,7 +108,7 @@ def test_clip_scores_are_cosines(weights: Path, images: list[ByteArray], clip: C
     assert all(-100 <= value <= 100 for value in plain)
     assert len(set(plain)) == 3
     picked = scorer("pickscore", weights).score(images, PROMPTS)
-    assert picked == pytest.approx([value / 100 * float(clip.logit_scale.exp()) for value in plain], rel=1e-5)
+    assert picked == pytest.approx([value / 100 * clip.logit_scale.exp().item() for value in plain], rel=1e-5)
     hps = scorer("hpsv2.1", weights).score(images, PROMPTS)
     assert hps == pytest.approx([value / 100 for value in plain], rel=1e-5)
 
@@ -139,12 +139,16 @@ def test_the_aesthetic_head_sees_the_normed_picture_alone(weights: Path, images:
     torch.manual_seed(1)
     head = AestheticHead(12).eval()
     assert [layer.in_features for layer in head.layers if isinstance(layer, torch.nn.Linear)] == [12, 1024, 128, 64, 16]
-    assert float(head(F.normalize(torch.ones(1, 12), dim=-1))) != 0
+    with torch.inference_mode():
+        assert head(F.normalize(torch.ones(1, 12), dim=-1)).item() != 0
 
 
 def test_packages_are_asked_as_their_authors_say(images: list[ByteArray], monkeypatch: pytest.MonkeyPatch) -> None:
     def reward(*, prompts: list[str], image_paths: list[str]) -> list[list[float]]:
-        sizes = [Image.open(path).size for path in image_paths]
+        sizes = []
+        for path in image_paths:
+            with Image.open(path) as image:
+                sizes.append(image.size)
         return [[float(len(prompt) + size[0]), 9.0] for prompt, size in zip(prompts, sizes, strict=True)]
 
     first, second = ModuleType("ImageReward"), ModuleType("hpsv3")

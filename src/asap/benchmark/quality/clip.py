@@ -5,6 +5,7 @@ because ``open_clip`` needs torchvision, which has no CPU build beside our torch
 """
 
 import itertools
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class ClipScorer:
             return [float(value) for value in self._head(seen)[:, 0]]
         words = self._processor(text=list(prompts), padding=True, truncation=True, return_tensors="pt").to(self._device)
         said = F.normalize(_embedding(self._model.get_text_features(**words)), dim=-1)
-        scale = float(self._model.logit_scale.exp()) if self._scale is None else self._scale
+        scale = self._model.logit_scale.exp().item() if self._scale is None else self._scale
         return [float(value) for value in scale * (seen * said).sum(-1)]
 
 
@@ -166,6 +167,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     """A checkpoint's tensors; nothing in it is run."""
     try:
         found: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise StoreError(f"cannot read {path} ({error}); fetch it anew") from error
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        why = str(error).splitlines()[0]
+        raise StoreError(f"cannot read {path} ({why}); fetch it anew") from error
     return found

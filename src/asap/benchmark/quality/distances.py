@@ -25,7 +25,8 @@ class InceptionFeatures:
     def __init__(self, path: Path, device: str = "cpu") -> None:
         """Raises ``StoreError`` if ``path`` is no TorchScript module."""
         try:
-            self._network = torch.jit.load(str(path), map_location=device).eval()
+            network = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+            self._network = network.eval()
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(f"{path} is no TorchScript module; put inception-2015-12-05.pt there") from error
         self._device = device
