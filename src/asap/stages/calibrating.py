@@ -24,7 +24,7 @@ __all__ = ["calibrate_on"]
 EVEN: Final = 0.5
 """Threshold on the probability of judges whose verdict is a majority or a limit."""
 ALL: Final = "all"
-REPORT_EVERY: Final = 50
+REPORT_EVERY: Final = 10
 Report = Callable[[str], None]
 
 
