@@ -18,7 +18,8 @@ SIDE = 96
 def texture(seed: int = 0) -> ByteArray:
     noise = np.random.default_rng(seed).normal(size=(SIDE, SIDE, 3))
     coarse = ndimage.gaussian_filter(noise, (8, 8, 0))
-    return np.asarray(np.clip(128 + 20 * coarse / coarse.std() + 5 * noise, 0, 255), dtype=np.uint8)
+    picture: ByteArray = np.clip(128 + 20 * coarse / coarse.std() + 5 * noise, 0, 255).astype(np.uint8)
+    return picture
 
 
 def square() -> BoolArray:
