@@ -8,7 +8,6 @@ A reply is handed to the operating system before it is used, so it survives a ki
 take is at most ``SYNC`` seconds of replies.
 """
 
-import json
 import os
 import threading
 import time
@@ -84,4 +83,4 @@ class ReplyStore:
                     self._synced = time.monotonic()
             except OSError as error:
                 raise InputError(f"cannot write {self.root / ROWS}: {error.strerror or error}") from error
-            self._known[key] = json.loads(line)["text"]
+            self._known[key] = text
