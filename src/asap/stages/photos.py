@@ -78,8 +78,7 @@ def build_photo_pairs(
         workers: processes.
 
     Raises:
-        InputError: a setting out of range, no photographs, an unwritable folder, or a folder built with other settings
-            or from other files.
+        InputError: a setting out of range, no photographs, an unwritable folder, or one of other settings or files.
         UnknownNameError: an unknown method, operation, landmarker or engine.
         StoreError: no photograph gave a pair.
     """
@@ -97,8 +96,7 @@ def build_photo_pairs(
         perceptual=perceptual,
     )
     _check(plan)
-    sources = list_sources(source)
-    return _fill(out, plan, sources, _instruments(plan), engine, workers)
+    return _fill(out, plan, list_sources(source), _instruments(plan), engine, workers)
 
 
 def _fill(
