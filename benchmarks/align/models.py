@@ -38,7 +38,7 @@ CAPTIONS: Final = ("a person raises one hand with five fingers", "two people sha
 SIZE: Final = 256
 """Side of the pictures in pixels."""
 ENCODER_SHARE: Final = 0.7
-WIDTHS: Final = (14, 16, 18, 20)
+WIDTHS: Final = (6, 8, 10, 12, 14, 16, 18)
 TEXT_TOKENS: Final = {"sdxl": 77, "flux": 32}
 """FLUX: about an eighth of the picture's tokens, as 512 are of 4096."""
 
