@@ -1,7 +1,7 @@
 """The page on which one rater judges pictures, as an ASGI application; it knows pictures and journal by protocol only.
 
 GET  /                    the page
-GET  /static/NAME         its style and script
+GET  /static/NAME         its style, script and icon
 GET  /api/session         pictures in this rater's order, and what the rater has said
 GET  /pictures/DIGEST     PNG
 POST /api/ratings         {digest, answer, parts, seconds}; answers when the line is on disk
@@ -29,7 +29,7 @@ from asap.core.vocabulary import PARTS
 
 __all__ = ["Rating", "build_app"]
 
-STATIC: Final = {"rate.css": "text/css", "rate.js": "text/javascript"}
+STATIC: Final = {"rate.css": "text/css", "rate.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class _Desk:
         return HTMLResponse(template.render(rater=self.rating.rater, token=self.rating.token, parts=PARTS))
 
     def static(self, request: Request) -> Response:
-        """Style or script."""
+        """Style, script or icon."""
         name = request.path_params["name"]
         if name not in STATIC:
             raise HTTPException(404)
