@@ -46,10 +46,13 @@ def furthest(left: Trainer, right: Trainer) -> float:
 
 
 def effective(run: Trainer) -> list[Tensor]:
-    """Weights of the network as it computes: base plus adapter; or all of them."""
+    """Weights of the network as it computes: base plus adapter; or all matrices and kernels.
+
+    Biases start at 0 and are as small as AdamW's steps, which have no size relative to them.
+    """
     layers = [module for module in run.policy.modules() if hasattr(module, "get_delta_weight")]
     if not layers:
-        return [value.detach() for value in run.policy.parameters()]
+        return [value.detach() for value in run.policy.parameters() if value.ndim > 1]
     return [(module.base_layer.weight + module.get_delta_weight("default")).detach() for module in layers]  # type: ignore[union-attr, operator]
 
 
