@@ -63,7 +63,19 @@ class Served:
 def command(pairs: Path, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     call = [sys.executable, "-m", "asap.cli", "pairs", "review", str(pairs), "--no-browser", *words]
-    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        call,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=_interruptible,  # noqa: PLW1509  no threads here
+    )
+
+
+def _interruptible() -> None:
+    """Heed Ctrl-C even where the tests themselves run in the background of a shell, whose children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
