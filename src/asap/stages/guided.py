@@ -19,13 +19,13 @@ from rich.progress import Progress
 
 from asap import bodies, gates
 from asap.bodies import Drawn, Rig
-from asap.core.errors import InputError, UnknownNameError
+from asap.core.errors import InputError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
 from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene
 from asap.core.seeds import derive, generator
-from asap.core.vocabulary import OPERATIONS, SCREEN_REASON
+from asap.core.vocabulary import SCREEN_REASON
 from asap.stages import pairs as rendered
 from asap.stages.looking import Screening, perceptual_of, screen_of, screened
 from asap.stages.painting import Painting, painter_of
@@ -125,13 +125,7 @@ def _check(
         raise InputError(f"body-guided pairs want a painter of kind guided, not {painting.kind}")
     if not SIZES[0] <= size <= SIZES[1]:
         raise InputError(f"the size must be from {SIZES[0]} to {SIZES[1]} pixels, got {size}")
-    if not 0.0 <= null_share <= 1.0:
-        raise InputError(f"the share of null edits must be between 0 and 1, got {null_share}")
-    for name in operations:
-        if name not in OPERATIONS:
-            raise UnknownNameError("operation", name, OPERATIONS)
-    if namespace not in ("pairs", "judge"):
-        raise UnknownNameError("namespace", namespace, ("pairs", "judge"))
+    rendered.check_draws(null_share, operations, namespace)
 
 
 def _instruments(guide: _Guide) -> tuple[Instrument, ...]:

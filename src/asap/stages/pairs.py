@@ -129,6 +129,11 @@ def _check(count: int, size: int, null_share: float, operations: Sequence[str], 
         raise InputError(f"count must be positive, got {count}")
     if size not in _DILATE:
         raise InputError(f"size must be one of {', '.join(map(str, _DILATE))}, got {size}")
+    check_draws(null_share, operations, namespace)
+
+
+def check_draws(null_share: float, operations: Sequence[str], namespace: str) -> None:
+    """Refuse what no edit of a rendered person can be drawn with; ``InputError`` or ``UnknownNameError``."""
     if not 0.0 <= null_share <= 1.0:
         raise InputError(f"the share of null edits must be between 0 and 1, got {null_share}")
     for name in operations:
