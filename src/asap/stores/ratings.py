@@ -5,60 +5,27 @@ DIR/
   RATER/.lock           held by the one server of this rater
 """
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
-from asap.core.errors import InputError
-from asap.stores.journal import Journal, read_growing
-from asap.stores.lock import WriterLock
+from asap.stores.journal import read_growing
+from asap.stores.personal import PersonalJournal
 
 __all__ = ["RatingJournal", "read_ratings"]
 
 ROWS: Final = "ratings.jsonl"
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-class RatingJournal:
-    """The ratings of one rater, held for writing; a context manager."""
+class RatingJournal(PersonalJournal):
+    """The ratings of one rater; errors as in ``PersonalJournal``."""
 
     def __init__(self, folder: Path | str, rater: str) -> None:
-        """Open the journal of ``rater``, begun if there is none; a line that a kill cut short is dropped.
-
-        Raises:
-            InputError: the name cannot name a folder everywhere, or the disk refuses.
-            StoreError: this rater's server is running already, or the journal is damaged.
-        """
-        if not _NAME.fullmatch(rater):
-            raise InputError(
-                f"a rater's name has lower-case letters, digits, '.', '_' and '-', at most 64, got {rater!r}"
-            )
-        place = Path(folder) / rater
-        self._lock = WriterLock(place)
-        try:
-            self._journal = Journal(place / ROWS)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __enter__(self) -> "RatingJournal":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._journal.close()
-        self._lock.release()
+        """Open the journal of ``rater``, begun if there is none."""
+        super().__init__(Path(folder), rater, ROWS, "rater")
 
     def standing(self) -> dict[str, dict[str, Any]]:
         """The last line about each picture, by digest."""
-        return {str(row["digest"]): row for row in self._journal.rows}
-
-    def append(self, row: Mapping[str, object]) -> None:
-        """Add a line; when this returns it survives a kill. Raises ``InputError`` if the disk refuses."""
-        self._journal.append(row)
+        return {str(row["digest"]): dict(row) for row in self.read()}
 
 
 def read_ratings(folder: Path | str) -> dict[str, dict[str, dict[str, Any]]]:
