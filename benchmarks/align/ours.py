@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.align.models import SIZE, Pair, embed
+from benchmarks.align.models import SIZES, Pair, embed, square
 from benchmarks.align.peer import read_pixels
 
 from asap.align.adapters import add_lora
@@ -32,8 +32,8 @@ class StoredPairs:
         self.store = LatentStore(folder, {"benchmark": family}, len(pairs))
         for index in self.store.missing(range(len(pairs))):
             latents = backbone.encode(read_pixels(pairs[index]))
-            mask = torch.zeros(1, SIZE, SIZE)
-            mask[:, 96:160, 96:160] = 1
+            mask, part = torch.zeros(1, SIZES[family], SIZES[family]), square(SIZES[family])
+            mask[:, part, part] = 1
             texts = embed(family, backbone, [pairs[index].caption]).tensors
             named = {TEXT + name: value for name, value in texts.items()}
             size = (latents.shape[2], latents.shape[3])

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.align.models import SIZE, Pair, embed
+from benchmarks.align.models import Pair, embed
 from diffusers import DDPMScheduler
 from peft import LoraConfig
 from PIL import Image
@@ -39,11 +39,9 @@ __all__ = ["PeerStep", "read_pixels"]
 
 
 def read_pixels(pair: Pair) -> Tensor:
-    """Winner and loser (2, 3, S, S) in [-1, 1]."""
+    """Winner and loser (2, 3, S, S) in [-1, 1]; they have the model's size already."""
     pictures = [Image.open(io.BytesIO(data)).convert("RGB") for data in (pair.winner, pair.loser)]
     values = torch.stack([torch.from_numpy(np.array(picture)).permute(2, 0, 1).div(255) for picture in pictures])
-    if values.shape[-1] != SIZE:
-        values = functional.interpolate(values, SIZE, mode="bilinear", antialias=True)
     return (values - 0.5) / 0.5
 
 
