@@ -98,6 +98,7 @@ def trainer(
     bank: ReferenceBank | None = None,
     loss: dict[str, object] | None = None,
     policy: Policy | None = None,
+    groups: Sequence[Sequence[int]] | None = None,
     **settings: object,
 ) -> Trainer:
     lora = lora or policy is not None
@@ -112,6 +113,7 @@ def trainer(
         method=found,
         loss=resolved,
         settings=TrainSettings(**values),  # type: ignore[arg-type]
+        groups=groups,
         bank=bank,
         device="cpu",
     )

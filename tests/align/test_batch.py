@@ -6,24 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.align.batch import Draws, Slots, draw, needed_pairs, slots_of_step
+from asap.align.batch import Draws, Slots, draw
+from asap.align.order import slots_of_step
 from asap.align.times import TimeLaw
 from asap.core.errors import InputError
 from tests.align.fakes import StraightPath
-
-
-def test_slots_pass_over_every_pair_once_an_epoch() -> None:
-    seen = [pair for step in range(5) for pair in slots_of_step(3, step, 4, 10)]
-    assert sorted(seen[:10]) == list(range(10))
-    assert sorted(seen[10:]) == list(range(10))
-    assert seen[:10] != seen[10:]
-    assert slots_of_step(3, 2, 4, 10) == seen[8:12]
-
-
-def test_needed_pairs_are_those_that_are_drawn() -> None:
-    drawn = {pair for step in range(3) for pair in slots_of_step(5, step, 4, 40)}
-    assert needed_pairs(5, 3, 4, 40) == sorted(drawn)
-    assert needed_pairs(5, 30, 4, 40) == list(range(40))
 
 
 def drawn(
@@ -37,7 +24,8 @@ def drawn(
 ) -> Draws:
     """Draws of some places of a step of eight pairs out of twenty."""
     pairs = slots_of_step(1, step, 8, 20)
-    slots = Slots(step=step, places=tuple(places), pairs=tuple(pairs[place % 8] for place in places), batch=8, total=20)
+    chosen = tuple(pairs[place % 8] for place in places)
+    slots = Slots(step=step, places=tuple(places), pairs=chosen, batch=8, total=20, start=8 * step)
     return draw(path or StraightPath(), shape, slots, seed=1, draws=draws, **settings)  # type: ignore[arg-type]
 
 

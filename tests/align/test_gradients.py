@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from asap.align.adapters import AdapterSettings, adapt
-from asap.align.batch import Slots, draw, slots_of_step
+from asap.align.batch import Slots, draw
 from asap.align.gradients import slopes
 from asap.align.lean import make_lean
 from asap.align.methods import PairErrors, pair_losses, resolve
 from asap.align.trainer import Trainer
 from tests.align.fakes import SHAPE, MemoryPairs, StraightPath, TinyBackbone, trainer
+from tests.align.memory import peak
 
 STEPS = 20
 EQUAL = 1e-6
@@ -153,37 +154,9 @@ def test_skipped_pairs_are_those_past_the_margin() -> None:
 
 def test_two_passes_hold_one_image() -> None:
     """Bytes that autograd keeps at the peak: two passes hold at most 0.6 of one pass on a single pair."""
-    one = peak(trainer(lora=True, batch_size=1))
-    two = peak(trainer(lora=True, batch_size=1, gradient="two_pass"))
+    one, _ = peak(trainer(lora=True, batch_size=1))
+    two, _ = peak(trainer(lora=True, batch_size=1, gradient="two_pass"))
     assert two <= 0.6 * one
-
-
-def peak(run: Trainer) -> int:
-    """Most bytes of saved tensors alive at once during a step, weights not counted."""
-    known = {value.untyped_storage().data_ptr() for value in run.policy.parameters()}
-    alive: dict[int, tuple[int, int]] = {}
-    most = 0
-
-    class Kept:
-        def __init__(self, value: Tensor) -> None:
-            nonlocal most
-            self.value, self.key = value, value.untyped_storage().data_ptr()
-            if self.key not in known:
-                size, count = alive.get(self.key, (value.untyped_storage().nbytes(), 0))
-                alive[self.key] = (size, count + 1)
-                most = max(most, sum(size for size, _ in alive.values()))
-
-        def __del__(self) -> None:
-            if self.key in alive:
-                size, count = alive[self.key]
-                if count == 1:
-                    del alive[self.key]
-                else:
-                    alive[self.key] = (size, count - 1)
-
-    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.value):
-        run.step()
-    return most
 
 
 # --- the slopes
@@ -244,13 +217,13 @@ def test_dpo_is_that_of_diffusers_script() -> None:
     beta_dpo = 5000.0
     run = trainer("dpo", lora=True, batch_size=3, lr=1e-4, loss={"beta": beta_dpo / 2})
     list(run.steps(until=2))  # so that delta is not 0
-    pairs = slots_of_step(run.settings.seed, 2, 3, 20)
-    look = run._backward(run._slots(0, pairs))
+    turn = run.order.turn(2)
+    look = run._backward(run._slots(0, turn))
     ours = {name: value.grad.clone() for name, value in run.weights.items() if value.grad is not None}
     run.optimizer.zero_grad()
 
-    batch = run.source.batch(pairs)
-    slots = Slots(step=2, places=(0, 1, 2), pairs=tuple(pairs), batch=3, total=20)
+    batch = run.source.batch(turn.pairs)
+    slots = Slots(step=2, places=(0, 1, 2), pairs=turn.pairs, batch=3, total=20, start=6)
     draws = draw(StraightPath(), SHAPE, slots, seed=run.settings.seed, draws=1)
     clean, noise, time = (
         torch.cat([batch.winner, batch.loser]),

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.align.batch import slots_of_step
 from asap.align.trainer import Trainer
 from asap.core.errors import ConfigError, TrainingError
 from asap.stores.checkpoints import CheckpointStore
@@ -77,9 +76,9 @@ def test_batch_8x1_equals_4x2(lora: bool, method: str) -> None:
 
 def gradients(run: Trainer) -> dict[str, Tensor]:
     """The gradient of step 0; nothing is moved."""
-    pairs = slots_of_step(run.settings.seed, 0, run.global_batch, len(run.source))
+    turn = run.order.turn(0)
     for micro in range(run.settings.grad_accum):
-        run._backward(run._slots(micro, pairs))
+        run._backward(run._slots(micro, turn))
     found = {name: value.grad.clone() for name, value in run.weights.items() if value.grad is not None}
     run.optimizer.zero_grad(set_to_none=True)
     return found

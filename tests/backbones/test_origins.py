@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.backbones.pipeline import PipelineBackbone, Window
+from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.protocol import Window
 from asap.core.errors import InputError
 from tests.backbones import battery
 from tests.backbones.tiny import flux, flux2

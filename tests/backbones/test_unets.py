@@ -13,7 +13,8 @@ from torch import Tensor
 from asap.backbones import TextCondition, load
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import VariancePreservingPath, path_of_schedule
-from asap.backbones.pipeline import PipelineBackbone, Window
+from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.protocol import Window
 from asap.core.errors import ConfigError, InputError
 from tests.backbones import battery
 from tests.backbones.tiny import sd15, sdxl

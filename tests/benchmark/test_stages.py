@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from asap import backbones
 from asap.backbones.paths import FlowPath, NoisePath
-from asap.backbones.protocol import TextCondition
+from asap.backbones.protocol import TextCondition, Window
 from asap.benchmark.judge import JudgeSpec, JudgeTraining
 from asap.benchmark.suite import SuitePrompt, write_suite
 from asap.core.errors import InputError, StoreError, UnknownNameError
@@ -37,7 +37,7 @@ SPEC = JudgeSpec(size=64, widths=(8, 16, 24, 32))
 class Fake:
     """Pictures are its latents; what it draws are hands, broken where the seed is odd and it is not aligned."""
 
-    name, resolution, latent_shape = "fake", 64, (3, 64, 64)
+    name, resolution, cell, latent_shape = "fake", 64, 1, (3, 64, 64)
     path: NoisePath = FlowPath()
     denoiser: nn.Module = nn.Identity()
     lora_targets: tuple[str, ...] = ()
@@ -49,8 +49,15 @@ class Fake:
     def decode(self, latents: Tensor) -> Tensor:
         return latents
 
+    def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
+        return 3, height, width
+
     def embed(self, prompts: Sequence[str]) -> TextCondition:
         return TextCondition({"words": torch.zeros(len(prompts), 1)})
+
+    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
+        del windows
+        return condition
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         smooth = nn.functional.avg_pool2d(x_t, 3, 1, 1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from asap.backbones.paths import FlowPath, NoisePath
-from asap.backbones.protocol import TextCondition
+from asap.backbones.protocol import TextCondition, Window
 from asap.core.errors import InputError
 from asap.generate import generate, round_trip
 
@@ -18,7 +18,7 @@ Pictures = np.ndarray[Any, np.dtype[np.uint8]]
 class Fake:
     """A model whose latents are its pictures at half size and whose predictions are exact for a known picture."""
 
-    name, resolution, latent_shape = "fake", 16, (3, 16, 16)
+    name, resolution, cell, latent_shape = "fake", 16, 1, (3, 16, 16)
     denoiser: nn.Module
     path: NoisePath = FlowPath()
     lora_targets: tuple[str, ...] = ()
@@ -36,8 +36,15 @@ class Fake:
     def decode(self, latents: Tensor) -> Tensor:
         return latents
 
+    def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
+        return 3, height, width
+
     def embed(self, prompts: Sequence[str]) -> TextCondition:
         return TextCondition({"words": torch.zeros(len(prompts), 1)})
+
+    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
+        del windows
+        return condition
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         assert len(condition) == len(x_t)

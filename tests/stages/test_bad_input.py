@@ -15,6 +15,7 @@ from asap.backbones import load
 from asap.cli import main
 from asap.core.manifest import Manifest
 from asap.stages import encode
+from asap.stages.framing import Framer, Framing
 from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairRow, PairStore, PairWriter
 from asap.stores.trainlog import read_log
@@ -156,9 +157,9 @@ def test_pictures_of_several_shapes_in_one_store_keep_their_masks_whole(tmp_path
         writer.finish(Manifest(kind="pairs"))
     opened = PairStore.open(tmp_path / "pairs")
     assert {row.chosen.shape for row in opened.rows(range(4))} == {(32, 48, 3), (32, 80, 3)}
-    backbone = load("tiny")
+    framer = Framer(load("tiny"), Framing())
     for stored in opened.rows(range(4)):
-        squared = encode._squared(stored, backbone)
+        squared, _ = encode._framed(stored, framer)
         assert squared.chosen.shape == squared.rejected.shape == (32, 32, 3)
         assert squared.mask.sum() == stored.mask.sum()
     given = ["--model", "tiny", "--pairs", str(tmp_path / "pairs"), "--out", str(tmp_path / "run"), "--steps", "1"]

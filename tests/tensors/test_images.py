@@ -24,6 +24,8 @@ def test_area_resize_is_the_mean_of_the_covered_pixels() -> None:
     values = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert resize_area(values, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
     assert resize_area(values, 4) is values
+    assert torch.equal(resize_area(values, (2, 2)), resize_area(values, 2))
+    assert resize_area(values[..., :2], (2, 1)).flatten().tolist() == [2.5, 10.5]
     assert torch.equal(resize_area(values, 8)[0, 0, :2, :2], torch.zeros(2, 2))
 
 
@@ -38,5 +40,7 @@ def test_other_types_and_oblong_pictures_are_refused() -> None:
         to_signed(torch.zeros(1, 4, 4, 3))
     with pytest.raises(InputError, match="square"):
         resize_area(torch.zeros(1, 3, 4, 6), 2)
+    with pytest.raises(InputError, match="positive size, got 0x2"):
+        resize_area(torch.zeros(1, 3, 4, 6), (0, 2))
     with pytest.raises(InputError, match="B, 3, H, W"):
         to_bytes(torch.zeros(1, 4, 4, 3))

@@ -4,6 +4,7 @@ import torch
 
 from asap.core.errors import InputError
 from asap.tensors import to_latent_mask
+from asap.tensors.masks import touched_cells
 
 
 @pytest.mark.parametrize("position", [(0, 0), (0, 127), (63, 64), (127, 127), (5, 90)])
@@ -24,6 +25,19 @@ def test_one_pixel_never_vanishes_when_sizes_do_not_divide(pixels: int, cells: i
         latent = to_latent_mask(mask, (cells, cells))
         assert latent.max() > 0
         assert latent.max() <= 1
+
+
+@pytest.mark.parametrize(("pixels", "cells"), [(128, 32), (100, 32), (96, 64), (70, 64), (33, 32)])
+def test_the_cells_that_a_span_of_pixels_touches_are_named(pixels: int, cells: int) -> None:
+    """Exactly those that the latent mask marks, for the first, the last and every other span of a few pixels."""
+    for low in range(0, pixels, 3):
+        for high in {low + 1, min(low + 7, pixels), pixels}:
+            mask = torch.zeros(1, pixels, pixels)
+            mask[:, low:high] = 1
+            marked = to_latent_mask(mask, (cells, cells))[0, 0].amax(dim=1).nonzero()[:, 0].tolist()
+            first, end = touched_cells(low, high, pixels, cells)
+            assert marked == list(range(first, end))
+    assert touched_cells(5, 5, pixels, cells) == (0, 0)
 
 
 def test_bool_float_and_bytes_agree_and_a_full_mask_stays_full() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,12 +18,12 @@ from asap.align.times import TimeLaw, TimeSampler
 from asap.backbones.protocol import TextCondition
 from asap.core.seeds import derive, generator
 
-__all__ = ["Draws", "PairBatch", "PairSource", "Slots", "draw", "needed_pairs", "slots_of_step", "to_device"]
+__all__ = ["Draws", "PairBatch", "PairSource", "Slots", "cut", "draw", "to_device"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch:
-    """B pairs in latent space."""
+    """B pairs in latent space, whole or as windows of one size."""
 
     winner: Tensor
     """x_w, (B, C, h, w) float32."""
@@ -33,7 +32,23 @@ class PairBatch:
     mask: Tensor
     """m, (B, 1, h, w) float32 in [0, 1]."""
     condition: TextCondition
-    """The captions c, one a pair."""
+    """The captions c, one a pair; told of the windows by whom they were cut."""
+    corners: tuple[tuple[int, int], ...] = ()
+    """Row and column of each window's first cell in the picture that it was cut from; empty: nothing was cut."""
+    whole: tuple[int, int] | None = None
+    """Height and width of these pictures in cells; None: nothing was cut."""
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """(C, H, W) of the whole pictures."""
+        channels, height, width = self.winner.shape[1:]
+        return channels, *(self.whole or (height, width))
+
+    @property
+    def seen(self) -> float:
+        """Share of the picture that a window shows; 1 where nothing was cut."""
+        _, height, width = self.picture
+        return self.winner.shape[2] * self.winner.shape[3] / (height * width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,22 +71,6 @@ class PairSource(Protocol):
         """The pairs at ``indices``, on the CPU."""
 
 
-def slots_of_step(seed: int, step: int, batch: int, total: int) -> list[int]:
-    """Pair indices of one optimizer step, one a slot: shuffled passes over all pairs, each pass in its own order.
-
-    Args:
-        seed: the run's seed.
-        step: 0-based optimizer step.
-        batch: pairs a step over all micro-batches and processes.
-        total: number of pairs, >= 1.
-    """
-    places = range(step * batch, (step + 1) * batch)
-    orders = {
-        epoch: generator(seed, "order", epoch).permutation(total) for epoch in sorted({p // total for p in places})
-    }
-    return [int(orders[place // total][place % total]) for place in places]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Slots:
     """Some places of one step's whole batch and the pairs that stand there."""
@@ -85,7 +84,9 @@ class Slots:
     batch: int
     """Places of the whole step."""
     total: int
-    """Pairs of the run."""
+    """Pairs that take turns with these: all of the run, or those of one shape."""
+    start: int
+    """Places that these have filled in earlier steps."""
 
     def numbers(self, draws: int, kept: int) -> list[tuple[int, ...]]:
         """A number for each of the ``draws`` of each place: of fixed draws (0 to ``kept`` - 1), or never again if 0.
@@ -95,7 +96,7 @@ class Slots:
         if not kept:
             first = self.step * self.batch
             return [tuple(range((first + place) * draws, (first + place + 1) * draws)) for place in self.places]
-        visits = [(self.step * self.batch + place) // self.total for place in self.places]
+        visits = [(self.start + place) // self.total for place in self.places]
         return [tuple((visit * draws + column) % kept for column in range(draws)) for visit in visits]
 
 
@@ -113,7 +114,7 @@ def draw(
 
     Args:
         path: draws the times if the law is its own.
-        shape: (C, h, w).
+        shape: (C, h, w), of whole pictures; see ``cut``.
         slots: B places.
         seed: the run's seed.
         draws: D >= 1.
@@ -143,6 +144,18 @@ def draw(
     return Draws(noise=noise, time=time)
 
 
+def cut(draws: Draws, batch: PairBatch) -> Draws:
+    """The draws as the batch's windows see them: noise is drawn for whole pictures, so that a window changes none."""
+    if not batch.corners:
+        return draws
+    height, width = batch.winner.shape[2:]
+    rows = [
+        own[..., top : top + height, left : left + width]
+        for own, (top, left) in zip(draws.noise, batch.corners, strict=True)
+    ]
+    return Draws(noise=torch.stack(rows), time=draws.time)
+
+
 @lru_cache(maxsize=256)
 def _order(seed: int, count: int, *keys: str | int) -> tuple[int, ...]:
     """0 to ``count`` - 1 in an order named by the keys."""
@@ -156,18 +169,6 @@ def to_device(batch: PairBatch, draws: Draws, device: torch.device) -> tuple[Pai
     condition = replace(
         batch.condition, tensors={key: value.to(device) for key, value in batch.condition.tensors.items()}
     )
-    moved = PairBatch(
-        winner=batch.winner.to(device),
-        loser=batch.loser.to(device),
-        mask=batch.mask.to(device),
-        condition=condition,
-    )
+    sides = {name: getattr(batch, name).to(device) for name in ("winner", "loser", "mask")}
+    moved = replace(batch, condition=condition, **sides)
     return moved, Draws(noise=draws.noise.to(device), time=draws.time.to(device))
-
-
-def needed_pairs(seed: int, steps: int, batch: int, total: int) -> list[int]:
-    """Sorted distinct pair indices that ``steps`` steps touch, so that no other pair need be encoded."""
-    if steps * batch >= total:
-        return list(range(total))
-    order = generator(seed, "order", 0).permutation(total)[: steps * batch]
-    return sorted(int(index) for index in np.asarray(order))

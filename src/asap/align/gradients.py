@@ -12,7 +12,7 @@ its margin), ``skip`` spares the backward.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
@@ -105,7 +105,7 @@ class Gradients:
         rows = assemble(self.path, batch, draws)
         device = rows.target.device
         held = unknown(len(rows.time), device) if known is None else known.to(device, wide(device))
-        shares = batch.mask.mean(dim=(1, 2, 3))
+        shares = batch.mask.mean(dim=(1, 2, 3)) * batch.seen
         if self.mode == "one_pass" and not self.skip:
             return self._one_pass(rows, held, shares, draws.time, share)
         step = self._two_pass if self.mode == "two_pass" else self._one_pass
@@ -186,6 +186,7 @@ class Gradients:
             alignment=alignment(difference * (1 + self.loss.alpha * rows.mask), *time.shape),
             mask_share=shares,
             time=time,
+            seen=rows.seen,
         )
 
 
@@ -224,13 +225,7 @@ def _cat(first: Residuals, second: Residuals) -> Residuals:
 
 def _detached(found: StepErrors) -> StepErrors:
     """``found`` without the policy's graph."""
-    return StepErrors(
-        policy=Residuals.unpack(found.policy.packed()),
-        reference=found.reference,
-        alignment=found.alignment,
-        mask_share=found.mask_share,
-        time=found.time,
-    )
+    return replace(found, policy=Residuals.unpack(found.policy.packed()))
 
 
 def _joined(looks: Sequence[Look]) -> Look:
@@ -247,6 +242,7 @@ def _joined(looks: Sequence[Look]) -> Look:
         alignment=torch.cat([look.found.alignment for look in looks]),
         mask_share=torch.cat([look.found.mask_share for look in looks]),
         time=torch.cat([look.found.time for look in looks]),
+        seen=looks[0].found.seen,
     )
     return Look(
         found=found,

@@ -84,7 +84,7 @@ def summarise(values: Sequence[Tensor]) -> Row:
 
 
 def _sides(found: StepErrors) -> list[Tensor]:
-    """Rise of the error inside (winner, loser) and outside the mask, unweighted means over the cells concerned."""
+    """Rise of the error inside (winner, loser) and outside the mask, unweighted means over the cells seen."""
     count, repeats = found.time.shape
 
     def rise(policy: Tensor, reference: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def _sides(found: StepErrors) -> list[Tensor]:
     masked = rise(found.policy.masked, found.reference.masked)
     plain = rise(found.policy.plain, found.reference.plain)
     inside = masked / _positive(found.mask_share)
-    outside = (plain - masked) / _positive(1 - found.mask_share)
+    outside = (plain - masked) / _positive(found.seen - found.mask_share)
     return [inside[0], inside[1], outside[0], outside[1]]
 
 

@@ -46,7 +46,10 @@ class NoisePath(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Residuals:
-    """Per-row sums of squared residuals r = prediction - target, (R,) float64, each divided by N = C*h*w.
+    """Per-row sums of squared residuals r = prediction - target, (R,) float64, each divided by N = C*H*W.
+
+    N is that of the whole picture, also where only a window of it was looked at, so that an error, and a margin with
+    it, means the same in a window.
 
     Delta is a small difference of large errors: at k = 2500, float32 sums would leave the loss an error of 1e-4.
     """
@@ -78,9 +81,11 @@ class StepErrors:
     alignment: Tensor
     """<g_w, g_l> / |g_w|^2 of the policy in the space of predictions, (B,)."""
     mask_share: Tensor
-    """(B,)."""
+    """Of the whole picture, (B,)."""
     time: Tensor
     """(B, D)."""
+    seen: float = 1.0
+    """Share of the whole picture that was looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,8 @@ class Rows:
     mask: Tensor
     """(R, 1, h, w)."""
     condition: TextCondition
+    seen: float = 1.0
+    """Share of the whole picture that a row shows."""
 
     def pick(self, rows: Sequence[int]) -> "Rows":
         """Some of the rows, in the order given."""
@@ -106,6 +113,7 @@ class Rows:
             time=self.time[chosen],
             mask=self.mask[chosen],
             condition=self.condition.index(chosen),
+            seen=self.seen,
         )
 
     def look(self, denoise: Denoise, cast: AbstractContextManager[None]) -> tuple[Residuals, Tensor]:
@@ -116,7 +124,7 @@ class Rows:
         """
         with cast:
             prediction = denoise(self.noised, self.time, self.condition)
-        return residuals(prediction, self.target, self.mask)
+        return residuals(prediction, self.target, self.mask, self.seen)
 
 
 def assemble(path: NoisePath, batch: PairBatch, draws: Draws) -> Rows:
@@ -132,6 +140,7 @@ def assemble(path: NoisePath, batch: PairBatch, draws: Draws) -> Rows:
         time=time,
         mask=batch.mask[rows],
         condition=batch.condition.index(rows),
+        seen=batch.seen,
     )
 
 
@@ -145,22 +154,23 @@ def unknown(count: int, device: torch.device) -> Tensor:
     return torch.full((count, 3), torch.nan, dtype=wide(device), device=device)
 
 
-def residuals(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Residuals, Tensor]:
+def residuals(prediction: Tensor, target: Tensor, mask: Tensor, seen: float = 1.0) -> tuple[Residuals, Tensor]:
     """Residual sums in float64 (float32 on mps), and the residuals themselves (R, C, h, w), float32 at least.
 
     Args:
         prediction: (R, C, h, w).
         target: (R, C, h, w) float32.
         mask: (R, 1, h, w) float32.
+        seen: share of the whole picture that a row shows.
     """
     whole = prediction if prediction.dtype == torch.float64 else prediction.float()
     difference = whole - target
     square, kind = difference.square(), wide(difference.device)
     return (
         Residuals(
-            plain=square.mean(dim=(1, 2, 3), dtype=kind),
-            masked=(square * mask).mean(dim=(1, 2, 3), dtype=kind),
-            power=whole.detach().square().mean(dim=(1, 2, 3), dtype=kind),
+            plain=square.mean(dim=(1, 2, 3), dtype=kind) * seen,
+            masked=(square * mask).mean(dim=(1, 2, 3), dtype=kind) * seen,
+            power=whole.detach().square().mean(dim=(1, 2, 3), dtype=kind) * seen,
         ),
         difference.detach(),
     )
@@ -212,8 +222,9 @@ def measure(
         policy=policy_sums,
         reference=held,
         alignment=alignment(difference * (1 + alpha * rows.mask), count, repeats),
-        mask_share=batch.mask.mean(dim=(1, 2, 3)),
+        mask_share=batch.mask.mean(dim=(1, 2, 3)) * batch.seen,
         time=draws.time,
+        seen=batch.seen,
     )
 
 

@@ -15,11 +15,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from asap.align.batch import PairSource, Slots, draw, slots_of_step, to_device
+from asap.align.batch import PairSource, Slots, cut, draw, to_device
 from asap.align.gradients import GradientMode, Gradients, Look
 from asap.align.methods import LossSettings, Method
 from asap.align.metrics import per_pair, summarise
 from asap.align.optimizers import OPTIMIZERS, OptimizerName, build_optimizer
+from asap.align.order import Order, Turn
 from asap.align.policy import Denoise, Policy
 from asap.align.precision import DTYPES, LossScale, Precision, autocast, settle
 from asap.align.step import NoisePath
@@ -147,6 +148,7 @@ class Trainer:
         method: Method,
         loss: LossSettings,
         settings: TrainSettings,
+        groups: Sequence[Sequence[int]] | None = None,
         bank: ReferenceBank | None = None,
         device: str | None = None,
     ) -> None:
@@ -160,6 +162,7 @@ class Trainer:
             method: shape of the loss.
             loss: its settings.
             settings: how to step.
+            groups: indices of pairs of one shape each, which a step takes its pairs from; None: all have one shape.
             bank: spares the reference's forward for draws it knows.
             device: "cpu" keeps everything there; None lets accelerate choose.
 
@@ -184,6 +187,7 @@ class Trainer:
         )
         self.model, self.optimizer = self.accelerator.prepare(policy, optimizer)
         self.gradients = self._gradients(reference)
+        self.order = Order(settings.seed, self.global_batch, groups or [range(len(source))])
         self.average = [value.detach().clone() for value in self.weights.values()] if settings.ema else []
         self.done = 0
 
@@ -227,12 +231,12 @@ class Trainer:
         """One optimizer step; returns its log row. Raises as ``steps``."""
         start, settings = time.perf_counter(), self.settings
         self._set_learning_rate()
-        pairs = slots_of_step(settings.seed, self.done, self.global_batch, len(self.source))
+        turn = self.order.turn(self.done)
         looks = []
         for micro in range(settings.grad_accum):
             last = micro == settings.grad_accum - 1
             with nullcontext() if last or self.by_hand else self.accelerator.no_sync(self.model):
-                looks.append(self._backward(self._slots(micro, pairs)))
+                looks.append(self._backward(self._slots(micro, turn)))
         self._join()
         norm = self._gradient_norm()
         row = summarise([self.accelerator.gather(self._logged(look)) for look in looks])
@@ -240,19 +244,21 @@ class Trainer:
         self.done += 1
         row |= {"grad_norm": norm if moved else None, "skipped": float(sum(look.skipped for look in looks))}
         row |= {"loss_scale": self.scale.value} if self.scale.active else {}
+        row |= {"seen": looks[0].found.seen} if looks[0].found.seen < 1 else {}
         return {"step": self.done - 1, **row, "seconds": time.perf_counter() - start}
 
-    def _slots(self, micro: int, pairs: list[int]) -> Slots:
-        """The slots of this process's ``micro``-th micro-batch; ``pairs`` are those of the whole step."""
+    def _slots(self, micro: int, turn: Turn) -> Slots:
+        """The slots of this process's ``micro``-th micro-batch."""
         size = self.settings.batch_size
         first = (micro * self.accelerator.num_processes + self.accelerator.process_index) * size
         places = tuple(range(first, first + size))
         return Slots(
             step=self.done,
             places=places,
-            pairs=tuple(pairs[place] for place in places),
+            pairs=tuple(turn.pairs[place] for place in places),
             batch=self.global_batch,
-            total=len(self.source),
+            total=turn.total,
+            start=turn.start,
         )
 
     def _backward(self, slots: Slots) -> Look:
@@ -261,14 +267,14 @@ class Trainer:
         batch = self.source.batch(slots.pairs)
         draws = draw(
             self.path,
-            batch.winner.shape[1:],
+            batch.picture,
             slots,
             seed=settings.seed,
             draws=settings.draws,
             law=settings.law,
             kept=settings.kept_draws,
         )
-        batch, draws = to_device(batch, draws, self.accelerator.device)
+        batch, draws = to_device(batch, cut(draws, batch), self.accelerator.device)
         numbers = slots.numbers(settings.draws, settings.kept_draws)
         known = (
             self.bank.get(slots.pairs, numbers).permute(2, 0, 1, 3).reshape(-1, 3) if self.bank is not None else None

@@ -9,8 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from asap.backbones.pipeline import Window
-from asap.backbones.protocol import TextCondition
+from asap.backbones.protocol import TextCondition, Window
 
 __all__ = ["ORIGIN", "by_origin", "placed"]
 

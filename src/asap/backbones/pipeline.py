@@ -4,7 +4,6 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,23 +15,12 @@ from torch import Tensor, nn
 
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import NoisePath
-from asap.backbones.protocol import TextCondition
+from asap.backbones.protocol import TextCondition, Window
 from asap.backbones.quantization import quantization_config
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import make_folder
 
-__all__ = ["PipelineBackbone", "Window", "check_channels", "open_pipeline"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """Which part of a whole picture the model is shown, in pixels of the model's scale."""
-
-    top: int
-    left: int
-    whole_height: int
-    """Of the picture that the window was cut from."""
-    whole_width: int
+__all__ = ["PipelineBackbone", "check_channels", "open_pipeline"]
 
 
 class PipelineBackbone(ABC):

@@ -14,7 +14,18 @@ from torch import Tensor, nn
 from asap.backbones.paths import NoisePath
 from asap.core.errors import InputError
 
-__all__ = ["Backbone", "TextCondition", "adapter_disabled"]
+__all__ = ["Backbone", "TextCondition", "Window", "adapter_disabled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which part of a whole picture the model is shown, in pixels of the model's scale."""
+
+    top: int
+    left: int
+    whole_height: int
+    """Of the picture that the window was cut from."""
+    whole_width: int
 
 
 @dataclass(frozen=True)
@@ -54,13 +65,19 @@ class Backbone(Protocol):
     name: str
     resolution: int
     """Height and width of its pictures in pixels."""
+    cell: int
+    """Sides of pictures, and where windows begin, are multiples of it, in pixels."""
     latent_shape: tuple[int, int, int]
-    """(C, h, w)."""
+    """(C, h, w) of a picture of ``resolution``."""
     path: NoisePath
     denoiser: nn.Module
     """What is trained; a diffusers model with ``add_adapter``."""
     lora_targets: tuple[str, ...]
     """Names of the linear maps that a LoRA goes on, as peft's ``target_modules``."""
+
+    def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
+        """(C, h, w) of a picture's latents; raises ``InputError`` for a size that it does not take."""
+        ...
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32, of about unit variance; deterministic."""
@@ -72,6 +89,10 @@ class Backbone(Protocol):
 
     def embed(self, prompts: Sequence[str]) -> TextCondition:
         """Text conditions of B prompts, without graph."""
+        ...
+
+    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
+        """Say of which window of a whole picture each row is; unchanged where a family has no means to say so."""
         ...
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:

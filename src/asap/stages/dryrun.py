@@ -5,7 +5,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from asap.align.batch import needed_pairs
 from asap.align.policy import Policy
 from asap.backbones import Backbone
 from asap.stages.request import Request
@@ -34,7 +33,7 @@ def dry_run(asked: Request) -> dict[str, object]:
     trained = sum(value.numel() for value in policy.trainable().values())
     settings, batch = plan.settings, plan.global_batch
     looks = settings.steps * batch * settings.draws
-    touched = len(needed_pairs(settings.seed, settings.steps, batch, len(plan.positions)))
+    touched = len(plan.order().needed(settings.steps))
     return {
         "model": f"{plan.backbone.name}, {total:,} parameters",
         "method": f"{plan.method.name}: {plan.method.summary}",

@@ -14,6 +14,7 @@ from asap.backbones.family import LoadOptions
 from asap.core.errors import ConfigError, InputError
 from asap.core.settings import typed
 from asap.core.vocabulary import KINDS
+from asap.stages.framing import Framing
 from asap.stages.trackers import check_trackers
 from asap.stages.watching import Watch
 
@@ -27,9 +28,9 @@ STEPS: Final = 150
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A checked request; every field but the last five is a key of a file of settings.
+    """A checked request; every field but the last six is a key of a file of settings.
 
-    So is every field of ``LossSettings``, ``TrainSettings``, ``Watch`` and ``LoadOptions``, whence the last five.
+    So is every field of ``LossSettings``, ``TrainSettings``, ``Watch``, ``Framing`` and ``LoadOptions``, whence those.
     """
 
     model: str = "mini"
@@ -62,6 +63,7 @@ class Request:
     loss: LossSettings
     training: TrainSettings
     watch: Watch
+    framing: Framing
     load: LoadOptions
 
     @property
@@ -70,8 +72,8 @@ class Request:
         return None if self.full else self.lora_rank or RANK
 
 
-_SETTLED: Final = ("shape", "loss", "training", "watch", "load")
-_KINDS: Final = (LossSettings, TrainSettings, Watch, LoadOptions)
+_SETTLED: Final = ("shape", "loss", "training", "watch", "framing", "load")
+_KINDS: Final = (LossSettings, TrainSettings, Watch, Framing, LoadOptions)
 _LISTS: Final = {"snapshots": int, "kinds": str, "track": str, "prompts": str}
 
 
@@ -108,9 +110,10 @@ def request(given: Mapping[str, object]) -> Request:
         loss=loss,
         training=TrainSettings(**stepping),
         watch=Watch(**parts[2]),
-        load=LoadOptions(**parts[3]),
+        framing=Framing(**parts[3]),
+        load=LoadOptions(**parts[4]),
     )
-    if faults := [*asked.training.faults(), *asked.watch.faults()]:
+    if faults := [*asked.training.faults(), *asked.watch.faults(), *asked.framing.faults()]:
         raise ConfigError.collect(faults)
     check_trackers(asked.track)
     return asked

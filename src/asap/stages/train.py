@@ -15,12 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from asap.align.batch import needed_pairs
 from asap.align.precision import settle as settle_precision
 from asap.align.trainer import TrainSettings
 from asap.backbones import MODELS, Backbone, load
 from asap.core.errors import AsapError, InputError, StoreError
-from asap.stages.encode import LatentPairs, encode_pairs, model_fingerprint
+from asap.stages.encode import EncodedPairs, LatentPairs, encode_pairs, model_fingerprint
+from asap.stages.framing import Framer, views_of
 from asap.stages.processes import Team
 from asap.stages.request import Request, request, settle
 from asap.stages.training import CHECKPOINTS, Plan, TrainResult, execute, forget
@@ -108,6 +108,7 @@ def prepare(asked: Request) -> Plan:
     if not positions:
         kinds = " or ".join(asked.kinds)
         raise InputError(f"{asked.pairs} has no training pair of kind {kinds}; build more, or take other kinds")
+    framer = Framer(backbone, asked.framing)
     return Plan(
         out=asked.out,
         model=asked.model,
@@ -115,6 +116,8 @@ def prepare(asked: Request) -> Plan:
         backbone=backbone,
         pairs=store,
         positions=tuple(positions),
+        framer=framer,
+        views=() if asked.framing.plain else views_of(store, positions, framer),
         method=asked.shape,
         loss=asked.loss,
         settings=_precise(backbone, asked.training),
@@ -139,22 +142,23 @@ def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
 
 def _source(plan: Plan, cache: Path) -> LatentPairs:
     """The run's pairs, those that it will touch encoded."""
-    touched = needed_pairs(plan.settings.seed, plan.settings.steps, plan.global_batch, len(plan.positions))
-    return _encoded(plan, plan.pairs, cache, [plan.positions[index] for index in touched], plan.positions)
+    touched = plan.order().needed(plan.settings.steps)
+    encoded = _encoded(plan, plan.pairs, cache, [plan.positions[index] for index in touched])
+    return LatentPairs(encoded, plan.positions, plan.framer, plan.views)
 
 
-def _encoded(plan: Plan, pairs: PairStore, cache: Path, wanted: Sequence[int], positions: Sequence[int]) -> LatentPairs:
-    """Pairs at ``positions`` of which ``wanted`` are encoded: by the main process, while the others wait."""
+def _encoded(plan: Plan, pairs: PairStore, cache: Path, wanted: Sequence[int]) -> EncodedPairs:
+    """Pairs of which ``wanted`` are encoded: by the main process, while the others wait."""
 
-    def encode() -> LatentPairs:
-        return LatentPairs(encode_pairs(pairs, plan.backbone, plan.fingerprint, cache, wanted), positions)
+    def encode() -> EncodedPairs:
+        return encode_pairs(pairs, plan.backbone, plan.fingerprint, cache, wanted, plan.framer.framing)
 
     first = plan.team.lead(encode)
     return encode() if first is None else first
 
 
 def _held_out(plan: Plan, cache: Path) -> HeldOut | None:
-    """Pairs of the split ``val`` to look at, spread over it; None if nothing is looked at or there are none."""
+    """Pairs of the split ``val`` to look at, spread over it and seen whole; None if none are there or wanted."""
     watch = plan.watch
     if not watch.validate_every or not watch.held_out:
         return None
@@ -168,8 +172,10 @@ def _held_out(plan: Plan, cache: Path) -> HeldOut | None:
         return None
     chosen = [positions[index * len(positions) // count] for index in range(count)]
     names = {name: store.column(name) for name in ("part", "operation")}
+    framer = Framer(plan.backbone, replace(plan.framer.framing, window=1.0))
+    views = () if framer.framing.plain else views_of(store, chosen, framer)
     return HeldOut(
-        source=_encoded(plan, store, cache, chosen, chosen),
+        source=LatentPairs(_encoded(plan, store, cache, chosen), chosen, framer, views),
         parts=tuple(names["part"][position] for position in chosen),
         operations=tuple(names["operation"][position] for position in chosen),
     )

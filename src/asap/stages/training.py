@@ -14,6 +14,7 @@ from asap.align.adapters import AdapterSettings, adapt, make_full
 from asap.align.guards import DriftWatch
 from asap.align.methods import LossSettings, Method, numbers
 from asap.align.metrics import FleeWatch
+from asap.align.order import Order
 from asap.align.policy import Policy, adapter_reference, frozen_reference
 from asap.align.trainer import Trainer, TrainSettings
 from asap.backbones import Backbone
@@ -21,6 +22,7 @@ from asap.core.errors import InputError
 from asap.core.manifest import Manifest, Parent
 from asap.stages.card import write_card
 from asap.stages.encode import LatentPairs
+from asap.stages.framing import Framer, View, groups_of
 from asap.stages.processes import Team
 from asap.stages.trackers import Trackers
 from asap.stages.trained import save_trained, trained_hash
@@ -74,6 +76,9 @@ class Plan:
     pairs: PairStore
     positions: tuple[int, ...]
     """Rows of ``pairs`` to learn from."""
+    framer: Framer
+    views: tuple[View, ...]
+    """What is seen of each; none: whole squares."""
     method: Method
     loss: LossSettings
     settings: TrainSettings
@@ -90,6 +95,11 @@ class Plan:
         """Pairs a step over all micro-batches and processes."""
         return self.settings.batch_size * self.settings.grad_accum * self.team.count
 
+    def order(self) -> Order:
+        """Which pairs each step takes, by their places in ``positions``."""
+        groups = groups_of(self.views) if self.views else [list(range(len(self.positions)))]
+        return Order(self.settings.seed, self.global_batch, groups)
+
     def config(self) -> dict[str, object]:
         """Every number that decides the result, as plain values."""
         lora = {"rank": self.rank, "alpha": self.rank, "targets": list(self.backbone.lora_targets)}
@@ -101,6 +111,7 @@ class Plan:
             "shape": self.method.shape,
             "reduction": REDUCTION,
             "encoding": ENCODING,
+            "framing": asdict(self.framer.framing),
             "predicts": getattr(self.backbone.path, "prediction", self.backbone.path.name),
             "objective": numbers(self.method, self.loss),
             "loss": asdict(self.loss),
@@ -253,6 +264,7 @@ def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple
         method=plan.method,
         loss=plan.loss,
         settings=plan.settings,
+        groups=source.groups(),
         bank=references,
         device=next(policy.parameters()).device.type,
     )
@@ -307,6 +319,7 @@ def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
         "seed": settings.seed,
         "precision": settings.precision,
         "law": asdict(settings.law),
+        "framing": asdict(plan.framer.framing),
         "kept_draws": settings.kept_draws,
     }
     if settings.kept_draws == 0:  # then a draw is named by its place in the step

@@ -103,9 +103,11 @@ class Validation:
     def _pairs(self) -> list[tuple[float, ...]]:
         if self.held is None:
             return []
-        indices = range(len(self.held.source))
-        chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
-        return [row for rows in self.team.share(chunks, self._chunk) for row in rows]
+        groups = self.held.source.groups()
+        chunks = [group[start : start + CHUNK] for group in groups for start in range(0, len(group), CHUNK)]
+        found = [row for rows in self.team.share(chunks, self._chunk) for row in rows]
+        places = [index for group in groups for index in group]
+        return [row for _, row in sorted(zip(places, found, strict=True))]
 
     def _chunk(self, indices: Sequence[int]) -> list[tuple[float, ...]]:
         assert self.held is not None

@@ -1,28 +1,63 @@
-"""Which square of a picture a model is shown, so that the place that matters is never cut."""
+"""Which part of a picture a model is shown, so that the place that matters is never cut.
+
+A box is x0, y0, x1, y1 in pixels, end exclusive; a frame is top, left, height, width.
+"""
 
 from asap.core.errors import InputError
 
-__all__ = ["square_around"]
+__all__ = ["Box", "Frame", "bucket_sizes", "crop_around", "start_of"]
+
+Box = tuple[int, int, int, int]
+Frame = tuple[int, int, int, int]
+FINEST = 16
+"""Sides of buckets grow by a sixteenth of the resolution (64 pixels at 1024), or by a cell where that is more."""
 
 
-def square_around(height: int, width: int, box: tuple[int, int, int, int] | None) -> tuple[int, int, int]:
-    """(top, left, side) of the largest square of a picture that holds ``box`` whole, with the box as central as may be.
+def crop_around(height: int, width: int, shape: tuple[int, int], box: Box | None) -> Frame:
+    """The largest frame of a picture that has the aspect of ``shape``, with ``box`` whole and as central as may be.
 
     Args:
         height: of the picture in pixels.
         width: of the picture in pixels.
-        box: x0, y0, x1, y1, end exclusive; None for the middle of the picture.
+        shape: height and width of which only the ratio counts; rounded down to whole pixels.
+        box: what must not be cut; None for the middle of the picture.
 
     Raises:
-        InputError: the box is longer than the picture's shorter side.
+        InputError: the frame is too small for the box.
     """
-    side = min(height, width)
+    tall, wide = _largest(height, width, shape)
     x0, y0, x1, y1 = box or (0, 0, width, height)
-    if box and max(x1 - x0, y1 - y0) > side:
-        raise InputError(f"no square of a picture of {height}x{width} holds a box of {y1 - y0}x{x1 - x0}")
-    return _start(y0, y1, side, height), _start(x0, x1, side, width), side
+    if box and (y1 - y0 > tall or x1 - x0 > wide):
+        what = "square" if shape[0] == shape[1] else f"frame of {tall}x{wide}"
+        raise InputError(f"no {what} of a picture of {height}x{width} holds a box of {y1 - y0}x{x1 - x0}")
+    return start_of(y0, y1, tall, height), start_of(x0, x1, wide, width), tall, wide
 
 
-def _start(low: int, high: int, side: int, length: int) -> int:
+def _largest(height: int, width: int, shape: tuple[int, int]) -> tuple[int, int]:
+    tall, wide = shape
+    if height * wide <= width * tall:
+        return height, max(1, height * wide // tall)
+    return max(1, width * tall // wide), width
+
+
+def start_of(low: int, high: int, side: int, length: int) -> int:
     """Where ``side`` pixels begin that are centred on [low, high) and lie within [0, length)."""
     return min(max((low + high - side) // 2, 0), length - side)
+
+
+def bucket_sizes(resolution: int, cell: int) -> list[tuple[int, int]]:
+    """Heights and widths of about ``resolution`` squared pixels and never more, from 1:4 over the square to 4:1.
+
+    At 1024 and cells of 8 they are among those of SDXL (arXiv:2307.01952, appendix I): short sides that are multiples
+    of 64 from 512 on, each with the longest side that the area allows.
+
+    Args:
+        resolution: side of the square, a multiple of ``cell``.
+        cell: both sides are multiples of it.
+    """
+    grain = -(-resolution // (FINEST * cell)) * cell
+    sizes = {(resolution, resolution)}
+    for short in range(-(-resolution // (2 * grain)) * grain, resolution, grain):
+        long = resolution * resolution // short // grain * grain
+        sizes |= {(short, long), (long, short)}
+    return sorted(sizes)

@@ -39,17 +39,22 @@ def to_bytes(values: Tensor) -> npt.NDArray[np.uint8]:
     return array
 
 
-def resize_area(values: Tensor, size: int) -> Tensor:
-    """Pictures (B, C, H, W) at ``size`` x ``size``: each new pixel is the mean of the area that it covers.
+def resize_area(values: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """Pictures (B, C, H, W) at ``size``: each new pixel is the mean of the area that it covers.
 
-    Growing repeats pixels. Nothing happens when the size is right. The aspect ratio must be 1.
+    Growing repeats pixels. Nothing happens when the size is right.
+
+    Args:
+        values: the pictures.
+        size: (height, width); or the side of a square, to which only squares are brought.
 
     Raises:
-        InputError: the picture is not square or ``size`` is not positive.
+        InputError: a picture that is not square is to become one, or ``size`` is not positive.
     """
     height, width = values.shape[-2:]
-    if height != width or size < 1:
-        raise InputError(f"wanted square pictures and a positive size, got {height}x{width} and {size}")
-    if height == size:
-        return values
-    return F.adaptive_avg_pool2d(values, size)
+    if isinstance(size, int) and height != width:
+        raise InputError(f"wanted square pictures for a size of {size}, got {height}x{width}; name both sides")
+    wanted = (size, size) if isinstance(size, int) else size
+    if min(wanted) < 1:
+        raise InputError(f"wanted a positive size, got {wanted[0]}x{wanted[1]}")
+    return values if (height, width) == wanted else F.adaptive_avg_pool2d(values, wanted)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asap.core.errors import InputError
 
-__all__ = ["to_latent_mask"]
+__all__ = ["to_latent_mask", "touched_cells"]
 
 
 def to_latent_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
@@ -37,3 +37,16 @@ def to_latent_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     if pooled.shape[-2:] == size:
         return pooled
     return F.adaptive_avg_pool2d(pooled, size)
+
+
+def touched_cells(low: int, high: int, length: int, cells: int) -> tuple[int, int]:
+    """First and end of the cells along one axis that ``to_latent_mask`` may mark for pixels [low, high) of ``length``.
+
+    Where the sizes divide these are the cells that the pixels lie in. Else the pooled grid is averaged to the cells,
+    and a cell is marked that shares any of a pooled one. (0, 0) for no pixels.
+    """
+    if low >= high:
+        return 0, 0
+    pixels = length // cells
+    pooled = -(-length // pixels)
+    return low // pixels * cells // pooled, -(-((high - 1) // pixels + 1) * cells // pooled)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asap.backbones.origins import by_origin, placed
-from asap.backbones.pipeline import PipelineBackbone, Window
-from asap.backbones.protocol import TextCondition
+from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.protocol import TextCondition, Window
 from asap.tensors import pack, unpack
 
 __all__ = ["Flux2Backbone", "positions"]

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from asap.backbones.family import LoadOptions
-from asap.backbones.pipeline import Window
-from asap.backbones.protocol import TextCondition
+from asap.backbones.protocol import TextCondition, Window
 from asap.backbones.unet import UnetBackbone
 from asap.core.errors import InputError
 
