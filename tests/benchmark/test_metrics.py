@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asap.benchmark.correction import Measured, correct, fieller, rogan_gladen
+from asap.benchmark.correction import Measured, correct, rogan_gladen
 from asap.benchmark.intervals import Estimate, bootstrap_sums, ratio, wilson
 from asap.benchmark.metrics import ErrorRate, Outcome, PairedDifference, Strength, mcnemar, strength
 from asap.core.errors import InputError
@@ -232,25 +232,3 @@ def test_win_rate_leaves_ties_out() -> None:
     assert found.win_rate.n == 4
     assert found.estimate.value == pytest.approx(5 / 3)
     assert strength([0, 0], ["a", "b"], rng()).win_rate.value is None
-
-
-@pytest.mark.parametrize(("se", "sp", "raw"), [(0.55, 0.5, 0.52), (0.9, 0.9, 0.4), (0.52, 0.52, 0.5)])
-def test_the_corrected_interval_is_the_set_of_rates_that_fit(se: float, sp: float, raw: float) -> None:
-    rate, sensitivity = (raw, 0.0005), Measured(right=int(200 * se), n=200)
-    specificity = Measured(right=int(200 * sp), n=200)
-    low, high = fieller(rate, sensitivity, specificity)
-    grid = np.linspace(0, 1, 2001)
-    gap = rate[0] - grid * sensitivity.mean - (1 - grid) * (1 - specificity.mean)
-    doubt = rate[1] + grid**2 * sensitivity.variance + (1 - grid) ** 2 * specificity.variance
-    fits = grid[gap**2 <= stats.norm.ppf(0.975) ** 2 * doubt]
-    assert low == pytest.approx(fits.min(), abs=0.001)
-    assert high == pytest.approx(fits.max(), abs=0.001)
-
-
-def test_fewer_failures_than_false_alarms_explain_still_have_an_interval() -> None:
-    low, high = fieller((0.01, 0.00001), Measured(right=90, n=100), Measured(right=700, n=1000))
-    assert low == 0
-    assert 0 < high < 0.1
-    low, high = fieller((0.99, 0.00001), Measured(right=700, n=1000), Measured(right=90, n=100))
-    assert high == 1
-    assert 0.9 < low < 1

@@ -1,32 +1,58 @@
 """What the error rate would be if the judge made no mistakes (Rogan & Gladen 1978), with the doubt carried through.
 
-The interval is Fieller's (1954), all rates that fit what was measured:
+With p the raw rate, se and sp the judge's sensitivity and specificity, the true rate is x = u / g, where
+u = p + sp - 1 and g = se + sp - 1. Both are measured, so (u, g) is a point in the plane with an ellipse of doubt around
+it, and each x in [0, 1] is a ray from the origin: g (x, 1) with g >= 0, a judge no worse than a coin. In units of the
+ellipse, a ray at distance d along its normal is refused by Fieller (1954) where abs(d) > z. That set holds the truth as
+often as it says, but it can be empty, and for a weak judge it can fall into two stretches; whoever patches it into an
+interval makes it hold the truth too often near 0 and 1.
 
-    T(x) = p - x se - (1 - x)(1 - sp)        has mean 0 at the true rate x, however weak the judge is
-    { x in [0, 1] : T(x)**2 <= z**2 (Var p + x**2 Var se + (1 - x)**2 Var sp) }
+Here a ray is refused where it fits too much worse than the best ray in [0, 1] (Feldman & Cousins 1998), given how far
+along itself the point lies. Under the ray's own hypothesis that length is independent of d and carries all that is
+unknown, the judge's g (Moreira 2003 does the same for weak instruments), so each ray is refused in 5 % of cases for
+every judge, strong or weak. The best ray is never refused, and far from 0 and 1 the result is Fieller's.
 
-The usual interval, a normal or bootstrap one around (p + sp - 1) / (se + sp - 1), divides by a number that may be near
-0 and then covers too little or far too much. Shares enter as means of their posteriors under Jeffreys' prior, so that
-"never wrong in 50 images" is not taken for "never". Var p is that of whole prompts. ``benchmarks/judges/coverage.py``
-measures how often the interval holds the truth.
+Shares enter as means of their posteriors under Jeffreys' prior, so that "never wrong in 50 images" is not taken for
+"never". Var p is that of whole prompts. ``benchmarks/judges/coverage.py`` measures how often the interval holds the
+truth.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from asap.benchmark.intervals import LEVEL, Estimate, cluster_index
 from asap.benchmark.metrics import Outcome, too_many_errors
 from asap.core.errors import InputError
 
-__all__ = ["Measured", "clustered", "correct", "fieller", "rogan_gladen"]
+__all__ = [
+    "Measured",
+    "Share",
+    "correct",
+    "corrected_interval",
+    "posterior",
+    "rate_of_prompts",
+    "rogan_gladen",
+    "surprise",
+]
 
 JEFFREYS: Final = 0.5
+HALVINGS: Final = 40
+"""Steps of the search for an end of the interval: far below any digit that is printed."""
+Array = npt.NDArray[np.float64]
+Share = tuple[npt.ArrayLike, npt.ArrayLike]
+"""A share and its variance; arrays of one shape hold many cases at once."""
+
+
+def posterior(right: npt.ArrayLike, n: npt.ArrayLike) -> tuple[Array, Array]:
+    """Mean of the posterior of ``right`` in ``n`` under Jeffreys' prior, and the sampling variance at that mean."""
+    size = np.asarray(n, dtype=np.float64) + 2 * JEFFREYS
+    mean = np.asarray((np.asarray(right, dtype=np.float64) + JEFFREYS) / size)
+    return mean, np.asarray(mean * (1 - mean) / size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +69,6 @@ class Measured:
             raise InputError(f"a measured rate needs 0 <= right <= n and n > 0, got {self.right} of {self.n}")
         return self.right / self.n
 
-    @property
-    def mean(self) -> float:
-        """Mean of the posterior under Jeffreys' prior."""
-        return (self.right + JEFFREYS) / (self.n + 2 * JEFFREYS)
-
-    @property
-    def variance(self) -> float:
-        """Sampling variance at ``mean``."""
-        return self.mean * (1 - self.mean) / (self.n + 2 * JEFFREYS)
-
 
 def rogan_gladen(rate: float, sensitivity: float, specificity: float) -> float:
     """(rate + sp - 1) / (se + sp - 1), clipped to [0, 1].
@@ -68,44 +84,101 @@ def rogan_gladen(rate: float, sensitivity: float, specificity: float) -> float:
     return min(1.0, max(0.0, (rate + specificity - 1) / (sensitivity + specificity - 1)))
 
 
-def fieller(
-    rate: tuple[float, float], sensitivity: Measured, specificity: Measured, level: float = LEVEL
-) -> tuple[float, float]:
-    """All corrected rates in [0, 1] that fit the measurements.
+class _Plane:
+    """Measured (u, g) of any number of cases, in units of their doubt: angles from the ray x = 0, growing with x."""
 
-    Where that is two stretches (a judge that may be worse than a coin), the interval holds both. Where no rate fits
-    (fewer failures than even the judge's false alarms explain), it starts at the end that fits best and is as wide as
-    the doubt there.
+    def __init__(self, rate: Share, sensitivity: Share, specificity: Share) -> None:
+        (p, var_p), (se, var_se), (sp, var_sp) = [
+            [np.asarray(part, dtype=np.float64) for part in share] for share in (rate, sensitivity, specificity)
+        ]
+        self._var_g = var_se + var_sp
+        self._slope = var_sp / self._var_g
+        self._scale = np.sqrt(var_p + var_se * self._slope)
+        across, along = self._whitened(p + sp - 1, se + sp - 1)
+        self._origin = np.arctan2(*self._whitened(0.0, 1.0))
+        self.length = np.hypot(across, along)
+        # Rays of [0, 1] lie within half a turn, so the point's angle is taken within half a turn of their middle.
+        self.last = self.angle(1.0)
+        turn = np.arctan2(across, along) - self._origin - self.last / 2
+        self.point = np.arctan2(np.sin(turn), np.cos(turn)) + self.last / 2
+
+    def _whitened(self, u: npt.ArrayLike, g: npt.ArrayLike) -> tuple[Array, Array]:
+        """(u less what g foretells of it, g), each over its standard deviation."""
+        return np.asarray((u - self._slope * np.asarray(g)) / self._scale), np.asarray(g / np.sqrt(self._var_g))
+
+    def angle(self, x: npt.ArrayLike) -> Array:
+        """Of the ray x."""
+        return np.asarray(np.arctan2(*self._whitened(x, 1.0)) - self._origin)
+
+    def best(self) -> Array:
+        """The rate in [0, 1] whose ray is nearest to the point."""
+        angle = np.clip(self.point, 0, self.last) + self._origin
+        return np.asarray(np.clip(np.tan(angle) * self._scale / np.sqrt(self._var_g) + self._slope, 0, 1))
+
+
+def _reach(along: Array, edge: Array, worse: Array) -> Array:
+    """How far to one side of a ray a point may lie to fit it at most ``worse`` worse than the best ray.
 
     Args:
-        rate: the raw rate and its variance.
+        along: the point's place along the ray; below 0 the ray's own end, the origin, is what is nearest to it.
+        edge: angle to the last ray on that side, in [0, pi / 2).
+        worse: difference of squared distances, at least 0.
+    """
+    sine, cosine, root = np.sin(edge), np.cos(edge), np.sqrt(worse)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beyond = np.where(along > 0, np.sqrt(along**2 + worse), root) - along * cosine
+        beyond = np.where(sine > 0, beyond / sine, np.inf)
+    return np.where((along > 0) & (root <= along * np.tan(edge)), root, beyond)
+
+
+def surprise(x: npt.ArrayLike, rate: Share, sensitivity: Share, specificity: Share) -> Array:
+    """Chance that a true rate ``x`` would fit what is measured better than it does; above the level it is refused.
+
+    Uniform in [0, 1] at the true rate, but for the cases in which x is the best rate: there it is 0.
+    """
+    return _surprise(_Plane(rate, sensitivity, specificity), x)
+
+
+def _surprise(plane: _Plane, x: npt.ArrayLike) -> Array:
+    angle = plane.angle(x)
+    turn = plane.point - angle
+    along, across = plane.length * np.cos(turn), plane.length * np.sin(turn)
+    outside = plane.point - np.clip(plane.point, 0, plane.last)
+    own = np.where(along > 0, across**2, plane.length**2)
+    nearest = np.where(np.cos(outside) > 0, (plane.length * np.sin(outside)) ** 2, plane.length**2)
+    worse = np.maximum(own - nearest, 0)
+    up, down = _reach(along, plane.last - angle, worse), _reach(along, angle, worse)
+    return np.where(worse > 0, special.ndtr(up) - special.ndtr(-down), 0.0)
+
+
+def corrected_interval(
+    rate: Share, sensitivity: Share, specificity: Share, level: float = LEVEL
+) -> tuple[Array, Array]:
+    """Lowest and highest rate in [0, 1] that fits what was measured, around the one that fits best."""
+    plane = _Plane(rate, sensitivity, specificity)
+    best = plane.best()
+    ends = []
+    for end in (0.0, 1.0):
+        refused, kept = np.full_like(best, end), best
+        whole = _surprise(plane, refused) <= level
+        for _ in range(HALVINGS):
+            middle = (refused + kept) / 2
+            fits = _surprise(plane, middle) <= level
+            refused, kept = np.where(fits, refused, middle), np.where(fits, middle, kept)
+        ends.append(np.where(whole, end, kept))
+    return ends[0], ends[1]
+
+
+def correct(
+    outcomes: Sequence[Outcome], sensitivity: Measured, specificity: Measured, *, by_prompt: bool = False
+) -> Estimate:
+    """The corrected error rate of ``outcomes``; its interval holds the doubt of AER (by prompt), of se and of sp.
+
+    Args:
+        outcomes: of one model.
         sensitivity: of the judge.
         specificity: of the judge.
-        level: of the interval.
-    """
-    z2 = stats.norm.ppf(0.5 + level / 2) ** 2
-    mean, variance = rate
-    se, sp = sensitivity, specificity
-    top, gain = mean + sp.mean - 1, se.mean + sp.mean - 1
-
-    def fits(x: float) -> float:
-        """At most 0 where x fits."""
-        return float((top - x * gain) ** 2 - z2 * (variance + x**2 * se.variance + (1 - x) ** 2 * sp.variance))
-
-    a, c = gain**2 - z2 * (se.variance + sp.variance), fits(0.0)
-    b = fits(1.0) - a - c
-    roots = np.roots([a, b, c])
-    inside = sorted(float(root.real) for root in roots if abs(root.imag) < 1e-12 and 0 < root.real < 1)
-    ends = [x for x in (0.0, 1.0) if fits(x) <= 0]
-    if found := [*inside, *ends]:
-        return min(found), max(found)
-    low = abs(top) < abs(top - gain)
-    width = math.sqrt(z2 * (variance + (sp.variance if low else se.variance))) / max(abs(gain), 1e-12)
-    return (0.0, min(1.0, width)) if low else (max(0.0, 1 - width), 1.0)
-
-
-def correct(outcomes: Sequence[Outcome], sensitivity: Measured, specificity: Measured) -> Estimate:
-    """The corrected error rate of ``outcomes``; its interval holds the doubt of AER (by prompt), of se and of sp.
+        by_prompt: the mean of prompts' own rates, each counting once; ``n`` counts prompts then.
 
     Raises:
         InputError: the judge, as measured, is no better than a coin, or failed on too many images.
@@ -116,24 +189,38 @@ def correct(outcomes: Sequence[Outcome], sensitivity: Measured, specificity: Mea
     if not scored:
         return Estimate.none()
     fails = np.array([bool(row.fails) for row in scored], dtype=np.float64)
-    value = rogan_gladen(float(fails.mean()), sensitivity.value, specificity.value)
-    low, high = fieller(clustered(fails, [row.prompt for row in scored]), sensitivity, specificity)
+    index = cluster_index(row.prompt for row in scored)
+    sums, sizes = np.bincount(index, weights=fails), np.bincount(index).astype(np.float64)
+    if by_prompt:
+        even = np.full(len(sizes), len(fails) / len(sizes))
+        sums, sizes = sums / sizes * even, even
+    value = rogan_gladen(float(sums.sum() / sizes.sum()), sensitivity.value, specificity.value)
+    rate = rate_of_prompts(sums, sizes)
+    se, sp = (posterior(found.right, found.n) for found in (sensitivity, specificity))
+    low, high = (float(end) for end in corrected_interval(rate, se, sp))
     # The posterior means differ slightly from the measured shares; the interval must still hold the point.
-    return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(scored))
+    return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(sizes) if by_prompt else len(scored))
 
 
-def clustered(fails: npt.NDArray[np.float64], prompts: Sequence[str]) -> tuple[float, float]:
+def rate_of_prompts(sums: npt.ArrayLike, sizes: npt.ArrayLike) -> tuple[Array, Array]:
     """Mean and variance of the raw rate: Jeffreys' prior, times how much more whole prompts vary than single images.
 
     With few prompts the variance is enlarged as Student's t asks for; with one prompt, or where all images agree,
     images count as independent.
+
+    Args:
+        sums: (..., G) images that fail, by prompt.
+        sizes: (G,) images of each prompt.
     """
-    whole = Measured(right=int(fails.sum()), n=len(fails))
-    index, share = cluster_index(prompts), whole.value
-    groups = int(index.max()) + 1
-    if groups < 2 or share in (0.0, 1.0):
-        return whole.mean, whole.variance
-    sums = np.bincount(index, weights=fails - share, minlength=groups)
-    design = groups / (groups - 1) * float(sums @ sums) / (len(fails) * share * (1 - share))
+    fails, sizes = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    total, right, groups = sizes.sum(), fails.sum(axis=-1), len(sizes)
+    mean, variance = posterior(right, total)
+    share = right / total
+    flat = total * share * (1 - share)
+    if groups < 2:
+        return mean, variance
+    scatter = ((fails - share[..., None] * sizes) ** 2).sum(axis=-1) * groups / (groups - 1)
     student = (stats.t.ppf(0.5 + LEVEL / 2, groups - 1) / stats.norm.ppf(0.5 + LEVEL / 2)) ** 2
-    return whole.mean, float(whole.variance * design * student)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        design = np.where(flat > 0, scatter / flat * student, 1.0)
+    return mean, np.asarray(variance * design)

@@ -28,6 +28,7 @@ __all__ = [
     "StrengthResult",
     "clustered_mcnemar",
     "mcnemar",
+    "sign_test",
     "strength",
     "too_many_errors",
 ]
@@ -268,14 +269,28 @@ def clustered_mcnemar(differences: npt.ArrayLike, prompts: Iterable[str]) -> flo
     if not len(values):
         return 1.0
     index = cluster_index(prompts)
-    means = np.bincount(index, weights=values) / np.bincount(index)
-    means = means[means != 0]
-    if not len(means):
-        return 1.0
-    if len(means) <= EXACT:
-        signs = 1 - 2 * ((np.arange(1 << len(means))[:, None] >> np.arange(len(means))) & 1)
-        return float(np.mean(np.abs(signs @ means) >= abs(means.sum()) - 1e-12))
-    return float(stats.chi2.sf(means.sum() ** 2 / (means @ means), 1))
+    return float(sign_test(np.bincount(index, weights=values) / np.bincount(index)))
+
+
+def sign_test(means: npt.ArrayLike) -> Vector:
+    """Two-sided p-value of prompts' mean differences, see ``clustered_mcnemar``; 1 where none differs.
+
+    Args:
+        means: (..., G) in [-1, 1].
+    """
+    values = np.asarray(means, dtype=np.float64)
+    total, squares = values.sum(axis=-1), (values**2).sum(axis=-1)
+    found = np.asarray(stats.chi2.sf(total**2 / np.where(squares > 0, squares, 1), 1))
+    for place in np.argwhere(np.count_nonzero(values, axis=-1) <= EXACT):
+        row = values[tuple(place)]
+        found[tuple(place)] = _exact_sign_test(row[row != 0])
+    return found
+
+
+def _exact_sign_test(means: Vector) -> float:
+    """Share of all signs of ``means`` (K,) whose sum is as far from 0 as theirs."""
+    signs = 1 - 2 * ((np.arange(1 << len(means))[:, None] >> np.arange(len(means))) & 1)
+    return float(np.mean(np.abs(signs @ means) >= abs(means.sum()) - 1e-12))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,6 +309,8 @@ class PairedResult:
     """McNemar, exact; it takes images as independent, the interval does not."""
     p_clustered: float
     """McNemar by prompt: the test to report when a prompt has several images."""
+    p_bootstrap: float
+    """Share of resamples of whole prompts that stray as far from the difference as the difference is from 0."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -304,6 +321,7 @@ class PairedResult:
             "only_base": self.only_base,
             "mcnemar_p": self.p_value,
             "mcnemar_p_clustered": self.p_clustered,
+            "bootstrap_p": self.p_bootstrap,
         }
 
 
@@ -319,14 +337,29 @@ class PairedDifference(Strength):
         theirs = np.array([bool(base.fails) for _, base in pairs], dtype=np.float64)
         only_model, only_base = int((ours > theirs).sum()), int((ours < theirs).sum())
         clusters = [model.prompt for model, _ in pairs]
+        difference, p_bootstrap = _difference(ours - theirs, clusters, rng)
         return PairedResult(
-            difference=ratio(ours - theirs, np.ones_like(ours), clusters, rng),
+            difference=difference,
             relative=_relative(ours, theirs, clusters, rng),
             only_model=only_model,
             only_base=only_base,
             p_value=mcnemar(only_model, only_base),
             p_clustered=clustered_mcnemar(ours - theirs, clusters),
+            p_bootstrap=p_bootstrap,
         )
+
+
+def _difference(change: Vector, clusters: list[str], rng: np.random.Generator) -> tuple[Estimate, float]:
+    """Mean of ``change`` (N,) with its interval, and the two-sided p-value of the same resamples.
+
+    That is how often they stray from the mean as far as it lies from 0 (Davison & Hinkley 1997, section 4.4).
+    """
+    if not len(change):
+        return Estimate.none(), 1.0
+    value, draws = float(change.mean()), ratio_draws(change, np.ones_like(change), clusters, rng)
+    low, high = spread(draws)
+    strayed = int((np.abs(draws - value) >= abs(value) - 1e-12).sum())
+    return Estimate(value=value, low=low, high=high, n=len(change)), (1 + strayed) / (1 + len(draws))
 
 
 def _relative(
