@@ -2,10 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asap.cli.generate import add_drawing, drawing
 from asap.cli.output import print_json, print_lines, tell
-from asap.cli.values import setting
+from asap.cli.values import names, setting
+
+if TYPE_CHECKING:
+    from asap.stages.quality import Measures
 
 __all__ = ["configure"]
 
@@ -23,6 +27,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="a setting of the judge"
     )
     run.add_argument("--calibration", type=Path, metavar="FILE", help="what `asap judge calibrate` made of the judge")
+    run.add_argument(
+        "--quality",
+        type=names,
+        default=(),
+        metavar="NAMES",
+        help="measures of preserved quality, or all: hpsv3,clipscore",
+    )
+    run.add_argument("--weights", type=Path, metavar="DIR", help="their weights, DIR/NAME (the hub's cache)")
+    run.add_argument("--reference", type=Path, metavar="DIR", help="folder of real pictures for FID and KID")
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, named after the model")
     run.set_defaults(run=_run)
     compare = verbs.add_parser("compare", help="compare judged runs: one page, and JSON, Markdown, CSV")
@@ -50,8 +63,25 @@ def _run(arguments: argparse.Namespace) -> None:
             judge=arguments.judge,
             settings=dict(arguments.set),
             calibration=arguments.calibration,
+            quality=_measures(arguments),
             **drawing(arguments),
         )
+    )
+
+
+def _measures(arguments: argparse.Namespace) -> "Measures | None":
+    """What is meant by ``--quality`` and its companions."""
+    if not (arguments.quality or arguments.weights or arguments.reference):
+        return None
+    from asap.benchmark.quality import MEASURES
+    from asap.stages.quality import Measures
+
+    return Measures(
+        names=MEASURES if arguments.quality == ("all",) else arguments.quality,
+        weights=arguments.weights,
+        reference=arguments.reference,
+        device=arguments.device,
+        batch=arguments.batch,
     )
 
 

@@ -129,10 +129,10 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from asap.stages.judging import estimate, run
+    from asap.stages.judging import estimate, run, work_of
 
     options, out = dict(arguments.set), arguments.out
-    work = arguments.work or out.with_name(f"{out.name}.judge")
+    work = arguments.work or work_of(out)
     if arguments.estimate or arguments.judge == "vlm":
         told = estimate(arguments.generations, judge=arguments.judge, options=options, work=work)
         if arguments.estimate:

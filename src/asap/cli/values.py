@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-__all__ = ["fraction", "natural", "non_negative", "positive", "positive_real", "setting"]
+__all__ = ["fraction", "names", "natural", "non_negative", "positive", "positive_real", "setting"]
 
 
 def positive(text: str) -> int:
@@ -30,6 +30,14 @@ def non_negative(text: str) -> float:
 def fraction(text: str) -> float:
     """A number in [0, 1]."""
     return _real(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names joined by commas."""
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"want names joined by commas, got {text!r}")
+    return found
 
 
 Value = bool | int | float | str

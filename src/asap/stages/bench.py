@@ -6,11 +6,14 @@ from typing import Any, Final
 
 from asap.core.errors import InputError, StoreError
 from asap.stages.generate import generate
+from asap.stages.judging import estimate, fit_judge, work_of
 from asap.stages.judging import run as judge_pictures
+from asap.stages.lineage import trained_parent
 from asap.stages.pictures import import_pictures
+from asap.stages.quality import Measures, measure_quality
 from asap.stages.ranks import ranks
 
-__all__ = ["PICTURES", "VERDICTS", "run", "verdicts_of"]
+__all__ = ["PICTURES", "VERDICTS", "run", "verdict_folders", "verdicts_of"]
 
 Report = Callable[[str], None]
 PICTURES: Final = "pictures"
@@ -30,10 +33,13 @@ def run(
     lora: Path | None = None,
     images: Path | None = None,
     limit: int | None = None,
+    quality: Measures | None = None,
     report: Report = lambda _: None,
     **drawing: Any,  # noqa: ANN401  (handed on)
 ) -> dict[str, Any]:
     """Draw a suite with a model, or take in pictures made elsewhere, and judge them; goes on where it was stopped.
+
+    A judge that cannot be had, or may not mark this model, is told before anything is drawn.
 
     Args:
         out: the run's folder; its name is the model's in comparisons.
@@ -45,6 +51,7 @@ def run(
         lora: what was trained on it, or None.
         images: a folder of pictures made elsewhere; nothing is drawn then.
         limit: take only this many prompts of each category.
+        quality: measures of preserved quality to take of the pictures.
         report: is given a line now and then.
         drawing: what else ``generate`` takes: seeds (4), steps, guidance, batch, loading, foreign.
 
@@ -54,24 +61,40 @@ def run(
     Raises:
         InputError: as ``generate``, ``import_pictures`` and ``judge.run``; or a LoRA for pictures made elsewhere.
     """
+    if images is not None and lora is not None:
+        raise InputError("pictures made elsewhere take no LoRA; leave one of --images and --lora out")
+    pictures, target = out / PICTURES, out / VERDICTS / Path(judge or "").name
+    if judge is not None:
+        upstream = trained_parent(lora, foreign=bool(drawing.get("foreign")))[1] if lora else []
+        fit_judge(judge, settings, calibration=calibration, upstream=upstream, work=work_of(target))
     if images is not None:
-        if lora is not None:
-            raise InputError("pictures made elsewhere take no LoRA; leave one of --images and --lora out")
-        import_pictures(out / PICTURES, images, suite=suite, name=out.resolve().name, limit=limit, report=report)
+        import_pictures(pictures, images, suite=suite, name=out.resolve().name, limit=limit, report=report)
     else:
         how = {"seeds": SEEDS, **drawing}
-        generate(out / PICTURES, model=model, adapter=lora, suite=suite, limit=limit, report=report, **how)
+        generate(pictures, model=model, adapter=lora, suite=suite, limit=limit, report=report, **how)
     if ranks().rank:
         return {}
-    done: dict[str, Any] = {"run": str(out), "pictures": str(out / PICTURES)}
+    done: dict[str, Any] = {"run": str(out), "pictures": str(pictures)}
     if judge is not None:
-        target = out / VERDICTS / Path(judge).name
-        done["verdicts"] = str(
-            judge_pictures(
-                out / PICTURES, target, judge=judge, options=settings, calibration=calibration, report=report
-            )
-        )
+        done["verdicts"] = str(_judged(pictures, target, judge, settings, calibration, report))
+    if quality is not None:
+        done["quality"] = str(measure_quality(pictures, quality, report=report))
     return done
+
+
+def _judged(
+    pictures: Path,
+    target: Path,
+    judge: str | Path,
+    settings: Mapping[str, Any] | None,
+    calibration: Path | None,
+    report: Report,
+) -> Path:
+    """Judge the pictures; a judge that costs money says how much before."""
+    if judge == "vlm":
+        told = estimate(pictures, judge=judge, options=settings, work=work_of(target))
+        report(", ".join(f"{name} {value}" for name, value in told.items() if value is not None))
+    return judge_pictures(pictures, target, judge=judge, options=settings, calibration=calibration, report=report)
 
 
 def verdicts_of(folder: Path, judge: str | None) -> Path:
@@ -83,8 +106,7 @@ def verdicts_of(folder: Path, judge: str | None) -> Path:
     """
     if (folder / "verdicts.jsonl").is_file():
         return folder
-    found = sorted(path.parent for path in folder.glob(f"{VERDICTS}/*/verdicts.jsonl"))
-    found += [folder / VERDICTS] if (folder / VERDICTS / "verdicts.jsonl").is_file() else []
+    found = verdict_folders(folder)
     named = [path for path in found if judge is None or path.name == judge]
     if not named:
         raise StoreError(
@@ -94,3 +116,9 @@ def verdicts_of(folder: Path, judge: str | None) -> Path:
     if len(named) > 1:
         raise InputError(f"{folder} has verdicts of {', '.join(path.name for path in named)}; say which with --judge")
     return named[0]
+
+
+def verdict_folders(folder: Path) -> list[Path]:
+    """The verdicts of a run, of every judge; unfinished ones, too."""
+    found = sorted(path.parent for path in folder.glob(f"{VERDICTS}/*/verdicts.jsonl"))
+    return found + ([folder / VERDICTS] if (folder / VERDICTS / "verdicts.jsonl").is_file() else [])

@@ -1,7 +1,9 @@
 """[generations] -> judge -> [verdicts], whatever the judge; and two runs against each other by a pairwise one."""
 
 import base64
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, overload
 
@@ -20,7 +22,7 @@ from asap.stages.vlm import VlmJudge
 from asap.stores.generations import Generation, GenerationStore
 from asap.stores.verdicts import VerdictRow, VerdictWriter
 
-__all__ = ["CALIBRATION", "compare", "estimate", "run"]
+__all__ = ["CALIBRATION", "compare", "estimate", "fit_judge", "run", "work_of"]
 
 CALIBRATION: Final = "calibration.json"
 REPORT_EVERY: Final = 64
@@ -55,15 +57,13 @@ def run(
         StoreError: generations or judge cannot be read.
     """
     store = GenerationStore.open(generations)
-    place = work or out.with_name(f"{out.name}.judge")
-    instrument = judge_by_name(judge, options, work=place, report=report)
     parent, manifests = parent_of(generations)
-    lessons, learned = None, {}
-    if isinstance(instrument, LearnedJudge):
-        lessons = instrument.stored.settings.get("notes", {}).get("pairs")
-        learned = {"threshold": instrument.stored.threshold}
-    refuse_own_examiner(instrument.fingerprint, manifests, taught_on=lessons, name=instrument.name)
-    cited = None if calibration is None else _calibration(calibration, instrument)
+    place = work or work_of(out)
+    instrument, cited = fit_judge(
+        judge, options, calibration=calibration, upstream=manifests, work=place, report=report
+    )
+    lessons = _lessons(instrument)
+    learned = {"threshold": instrument.stored.threshold} if isinstance(instrument, LearnedJudge) else {}
     config = {"judge": str(judge), "fingerprint": instrument.fingerprint, "taught_on": lessons, **learned}
     config["generations"] = store.content_hash
     with VerdictWriter(out, config) as writer:
@@ -74,6 +74,43 @@ def run(
         notes = {"settings": dict(options or {})}
         writer.finish(Manifest(kind="verdicts", config=config, parents=(parent,), instruments=instruments, notes=notes))
     return out
+
+
+def work_of(out: Path) -> Path:
+    """Where a judge keeps what it may use again, unless told otherwise."""
+    return out.with_name(f"{out.name}.judge")
+
+
+def fit_judge(
+    judge: str | Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    calibration: Path | None = None,
+    upstream: Sequence[Manifest] = (),
+    work: Path,
+    report: Report = lambda _: None,
+) -> tuple[Judge, dict[str, Any] | None]:
+    """The judge and its calibration, after looking at whether it may judge a model; nothing is written.
+
+    Args:
+        judge: a name or the folder of a learned judge.
+        options: the judge's settings.
+        calibration: as ``run`` takes it.
+        upstream: manifests of everything that the model's adapter or pictures came from.
+        work: where the judge keeps things.
+        report: is given a line now and then.
+
+    Raises:
+        InputError, StoreError: as ``run``.
+    """
+    instrument = judge_by_name(judge, options, work=work, report=report)
+    refuse_own_examiner(instrument.fingerprint, upstream, taught_on=_lessons(instrument), name=instrument.name)
+    return instrument, None if calibration is None else _calibration(calibration, instrument)
+
+
+def _lessons(judge: Judge) -> str | None:
+    """Content hash of the pairs that a learned judge was trained on."""
+    return judge.stored.settings.get("notes", {}).get("pairs") if isinstance(judge, LearnedJudge) else None
 
 
 def _calibration(path: Path, judge: Judge) -> dict[str, Any]:
@@ -88,11 +125,20 @@ def _judge_rest(judge: Judge, store: GenerationStore, writer: VerdictWriter, rep
     """Judge what has no verdict yet, and say how much failed."""
     todo = [row for row in store.rows if row.key not in writer.done()]
     errors = 0
-    for count, (row, verdict) in enumerate(zip(todo, judge.judge(_pictures(store, todo)), strict=True), 1):
+    for count, (row, found) in enumerate(zip(todo, judge.judge(_pictures(store, todo)), strict=True), 1):
+        verdict = _sound(found)
         writer.add(_row(row, verdict))
         errors += verdict.error
         if count % REPORT_EVERY == 0 or count == len(todo):
             report(f"judge {count}/{len(todo)}" + (f", {errors} errors" if errors else ""))
+
+
+def _sound(verdict: Verdict) -> Verdict:
+    """A verdict whose probability is no number is an error: nobody knows what its judge would have said."""
+    if verdict.probability is None or math.isfinite(verdict.probability):
+        return verdict
+    reason = f"the judge's probability is {verdict.probability}"
+    return replace(verdict, fails=None, probability=None, parts={}, error=True, reason=reason)
 
 
 def _pictures(store: GenerationStore, rows: Iterable[Generation]) -> Iterable[Picture]:

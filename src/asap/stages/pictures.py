@@ -23,7 +23,7 @@ from asap.stages.generate import limited
 from asap.stages.lineage import UNKNOWN_LINEAGE
 from asap.stores.generations import GenerationWriter
 
-__all__ = ["MISSING", "import_pictures"]
+__all__ = ["MISSING", "import_pictures", "picture_files", "read_picture"]
 
 Report = Callable[[str], None]
 Key = tuple[str, int]
@@ -83,14 +83,14 @@ def _take_in(writer: GenerationWriter, suite: Suite, files: Mapping[Key, Path], 
     todo = [key for key in sorted(files) if key not in writer.done()]
     for count, key in enumerate(todo, len(files) - len(todo) + 1):
         place, row = places[key[0]]
-        picture = _pixels(files[key])
+        picture = read_picture(files[key])
         writer.add(*key, picture, prompt=row.prompt, category=row.category, extra=row.facts, place=place)
         if count % 100 == 0 or count == len(files):
             report(f"images {count}/{len(files)}")
 
 
-def _pixels(path: Path) -> ByteArray:
-    """(H, W, 3) of a file."""
+def read_picture(path: Path) -> ByteArray:
+    """(H, W, 3) of a file; raises ``InputError`` where it is no picture."""
     try:
         with Image.open(path) as image:
             return np.array(image.convert("RGB"))
@@ -133,16 +133,17 @@ def _listed(images: Path) -> Iterator[tuple[Path, str, int]]:
     for folder in folders:
         line = next(iter(_rows(folder / "metadata.jsonl")), {})
         said = str(line.get("id") or line.get("prompt"))
-        for place, path in enumerate(_pictures(folder / "samples")):
+        for place, path in enumerate(picture_files(folder / "samples")):
             yield path, said, int(path.stem) if path.stem.isdigit() else place
     if folders:
         return
-    for path in _pictures(images):
+    for path in picture_files(images):
         match = FLAT.fullmatch(path.stem)
         yield path, match["id"] if match else path.name, int(match["seed"]) if match else 0
 
 
-def _pictures(folder: Path) -> list[Path]:
+def picture_files(folder: Path) -> list[Path]:
+    """Its pictures, sorted by name; raises ``InputError`` where it is no folder."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of pictures")
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)

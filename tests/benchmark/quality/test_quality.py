@@ -10,17 +10,16 @@ import pytest
 import torch
 from PIL import Image
 from torch.nn import functional as F
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+from transformers import CLIPModel, CLIPProcessor
 
 from asap.benchmark.frechet import frechet
-from asap.benchmark.quality import QUALITY, InceptionFeatures, kid, quality_of, scorer
+from asap.benchmark.quality import MEASURES, InceptionFeatures, kid, quality_of, scorer
 from asap.benchmark.quality.clip import AestheticHead, from_open_clip
-from asap.benchmark.quality.plugins import AESTHETIC, HPS
-from asap.benchmark.quality.table import INCEPTION
+from asap.benchmark.quality.distances import INCEPTION
 from asap.core.errors import MissingDependencyError, StoreError, UnknownNameError
 from asap.core.records import ByteArray
+from tests.benchmark.quality.tiny import open_clip_names, save_weights, tiny_clip
 
-WIDE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 PROMPTS = ["a hand", "a foot", "a hand"]
 
 
@@ -32,75 +31,12 @@ def images() -> list[ByteArray]:
 
 @pytest.fixture(scope="module")
 def clip() -> CLIPModel:
-    torch.manual_seed(0)
-    words = {"vocab_size": 300, "max_position_embeddings": 16, "eos_token_id": 257, "bos_token_id": 256}
-    config = CLIPConfig(
-        text_config=WIDE | words,
-        vision_config=WIDE | {"image_size": 32, "patch_size": 8},
-        projection_dim=12,
-        logit_scale_init_value=2.0,
-    )
-    return CLIPModel(config).eval()
+    return tiny_clip()
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory, clip: CLIPModel) -> Path:
-    """A user's folder with every model that CLIP carries."""
-    root = tmp_path_factory.mktemp("weights")
-    splitter = CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[]).backend_tokenizer
-    del splitter
-    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
-    vocabulary = {name: place for place, name in enumerate(letters)}
-    vocabulary |= {"<|startoftext|>": 256, "<|endoftext|>": 257}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16)
-    looks = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    for name in ("clipscore", "pickscore", "hpsv2.1", "aesthetic"):
-        clip.save_pretrained(root / name)
-        CLIPProcessor(image_processor=looks, tokenizer=tokenizer).save_pretrained(root / name)
-    torch.save({"state_dict": open_clip_names(clip)}, root / "hpsv2.1" / HPS)
-    torch.manual_seed(1)
-    torch.save(AestheticHead(12).state_dict(), root / "aesthetic" / AESTHETIC)
-    torch.jit.script(Inception()).save(str(root / INCEPTION))  # type: ignore[no-untyped-call]
-    return root
-
-
-class Inception(torch.nn.Module):
-    """Mean and square of each channel, under the interface of the real file."""
-
-    def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
-        mean = images.float().mean(dim=[2, 3]) / 255
-        return torch.cat([mean, mean**2], 1) if return_features else mean
-
-
-def open_clip_names(model: CLIPModel) -> dict[str, torch.Tensor]:
-    """The tensors of a CLIP as ``open_clip`` names them."""
-    state = dict(model.state_dict())
-    found = {
-        "logit_scale": state["logit_scale"],
-        "text_projection": state["text_projection.weight"].T,
-        "visual.proj": state["visual_projection.weight"].T,
-        "positional_embedding": state["text_model.embeddings.position_embedding.weight"],
-        "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"],
-        "visual.class_embedding": state["vision_model.embeddings.class_embedding"],
-        "visual.positional_embedding": state["vision_model.embeddings.position_embedding.weight"],
-        "visual.conv1.weight": state["vision_model.embeddings.patch_embedding.weight"],
-    }
-    for ours, theirs in (
-        ("vision_model.pre_layrnorm", "visual.ln_pre"),
-        ("vision_model.post_layernorm", "visual.ln_post"),
-        ("text_model.final_layer_norm", "ln_final"),
-    ):
-        found |= {f"{theirs}.{kind}": state[f"{ours}.{kind}"] for kind in ("weight", "bias")}
-    inner = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
-    for side, prefix in (("vision_model", "visual."), ("text_model", "")):
-        for layer in range(2):
-            here, there = f"{side}.encoder.layers.{layer}", f"{prefix}transformer.resblocks.{layer}"
-            for kind in ("weight", "bias"):
-                for ours, theirs in (inner | {"self_attn.out_proj": "attn.out_proj"}).items():
-                    found[f"{there}.{theirs}.{kind}"] = state[f"{here}.{ours}.{kind}"]
-                parts = [state[f"{here}.self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
-                found[f"{there}.attn.in_proj_{kind}"] = torch.cat(parts)
-    return found
+    return save_weights(tmp_path_factory.mktemp("weights"), clip)
 
 
 def test_clip_scores_are_cosines(weights: Path, images: list[ByteArray], clip: CLIPModel) -> None:
@@ -168,8 +104,8 @@ def test_what_is_missing_is_named_and_left_blank(
     blocked: dict[str, Any] = {"ImageReward": None, "hpsv3": None}
     for name, value in blocked.items():
         monkeypatch.setitem(sys.modules, name, value)
-    found = quality_of(images, PROMPTS, weights=weights, reference=images)
-    assert list(found) == [*QUALITY.names(), "fid", "kid"]
+    found = dict(quality_of(images, PROMPTS, weights=weights, reference=images))
+    assert tuple(found) == MEASURES
     blank = {name for name, row in found.items() if row["value"] is None}
     assert blank == {"imagereward", "hpsv3"}
     assert "pip install hpsv3" in found["hpsv3"]["note"]
@@ -178,11 +114,11 @@ def test_what_is_missing_is_named_and_left_blank(
     with pytest.raises(MissingDependencyError):
         scorer("hpsv3")
     with pytest.raises(UnknownNameError, match=r"hpsv2\.1"):
-        quality_of(images, PROMPTS, names=["beauty"])
+        list(quality_of(images, PROMPTS, names=["beauty"]))
 
 
 def test_without_weights_everything_is_blank(images: list[ByteArray]) -> None:
-    found = quality_of(images, PROMPTS, names=["clipscore", "pickscore", "hpsv2.1", "aesthetic"])
+    found = dict(quality_of(images, PROMPTS, names=["clipscore", "pickscore", "hpsv2.1", "aesthetic"]))
     assert all(row["value"] is None and row["note"] for row in found.values())
 
 
@@ -195,3 +131,17 @@ def test_kid_by_hand_and_against_itself(weights: Path, images: list[ByteArray]) 
     assert frechet(features, features) == pytest.approx(0, abs=1e-9)
     with pytest.raises(StoreError, match="TorchScript"):
         InceptionFeatures(weights / "none.pt")
+
+
+def test_pictures_of_several_sizes_have_features(weights: Path, images: list[ByteArray]) -> None:
+    mixed = [images[0], images[1][:20], images[2][:20]]
+    features = InceptionFeatures(weights / INCEPTION)
+    assert np.allclose(features(mixed), np.concatenate([features([image]) for image in mixed]))
+
+
+def test_a_score_that_is_no_number_leaves_a_blank(images: list[ByteArray], monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = SimpleNamespace(score=lambda images, prompts: [float("nan"), *[1.0] * (len(images) - 1)])
+    monkeypatch.setattr("asap.benchmark.quality.table.scorer", lambda *_: broken)
+    found = dict(quality_of(images, PROMPTS, names=["clipscore"]))
+    assert found["clipscore"]["value"] is None
+    assert found["clipscore"]["note"] == "1 of 3 scores are no numbers"

@@ -5,6 +5,6 @@ Weights come from a folder of the user's or from the hub's cache; what is missin
 
 from asap.benchmark.quality.distances import InceptionFeatures, kid
 from asap.benchmark.quality.plugins import QUALITY, Scorer, scorer
-from asap.benchmark.quality.table import quality_of
+from asap.benchmark.quality.table import DISTANCES, MEASURES, quality_of
 
-__all__ = ["QUALITY", "InceptionFeatures", "Scorer", "kid", "quality_of", "scorer"]
+__all__ = ["DISTANCES", "MEASURES", "QUALITY", "InceptionFeatures", "Scorer", "kid", "quality_of", "scorer"]

@@ -4,8 +4,10 @@ The file is NVIDIA's ``inception-2015-12-05.pt``, the network of the original FI
 features. Legend: N and M pictures, D features.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ import torch
 from asap.core.errors import InputError, StoreError
 from asap.core.records import ByteArray
 
-__all__ = ["InceptionFeatures", "kid"]
+__all__ = ["INCEPTION", "InceptionFeatures", "kid"]
+
+INCEPTION: Final = "inception-2015-12-05.pt"
 
 Matrix = npt.NDArray[np.float64]
 
@@ -33,11 +37,12 @@ class InceptionFeatures:
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[ByteArray], batch: int = 16) -> Matrix:
-        """Features of pictures (H, W, 3); the network resizes them itself."""
+        """Features of pictures (H, W, 3); the network resizes them itself, those of one size together."""
         rows = []
         for start in range(0, len(images), batch):
-            stack = torch.from_numpy(np.stack(images[start : start + batch])).permute(0, 3, 1, 2).to(self._device)
-            rows.append(self._network(stack, return_features=True).double().cpu().numpy())
+            for _, group in itertools.groupby(images[start : start + batch], key=np.shape):
+                stack = torch.from_numpy(np.stack(list(group))).permute(0, 3, 1, 2).to(self._device)
+                rows.append(self._network(stack, return_features=True).double().cpu().numpy())
         return np.concatenate(rows) if rows else np.zeros((0, 0))
 
 

@@ -64,7 +64,7 @@ def _processor(place: str | Path) -> Any:  # noqa: ANN401
 
 def _hub(kind: Any, place: str | Path) -> Any:  # noqa: ANN401
     try:
-        return kind.from_pretrained(place)
+        return kind.from_pretrained(place, local_files_only=True)
     except (OSError, ValueError) as error:
         raise StoreError(f"no weights of {place} on this machine; fetch them with `hf download {place}`") from error
 
@@ -78,7 +78,7 @@ def _file(folder: Path | None, repository: str, name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(repository, name))
+        return Path(hf_hub_download(repository, name, local_files_only=True))
     except (OSError, ValueError) as error:
         raise StoreError(f"no {name} on this machine; fetch it with `hf download {repository} {name}`") from error
 
