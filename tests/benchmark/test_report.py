@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,15 @@ def test_page_is_self_contained_and_escapes_captions(data: ReportData) -> None:
     assert "&lt;b&gt;hand" in page
     assert "url(http" not in page
     assert "#010203" not in page
+
+
+def test_a_judge_that_gives_no_probability_is_shown_without_one(data: ReportData) -> None:
+    first = data.examples[0]
+    silent = {name: replace(shown, probability=None) for name, shown in first.shown.items()}
+    page = html_page(replace(data, examples=[replace(first, shown=silent)]))
+    assert "nan %" not in page
+    assert not re.search(r"</span> \d+ %", page)
+    assert re.search(r"</span> 10 %", html_page(data))
 
 
 def test_ids_are_unique(data: ReportData) -> None:

@@ -10,12 +10,14 @@ from asap.benchmark.suite import load_suite
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.core.records import ByteArray
 from asap.core.seeds import derive
-from asap.stores.generations import GenerationWriter
+from asap.stores.generations import GenerationStore, GenerationWriter
 from asap.stores.verdicts import VerdictRow, VerdictWriter
 
 FINGERPRINT = "f" * 64
 Verdict = Callable[[int, int], bool | None]
 """Prompt's place and seed to what the judge says; None is an error."""
+Details = Callable[[int, int], dict[str, Any]]
+"""Prompt's place and seed to what stands behind the verdict."""
 
 
 def picture(name: str, place: int, seed: int, size: int) -> ByteArray:
@@ -41,6 +43,7 @@ def make_run(
     reason: str = "six fingers on the left hand",
     judge: str = "vlm",
     settings: dict[str, Any] | None = None,
+    details: Details = lambda place, seed: {},
 ) -> Path:
     """A run with pictures, and verdicts of one judge."""
     chosen = load_suite(suite)
@@ -51,21 +54,45 @@ def make_run(
                 image = picture(root.name, place, seed, size)
                 pictures.add(row.id, seed, image, prompt=row.prompt, category=row.category, extra=row.facts)
         manifest = Manifest(kind="generations", config=config, instruments=instruments, notes=notes or {})
-        whole = pictures.finish(manifest)
-    judged: dict[str, Any] = {"judge": judge, "fingerprint": fingerprint, "generations": whole, "taught_on": None}
+        pictures.finish(manifest)
+    return judge_again(
+        root, judge, says, details=details, fingerprint=fingerprint, instruments=instruments, reason=reason,
+        settings=settings,
+    )  # fmt: skip
+
+
+def judge_again(
+    root: Path,
+    judge: str,
+    says: Verdict,
+    *,
+    details: Details = lambda place, seed: {},
+    fingerprint: str = FINGERPRINT,
+    instruments: tuple[Instrument, ...] = (),
+    reason: str = "six fingers on the left hand",
+    settings: dict[str, Any] | None = None,
+) -> Path:
+    """Verdicts of another judge beside those of a run."""
+    store = GenerationStore.open(root / "pictures")
+    places = {name: place for place, name in enumerate(dict.fromkeys(_ids(store)))}
+    judged: dict[str, Any] = {"judge": judge, "fingerprint": fingerprint, "taught_on": None}
+    judged |= {"generations": store.content_hash}
     with VerdictWriter(root / "verdicts" / judge, judged) as verdicts:
-        for place, row in enumerate(chosen.prompts):
-            for seed in range(seeds):
-                fails = says(place, seed)
-                extra: dict[str, Any] = {"not_visible": list(row.parts[:1]) if place % 10 == 0 else []}
-                extra |= {"error": True, "reason": "no reply"} if fails is None else {"reason": reason if fails else ""}
-                extra |= {} if fails is None else {"probability": 0.9 - place / 1000 if fails else 0.1}
-                verdicts.add(VerdictRow(prompt_id=row.id, seed=seed, category=row.category, fails=fails, extra=extra))
-        parent = Parent("generations", str((root / "pictures").resolve()), whole)
+        for row in store.rows:
+            place, fails = places[row.prompt_id], says(places[row.prompt_id], row.seed)
+            extra: dict[str, Any] = {"not_visible": list(row.extra["parts"][:1]) if place % 10 == 0 else []}
+            extra |= {"error": True, "reason": "no reply"} if fails is None else {"reason": reason if fails else ""}
+            extra |= {} if fails is None else {"probability": 0.9 - place / 1000 if fails else 0.1}
+            extra |= {"details": details(place, row.seed)}
+            kept = VerdictRow(prompt_id=row.prompt_id, seed=row.seed, category=row.category, fails=fails, extra=extra)
+            verdicts.add(kept)
+        parent = Parent("generations", str((root / "pictures").resolve()), store.content_hash)
         used = (*instruments, Instrument("judge", judge, fingerprint))
-        verdicts.finish(
-            Manifest(
-                kind="verdicts", config=judged, parents=(parent,), instruments=used, notes={"settings": settings or {}}
-            )
-        )
+        notes = {"settings": settings or {}}
+        verdicts.finish(Manifest(kind="verdicts", config=judged, parents=(parent,), instruments=used, notes=notes))
     return root
+
+
+def _ids(store: GenerationStore) -> list[str]:
+    """Prompt ids in the order of their folders, which is the suite's."""
+    return [row.prompt_id for row in sorted(store.rows, key=lambda row: row.file)]

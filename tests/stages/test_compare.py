@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import krippendorff
+import numpy as np
 import pytest
 
+from asap.benchmark.suite import load_suite
 from asap.core.errors import InputError, StoreError
 from asap.core.manifest import Instrument
 from asap.stages.compare import compare
 from tests.review.browser import needs_browser, opened
-from tests.stages.runs import make_run
+from tests.stages.runs import judge_again, make_run
 
 
 def base_says(place: int, seed: int) -> bool | None:
@@ -52,7 +55,7 @@ def test_tables_say_n_intervals_and_the_judges_rates(runs: list[Path], tmp_path:
     row = next(line for line in text.splitlines() if line.startswith("| tuned |"))
     low, high = found["models"]["tuned"]["aer"]["ci"]
     assert row.startswith(f"| tuned | 0.120 [{low:.3f}, {high:.3f}], n = 100 | not measured | 1.63 [")
-    assert "HPSv3 | HPSv2 | PickScore | ImageReward | Aesthetic" in text
+    assert "HPSv3 | HPSv2.1 | PickScore | ImageReward | Aesthetic" in text
     assert "The judge has not been measured, so nothing is corrected" in text
     with (tmp_path / "compare.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -67,7 +70,7 @@ def test_measures_of_quality_are_read_where_they_lie(tmp_path: Path) -> None:
     compare([run], tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "| 10.307 [10.100, 10.500] |  |  |" in text
-    assert "Not measured, so left blank: HPSv2, PickScore, ImageReward, Aesthetic, CLIPScore, FID, KID." in text
+    assert "Not measured, so left blank: HPSv2.1, PickScore, ImageReward, Aesthetic, CLIPScore, FID, KID." in text
 
 
 def test_over_five_percent_errors_there_is_no_rate(runs: list[Path], tmp_path: Path) -> None:
@@ -144,6 +147,54 @@ def test_what_the_judge_writes_cannot_break_the_page(tmp_path: Path) -> None:
     assert "</script><b" not in page
     assert page.count("<script") == page.count("</script>") == 4
     assert "http://" not in re.sub(r"http://www\.w3\.org/\S+", "", page)
+
+
+def test_aer_by_prompt_and_parts_not_visible_by_hand(tmp_path: Path) -> None:
+    """Of 50 prompts with two pictures, 10 fail twice, 20 once."""
+    run = make_run(tmp_path / "base", lambda place, seed: place < 10 or (place < 30 and seed == 0), seeds=2)
+    found = compare([run], tmp_path / "out")["models"]["base"]
+    rates = found["aer_by_prompt"]
+    assert rates["mean"]["value"] == pytest.approx((10 + 10) / 50)
+    assert (rates["ever"]["value"], rates["always"]["value"]) == (0.6, 0.2)
+    assert (rates["mean"]["n"], found["aer"]["n"]) == (50, 100)
+    text = (tmp_path / "out" / "compare.md").read_text()
+    section = text[text.index("## AER by prompt") : text.index("## AER by category")]
+    low, high = rates["mean"]["ci"]
+    assert f"| base | 40.0 % [{100 * low:.1f}, {100 * high:.1f}], n = 50 | n/a |" in section
+    asked = [row.parts for row in load_suite("haf-lite").prompts]
+    hidden = sum(place % 10 == 0 for place, parts in enumerate(asked) if parts)
+    assert found["not_visible"]["value"] == pytest.approx(hidden / sum(map(len, asked)))
+    assert f"{100 * hidden / sum(map(len, asked)):.1f} % [" in text[text.index("## Parts not visible") :]
+
+
+def test_how_far_votes_raters_and_judges_agree(tmp_path: Path) -> None:
+    def details(place: int, seed: int) -> dict[str, Any]:
+        third = "error" if place % 5 == 0 else ("right" if place % 2 else "wrong")
+        return {"votes": [{"part": "hand", "outcomes": ["wrong", "right" if place % 4 else "wrong", third]}]}
+
+    run = make_run(tmp_path / "base", base_says, details=details)
+    compare([run], tmp_path / "one")
+    told = json.loads((tmp_path / "one" / "compare.json").read_text())["agreement"]["base"]
+    answers = [[None if v == "error" else v for v in details(p, 0)["votes"][0]["outcomes"]] for p in range(50)]
+    codes = [[np.nan if v is None else ("wrong", "right").index(v) for v in row] for row in answers]
+    expected = krippendorff.alpha(reliability_data=np.array(codes).T, level_of_measurement="nominal")
+    assert told["votes"]["value"] == pytest.approx(expected, abs=1e-9)
+    assert told["votes"]["n"] == 50
+    judge_again(run, "human", tuned_says, details=lambda place, seed: {"raters": {"ada": "wrong", "bob": "right"}})
+    compare([run], tmp_path / "two", judge="human")
+    told = json.loads((tmp_path / "two" / "compare.json").read_text())["agreement"]["base"]
+    assert set(told) == {"raters", "judges"}
+    assert told["raters"]["by"] == ["ada", "bob"]
+    assert told["judges"]["by"] == ["human", "vlm"]
+    both = np.array([[base_says(place, 0), tuned_says(place, 0)] for place in range(50)], dtype=float).T
+    expected = krippendorff.alpha(reliability_data=both, level_of_measurement="nominal")
+    assert told["judges"]["value"] == pytest.approx(expected, abs=1e-9)
+    assert "| base | judges | human, vlm |" in (tmp_path / "two" / "compare.md").read_text()
+
+
+def test_one_judge_without_votes_has_no_table_of_agreement(runs: list[Path], tmp_path: Path) -> None:
+    compare(runs, tmp_path)
+    assert "## Agreement" not in (tmp_path / "compare.md").read_text()
 
 
 @needs_browser

@@ -5,14 +5,18 @@
 It takes any number of raters and missing answers. Legend: U units (images), R raters, K answers.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from asap.benchmark.intervals import DRAWS, Estimate, cluster_index, spread
 
-__all__ = ["krippendorff_alpha"]
+__all__ = ["KINDS", "agreement", "krippendorff_alpha"]
+
+KINDS: Final = ("votes", "raters", "members")
+"""Who may have answered behind one verdict: a model's votes on a part, people, the judges of an ensemble."""
 
 Table = npt.NDArray[np.float64]
 
@@ -54,6 +58,32 @@ def krippendorff_alpha(
     drawn = drawn[~np.isnan(drawn)]
     low, high = spread(drawn) if len(drawn) else (-1.0, 1.0)
     return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(rows))
+
+
+def agreement(details: Sequence[tuple[str, Mapping[str, Any]]], rng: np.random.Generator) -> dict[str, Any]:
+    """Alpha among those who stand behind the verdicts, by ``KINDS``, where there are several.
+
+    Args:
+        details: each verdict's prompt, and its ``Verdict.details``.
+        rng: of the bootstrap of whole prompts.
+
+    Returns:
+        For each kind that occurs the estimate's plain values, and ``by``: who answered, or how many.
+    """
+    found: dict[str, Any] = {}
+    votes = [(prompt, row["outcomes"]) for prompt, one in details for row in one.get("votes", ())]
+    if asked := max((len(row) for _, row in votes), default=0):
+        answers = [[None if answer == "error" else answer for answer in row] for _, row in votes]
+        alpha = krippendorff_alpha(answers, rng, [prompt for prompt, _ in votes])
+        found["votes"] = {**alpha.to_json(), "by": [f"{asked} votes on a part"]}
+    for kind in ("raters", "members"):
+        said = [(prompt, one[kind]) for prompt, one in details if one.get(kind)]
+        if (names := sorted({name for _, row in said for name in row})) and len(names) > 1:
+            alpha = krippendorff_alpha(
+                [[row.get(name) for name in names] for _, row in said], rng, [prompt for prompt, _ in said]
+            )
+            found[kind] = {**alpha.to_json(), "by": names}
+    return found
 
 
 def _terms(table: Table) -> Table:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from asap.benchmark import drift
 from asap.benchmark.correction import Measured, correct
 from asap.benchmark.frechet import FrechetDistance, frechet_difference
-from asap.benchmark.intervals import Estimate, wilson
+from asap.benchmark.intervals import Estimate, ratio, wilson
 from asap.benchmark.metrics import ErrorRate, Outcome, PairedDifference
 from asap.core.errors import InputError
 from asap.core.seeds import generator
@@ -33,7 +33,8 @@ class Judged:
     image: npt.NDArray[np.uint8] = field(repr=False)
     """(S, S, 3)."""
     fails: bool | None
-    probability: float
+    probability: float | None
+    """Of wrong anatomy, None if the judge does not say."""
     wanted_parts: tuple[str, ...]
     hidden_parts: tuple[str, ...]
     wanted: Mapping[str, str]
@@ -67,16 +68,23 @@ def _error_rate(outcomes: Sequence[Outcome], seed: int, name: str) -> Json:
     return metric.compute(generator(seed, "aer", name)).to_json()
 
 
-def _hidden(rows: Sequence[Judged]) -> Json:
-    """Share of asked-for parts that are not seen, over all and by part."""
-    counts: dict[str, list[int]] = {}
-    for row in rows:
-        for part in row.wanted_parts:
-            entry = counts.setdefault(part, [0, 0])
-            entry[0] += part in row.hidden_parts
-            entry[1] += 1
-    total = wilson(sum(hidden for hidden, _ in counts.values()), sum(n for _, n in counts.values()))
-    return {**total.to_json(), "by_part": {part: wilson(*entry).to_json() for part, entry in sorted(counts.items())}}
+def _hidden(rows: Sequence[Judged], seed: int) -> Json:
+    """Share of asked-for parts that are not seen, over all and by part; pictures with an error do not count."""
+    asked = [
+        (row.prompt_id, part, part in row.hidden_parts) for row in rows if not row.error for part in row.wanted_parts
+    ]
+    parts = sorted({part for _, part, _ in asked})
+    by_part = {part: _share([row for row in asked if row[1] == part], seed).to_json() for part in parts}
+    return {**_share(asked, seed).to_json(), "by_part": by_part}
+
+
+def _share(asked: Sequence[tuple[str, str, bool]], seed: int) -> Estimate:
+    """Share of (prompt, part, hidden) that is hidden, by whole prompts."""
+    hidden = np.array([row[2] for row in asked], dtype=np.float64)
+    count = int(hidden.sum())
+    if count in (0, len(asked)):
+        return wilson(count, len(asked))
+    return ratio(hidden, np.ones_like(hidden), [row[0] for row in asked], generator(seed, "hidden"))
 
 
 def _paired_rows(rows: Sequence[Judged], base: Sequence[Judged]) -> list[tuple[Judged, Judged]]:
@@ -142,12 +150,12 @@ def _drift(
     }
 
 
-def _corrected(outcomes: Sequence[Outcome], rates: tuple[Measured, Measured] | None) -> Json:
+def _corrected(outcomes: Sequence[Outcome], rates: tuple[Measured, Measured] | None, *, by_prompt: bool) -> Json:
     """Rogan-Gladen, or why there is none."""
     if rates is None:
         return {**Estimate.none(len(outcomes)).to_json(), "note": UNCALIBRATED}
     try:
-        return correct(outcomes, *rates).to_json()
+        return correct(outcomes, *rates, by_prompt=by_prompt).to_json()
     except InputError as error:
         return {**Estimate.none(len(outcomes)).to_json(), "note": str(error)}
 
@@ -185,7 +193,8 @@ def summarize(
     return {
         "aer": error,
         "aer_by_prompt": by_prompt.by_prompt(generator(seed, "aer-by-prompt")).to_json(),
-        "aer_corrected": _corrected(outcomes, rates),
+        "aer_corrected": _corrected(outcomes, rates, by_prompt=False),
+        "aer_corrected_by_prompt": _corrected(outcomes, rates, by_prompt=True),
         "n": error["n"],
         "unscored": error["unscored"],
         "errors": error["errors"],
@@ -195,7 +204,7 @@ def summarize(
         "lose": strength.lose,
         "paired": paired.compare(generator(seed, "paired")).to_json(),
         "by_category": _by_category(rows, seed),
-        "not_visible": _hidden(rows),
+        "not_visible": _hidden(rows, seed),
         "drift": _drift(matched, reference, seed, draws),
         "judge": {
             name: (wilson(rate.right, rate.n) if rate else Estimate.none()).to_json()

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from asap.benchmark.agreement import agreement, krippendorff_alpha
 from asap.benchmark.correction import Measured
 from asap.benchmark.judge import measured_rates
 from asap.benchmark.lineage import refuse_own_examiner, shared_instruments
@@ -28,11 +29,13 @@ from asap.core.errors import InputError, StoreError
 from asap.core.files import read_json, write_json, write_text
 from asap.core.manifest import environment
 from asap.core.records import ByteArray
-from asap.stages.bench import verdicts_of
+from asap.core.seeds import generator
+from asap.stages.bench import verdict_folders, verdicts_of
 from asap.stages.judges import LandmarkSettings
 from asap.stages.lineage import UNKNOWN_LINEAGE, ancestors
 from asap.stages.measure import calibration_of, generations_of
 from asap.stages.pictures import MISSING
+from asap.stages.quality import quality_file, read_quality
 from asap.stores.generations import GenerationStore
 from asap.stores.verdicts import VerdictRow, VerdictStore
 
@@ -43,7 +46,6 @@ THUMB: Final = 192
 """Longest side of a thumbnail in pixels."""
 SMALL: Final = 128
 """Side of the copies that changes between models are measured on, so that any number of pictures fits in memory."""
-QUALITY_FILE: Final = "quality.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,7 @@ def compare(
         base=opened[0].name,
         models=models,
         quality={run.name: _quality(run) for run in opened},
+        agreement={run.name: _agreement(run, seed) for run in opened},
         cases=_cases(judged, tiles),
         judge=_judge(opened[0], calibrated=rates is not None),
         suite=_suite(opened[0], base),
@@ -229,7 +232,7 @@ def _read(run: _Run) -> tuple[list[Judged], dict[tuple[str, int], Tile]]:
                 category=row.category,
                 image=_square(image),
                 fails=row.fails,
-                probability=float("nan") if chance is None else float(chance),
+                probability=None if chance is None else float(chance),
                 wanted_parts=tuple(picture.extra.get("parts", ())),
                 hidden_parts=hidden,
                 wanted=dict(picture.extra.get("attributes", {})),
@@ -288,10 +291,10 @@ def _masked(summary: dict[str, Any]) -> dict[str, Any]:
         return summary
     none = {"value": None, "ci": None, "n": summary["n"]}
     paired = {**summary["paired"], "difference": none, "relative_reduction": none}
-    paired |= {"mcnemar_p": None, "mcnemar_p_clustered": None}
+    paired |= {"mcnemar_p": None, "mcnemar_p_clustered": None, "bootstrap_p": None}
     strength = {**summary["rsi"], **none, "win_rate": none}
-    masked = {"aer_corrected": none, "paired": paired, "rsi": strength, "by_category": {}, "not_visible": none}
-    return {**summary, **masked}
+    masked = {"aer_corrected": none, "aer_corrected_by_prompt": none, "paired": paired, "rsi": strength}
+    return {**summary, **masked, "by_category": {}, "not_visible": {**none, "by_part": {}}}
 
 
 def _thin(models: Mapping[str, Mapping[str, Any]], base: str) -> list[str]:
@@ -304,10 +307,27 @@ def _thin(models: Mapping[str, Mapping[str, Any]], base: str) -> list[str]:
 
 def _quality(run: _Run) -> dict[str, Any]:
     """Measures of preserved quality that lie beside the pictures, none where nobody measured them."""
-    path = run.pictures.root.parent / QUALITY_FILE
-    found = read_json(path) if path.is_file() else {}
-    if not isinstance(found, dict):
-        raise StoreError(f"{path} holds no measures; delete it or measure again")
+    return read_quality(quality_file(run.pictures.root), run.pictures.content_hash)
+
+
+def _finished(folder: Path) -> list[Path]:
+    """Verdicts of a run that are whole."""
+    return [path for path in verdict_folders(folder) if (path / "manifest.json").is_file()]
+
+
+def _agreement(run: _Run, seed: int) -> dict[str, Any]:
+    """How far those agree who stand behind the verdicts, and the judges of the run where there are several."""
+    details = [(row.prompt_id, row.extra.get("details", {})) for row in run.verdicts.rows]
+    found = agreement(details, generator(seed, "agreement"))
+    judges = {path.name: VerdictStore.open(path) for path in _finished(run.folder) if path.name != "ensemble"}
+    of_these = str(run.verdicts.manifest.config["generations"])
+    judges = {name: one for name, one in judges.items() if one.manifest.config["generations"] == of_these}
+    if len(judges) > 1:
+        said = [{row.key: row.fails for row in one.rows} for one in judges.values()]
+        keys = sorted(set().union(*said))
+        answers = [[one.get(key) for one in said] for key in keys]
+        alpha = krippendorff_alpha(answers, generator(seed, "judges"), [key[0] for key in keys])
+        found["judges"] = {**alpha.to_json(), "by": sorted(judges)}
     return found
 
 

@@ -59,7 +59,7 @@ def _judged(row: VerdictRow, source: GenerationStore) -> Judged:
         category=row.category,
         image=source.image(picture),
         fails=row.fails,
-        probability=float("nan") if sure is None else float(sure),
+        probability=None if sure is None else float(sure),
         error=bool(row.extra.get("error", False)),
         wanted_parts=tuple(picture.extra.get("parts", ())),
         hidden_parts=tuple(row.extra["not_visible"]),

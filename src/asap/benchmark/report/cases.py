@@ -1,7 +1,7 @@
 """One prompt and seed across models: what each model drew, what the judge said, and where verdicts flip."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from asap.core.vocabulary import CATEGORIES
@@ -56,6 +56,8 @@ class CompareData:
     """``name``, ``fingerprint``, and ``calibrated``: whether somebody has measured it."""
     suite: Mapping[str, Any]
     """``name``, ``digest``, ``seeds``, ``prompts``."""
+    agreement: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name to what ``agreement.agreement`` gives of its verdicts, and ``judges`` where several judged the run."""
     flags: Sequence[str] = ()
     """What a reader must know before believing a number."""
     facts: Mapping[str, str] | None = None

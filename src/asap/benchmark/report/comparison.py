@@ -15,12 +15,12 @@ from asap.benchmark.report import figures
 from asap.benchmark.report.cases import FLIPS, Case, CompareData, flip_counts, flip_of, flips, worst
 from asap.benchmark.report.page import environment_of
 from asap.benchmark.report.tables import NONE, Json, number, share, table_text
-from asap.core.vocabulary import CATEGORIES
+from asap.core.vocabulary import CATEGORIES, PARTS
 
 __all__ = ["QUALITY", "compare_csv", "compare_json", "compare_markdown", "compare_page"]
 
 QUALITY: Final = {
-    "hpsv3": "HPSv3", "hpsv2": "HPSv2", "pickscore": "PickScore", "imagereward": "ImageReward",
+    "hpsv3": "HPSv3", "hpsv2.1": "HPSv2.1", "pickscore": "PickScore", "imagereward": "ImageReward",
     "aesthetic": "Aesthetic", "clipscore": "CLIPScore", "fid": "FID", "kid": "KID",
 }  # fmt: skip
 """Measures of preserved quality, in the paper's order, then ours."""
@@ -60,7 +60,7 @@ def paper_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
 def detail_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
     """What stands behind the paper's columns."""
     more = list(QUALITY)[PAPER:]
-    head = ["Model", "AER corrected", "Change against base", "p (McNemar, by prompt)", "Win / tie / lose"]
+    head = ["Model", "AER corrected", "Change against base", "p by prompt (McNemar / bootstrap)", "Win / tie / lose"]
     head += ["Win rate without ties", "Parts not visible", "Unscored", "Errors", *(QUALITY[name] for name in more)]
     rows = []
     for model, row in data.models.items():
@@ -80,8 +80,8 @@ def detail_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
 
 
 def _p(paired: Json) -> str:
-    found = paired["mcnemar_p_clustered"]
-    return NONE if found is None else f"{found:.3g}"
+    found = [paired["mcnemar_p_clustered"], paired["bootstrap_p"]]
+    return NONE if None in found else " / ".join(f"{p:.3g}" for p in found)
 
 
 def _votes(row: Json) -> str:
@@ -94,10 +94,50 @@ def _quality(data: CompareData, model: str, name: str) -> str:
 
 
 def unmeasured(data: CompareData) -> str:
-    """The measures of quality that nobody took on any model; their cells are blank."""
+    """The measures of quality that nobody took on any model, and why if somebody tried; their cells are blank."""
     taken = {name for found in data.quality.values() for name, row in found.items() if row.get("value") is not None}
-    names = [label for name, label in QUALITY.items() if name not in taken]
-    return f"Not measured, so left blank: {', '.join(names)}." if names else ""
+    why = {name: row["note"] for found in data.quality.values() for name, row in found.items() if row.get("note")}
+    blank = [f"{label} ({why[name]})" if name in why else label for name, label in QUALITY.items() if name not in taken]
+    return f"Not measured, so left blank: {', '.join(blank)}." if blank else ""
+
+
+def prompt_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
+    """AER with prompts as the unit; n counts prompts."""
+    head = [
+        "Model",
+        "Mean of prompts' rates",
+        "The same, corrected",
+        "Prompts that ever fail",
+        "Prompts that always fail",
+    ]
+    rows = []
+    for model, row in data.models.items():
+        found = row["aer_by_prompt"]
+        cells = [found["mean"], row["aer_corrected_by_prompt"], found["ever"], found["always"]]
+        rows.append([model, *(f"{share(one)}, n = {one['n']}" if one["value"] is not None else NONE for one in cells)])
+    return head, rows
+
+
+def hidden_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
+    """Share of parts asked for that the judge does not see, by part."""
+    names = [part for part in PARTS if any(part in row["not_visible"]["by_part"] for row in data.models.values())]
+    rows = []
+    for model, row in data.models.items():
+        found = [row["not_visible"], *(row["not_visible"]["by_part"].get(name) for name in names)]
+        rows.append(
+            [model, *(f"{share(one)}, n = {one['n']}" if one and one["value"] is not None else "" for one in found)]
+        )
+    return ["Model", "all parts", *names], rows
+
+
+def agreement_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
+    """Krippendorff's alpha where several answered."""
+    rows = []
+    for model, found in data.agreement.items():
+        for kind, one in found.items():
+            alpha = number(one, 3) if one["value"] is not None else "undefined: all answers are equal or too few"
+            rows.append([model, kind, ", ".join(one["by"]), f"{alpha}", str(one["n"])])
+    return ["Model", "Among", "Who", "Krippendorff's alpha", "n"], rows
 
 
 def category_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
@@ -140,6 +180,7 @@ def compare_json(data: CompareData) -> dict[str, Any]:
         "judge": dict(data.judge),
         "suite": dict(data.suite),
         "flags": list(data.flags),
+        "agreement": {name: dict(row) for name, row in data.agreement.items()},
         "flips": {name: flip_counts(data, name) for name in data.models if name != data.base},
         "facts": dict(data.facts or {}),
     }
@@ -185,8 +226,14 @@ def _tables(data: CompareData) -> list[tuple[str, str, tuple[list[str], list[lis
     found = [
         ("Result", "The paper's columns (arXiv:2605.25759, Table 1), with 95 % intervals and n", paper_rows(data)),
         ("Behind the result", paired, detail_rows(data)),
+        ("AER by prompt", "A prompt counts once however many pictures it has", prompt_rows(data)),
         ("AER by category", "Share of pictures that the judge fails", category_rows(data)),
+        ("Parts not visible", "Share of the parts asked for that the judge does not see", hidden_rows(data)),
     ]
+    if any(data.agreement.values()):
+        found.append(
+            ("Agreement", "1 is perfect, 0 what chance gives; n counts what two or more answered", agreement_rows(data))
+        )
     if len(data.models) > 1:
         found.append(("Flips", f"Pictures by what became of the verdict on {data.base}", flip_rows(data)))
     return found

@@ -44,7 +44,8 @@ class Shown:
     image: Picture
     """(S, S, 3)."""
     fails: bool | None
-    probability: float
+    probability: float | None
+    """Of wrong anatomy, None if the judge does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)

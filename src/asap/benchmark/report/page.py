@@ -67,7 +67,7 @@ def _example(example: Example) -> dict[str, Any]:
             "model": name,
             "image": data_uri(row.image),
             "verdict": {True: "wrong", False: "passes", None: "not scored"}[row.fails],
-            "percent": f"{100 * row.probability:.0f} %",
+            "percent": "" if row.probability is None else f"{100 * row.probability:.0f} %",
         }
         for name, row in example.shown.items()
     ]
