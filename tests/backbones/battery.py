@@ -35,7 +35,7 @@ from asap.backbones.family import LoadOptions
 from asap.backbones.paths import VariancePreservingPath
 from asap.backbones.pipeline import PipelineBackbone
 from asap.backbones.protocol import TextCondition
-from asap.backbones.text import trimmed
+from asap.backbones.text import blanked, trimmed
 from asap.core.errors import InputError
 from asap.tensors import to_latent_mask
 
@@ -255,9 +255,10 @@ def targets_are_the_communitys(backbone: PipelineBackbone, module: ModuleType) -
 
 
 def padding_says_nothing(backbone: PipelineBackbone) -> None:
-    """A text with a ``mask`` may be stored at any length that holds its longest row; ``asap.backbones.text``."""
+    """A text with a ``mask`` may be stored at any length that holds its longest row, and with anything for padding."""
     condition = backbone.embed(PROMPTS)
     if "mask" not in condition.tensors:
+        assert blanked(condition) is condition
         return
     text, mask = trimmed(condition)
     assert text.shape[1] < condition.tensors["text"].shape[1]
@@ -267,7 +268,9 @@ def padding_says_nothing(backbone: PipelineBackbone) -> None:
     with torch.no_grad():
         whole = backbone.denoise(x_t, t, condition)
         short = backbone.denoise(x_t, t, TextCondition({"text": text, "mask": mask}))
+        blank = backbone.denoise(x_t, t, blanked(condition))
     torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
+    assert torch.equal(blank, whole)
 
 
 def bfloat16_says_the_same(backbone: PipelineBackbone, folder: Path, module: ModuleType) -> None:

@@ -20,6 +20,7 @@ from asap.stages.encode import LatentPairs, encode_pairs
 from asap.stages.framing import Framer, Framing, groups_of, views_of
 from asap.stages.train import TrainResult, train
 from asap.stages.trained import trained_hash
+from asap.stores.cache import Cache
 from asap.stores.pairs import PairStore, PairWriter
 from asap.stores.trainlog import read_log
 from asap.tensors.masks import touched_cells
@@ -176,7 +177,7 @@ def test_windows_show_what_lies_there(module: ModuleType, pairs: Path, tmp_path:
     positions = [0, 1] if module is not sana else [1]
     framer = Framer(backbone, Framing(window=0.5))
     views = views_of(opened, positions, framer)
-    encoded = encode_pairs(opened, backbone, "f", tmp_path / "cache", positions)
+    encoded = encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions)
     windows = LatentPairs(encoded, positions, framer, views)
     whole = LatentPairs(encoded, positions, Framer(backbone, Framing()), ()).batch(range(len(positions)))
     for group in windows.groups():
@@ -202,7 +203,7 @@ def test_crops_to_shapes_are_encoded_as_they_are(pairs: Path, backbone: Backbone
     positions, framer = list(range(len(opened))), Framer(backbone, framing)
     views = views_of(opened, positions, framer)
     source = LatentPairs(
-        encode_pairs(opened, backbone, "f", tmp_path / "cache", positions, framing), positions, framer, views
+        encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions, framing), positions, framer, views
     )
     assert {tuple(source.batch([index]).winner.shape[2:]) for index in positions} == {
         (view.size[0] // 8, view.size[1] // 8) for view in views
@@ -224,7 +225,7 @@ def test_a_box_that_does_not_say_where_the_mask_is(backbone: Backbone, tmp_path:
         writer.finish(Manifest(kind="pairs"))
     opened = PairStore.open(tmp_path / "pairs")
     with pytest.raises(InputError, match=r"says that its mask is at \(0, 0, 5, 5\), but it is at"):
-        encode_pairs(opened, backbone, "f", tmp_path / "cache", [0], Framing(window=0.5))
+        encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), [0], Framing(window=0.5))
 
 
 # --- training

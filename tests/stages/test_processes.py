@@ -20,6 +20,8 @@ from asap.align.trainer import Trainer
 from asap.core.errors import InputError
 from asap.stages.train import train
 from asap.stores.trainlog import read_log
+from tests.backbones.tiny import sdxl
+from tests.stages.test_framing import store as framed
 from tests.stages.test_train import store
 
 pytestmark = pytest.mark.skipif(
@@ -73,7 +75,7 @@ def one_of_several(rank: int, port: int, pairs: Path, out: Path, how: dict[str, 
 
     Trainer.step = paced  # type: ignore[method-assign]
     try:
-        train("tiny", pairs, out, **how)
+        train(how.pop("model", "tiny"), pairs, out, **how)
     except InputError as error:
         print(f"process {rank}: {error.line}", flush=True)
         os._exit(error.exit_code)
@@ -177,3 +179,17 @@ def test_errors_kept_by_one_process_are_not_taken_for_those_of_two(pairs: Path, 
     train("tiny", pairs, pairs.parent / "alone", **kept)
     assert codes(start_two(pairs, pairs.parent / "together", kept)) == [0, 0]
     assert_same(trained(pairs.parent / "together"), whole, 1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_same_shapes_as_one(tmp_path: Path) -> None:
+    """Pictures of several shapes, seen through windows: the pairs of a step, and so the weights, are those of one."""
+    sdxl.build(tmp_path / "model")
+    pairs = framed(tmp_path / "pairs", 14)
+    how = settings(steps=8, options={"buckets": True, "window": 0.5})
+    assert codes(start_two(pairs, tmp_path / "two", {**how, "model": str(tmp_path / "model")})) == [0, 0]
+    train(str(tmp_path / "model"), pairs, tmp_path / "one", **{**how, "batch_size": 4})
+    assert_same(trained(tmp_path / "two"), trained(tmp_path / "one"), 1e-5)
+    seen = [{row["seen"] for row in read_log(tmp_path / out / "log.jsonl")} for out in ("one", "two")]
+    assert seen[0] == seen[1]
+    assert len(seen[0]) > 1

@@ -2,8 +2,9 @@
 
 A family whose denoiser reads a text of any length stores it as ``text`` (B, L, D) and ``mask`` (B, L), bool, true where
 there is text; true comes before false in every row. L is the family's greatest length, the same for every prompt, so
-that rows can be stored and joined. Any L that holds the longest row says the same to the denoiser, so a store may cut
-what it keeps to that; ``trimmed`` does so for a batch.
+that rows can be stored and joined. Any L that holds the longest row says the same to the denoiser, and so does anything
+in place of the padding: ``blanked`` puts zeros there, which take no room in a store. A condition without ``mask``
+(CLIP's, and T5's in SD3 and FLUX) has padding that the denoiser attends to, and is left as it is.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from asap.backbones.protocol import TextCondition
 
-__all__ = ["padded", "rows", "trimmed"]
+__all__ = ["blanked", "padded", "rows", "trimmed"]
 
 
 def padded(texts: Sequence[Tensor], length: int) -> TextCondition:
@@ -38,3 +39,11 @@ def rows(condition: TextCondition) -> list[Tensor]:
     """The embeddings (L_i, D) of each row, without padding; undoes ``padded``."""
     lengths = condition.tensors["mask"].sum(1).tolist()
     return [text[:length] for text, length in zip(condition.tensors["text"], lengths, strict=True)]
+
+
+def blanked(condition: TextCondition) -> TextCondition:
+    """The same with zeros for padding, so that a store need not keep it."""
+    if "mask" not in condition.tensors:
+        return condition
+    text, mask = condition.tensors["text"], condition.tensors["mask"]
+    return TextCondition({**condition.tensors, "text": text * mask[..., None].to(text)})

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +16,13 @@ from asap.align.batch import PairBatch
 from asap.backbones import Backbone, TextCondition
 from asap.backbones.paths import FlowPath
 from asap.backbones.protocol import Window
+from asap.backbones.text import blanked
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
 from asap.core.records import ByteArray
 from asap.stages.framing import Framer, Framing, View, groups_of
 from asap.stages.trained import tensor_digest
+from asap.stores.cache import Cache, room_taken
 from asap.stores.latents import LatentStore
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairRow, PairStore
@@ -108,24 +109,25 @@ def encode_pairs(
     pairs: PairStore,
     backbone: Backbone,
     fingerprint: str,
-    cache: Path,
+    cache: Cache,
     positions: Sequence[int],
     framing: Framing | None = None,
 ) -> EncodedPairs:
     """Encode those of ``positions`` that the cache lacks; safe to kill, safe beside another run of the same pairs.
 
-    A caption that many pairs share is encoded and kept once.
+    A caption that many pairs share is encoded and kept once, without its padding where the model does not look at it.
 
     Args:
         pairs: the opened store (of one split).
         backbone: encodes pictures and captions.
         fingerprint: of the backbone, see ``model_fingerprint``.
-        cache: parent folder of the latents; their own folders are named after all that they depend on.
+        cache: of the latents, whose own folders are named after all that they depend on; it holds them until it is told
+            to let go.
         positions: rows of ``pairs``.
         framing: whether pictures are cut to squares or to several shapes; None: squares.
 
     Raises:
-        InputError: pictures or masks of a wrong size, or a folder that cannot be written.
+        InputError: pictures or masks of a wrong size, a folder that cannot be written, or no room in the cache.
     """
     framer = Framer(backbone, framing or Framing())
     model = {"model": fingerprint, "bf16": bool(getattr(backbone, "bf16", False))}
@@ -148,7 +150,7 @@ def encode_pairs(
         return _encode(pairs.rows(rows), framer)
 
     def texts(rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        return dict(backbone.embed([captions[row] for row in rows]).tensors)
+        return dict(blanked(backbone.embed([captions[row] for row in rows])).tensors)
 
     wanted = [of_row[position] for position in positions]
     return EncodedPairs(
@@ -159,7 +161,7 @@ def encode_pairs(
 
 
 def _filled(
-    cache: Path,
+    cache: Cache,
     key: Mapping[str, object],
     total: int,
     rows: Sequence[int],
@@ -167,16 +169,21 @@ def _filled(
     what: str,
 ) -> LatentStore:
     """The store of ``key`` with at least ``rows`` in it."""
-    store = LatentStore(cache, key, total)
+    store = LatentStore(cache.root, key, total)
+    cache.hold(store.root)
     if not store.missing(rows):
         return store
     with WriterLock(store.root), Progress(console=Console(stderr=True)) as progress:
-        store = LatentStore(cache, key, total)
+        store = LatentStore(cache.root, key, total)
         missing = store.missing(rows)
         task = progress.add_task(f"encoding {what}", total=len(missing))
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             store.write(chunk, encode(chunk))
+            left = len(missing) - start - len(chunk)
+            more = left * room_taken(store.root) // store.written
+            for line in cache.make_room(more, str(key["model"])):
+                progress.console.print(f"removed {line}")
             progress.advance(task, len(chunk))
     return store
 

@@ -31,6 +31,7 @@ from asap.stages.pairs import build_pairs
 from asap.stages.report import report
 from asap.stages.results import results_page, results_table
 from asap.stages.train import latents_of, train
+from asap.stores.cache import Cache
 from asap.stores.pairs import PairStore
 
 __all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "aer_at", "mini"]
@@ -106,7 +107,8 @@ def _run_all(work: Path, how: ReproduceSettings, say: Any) -> None:  # noqa: ANN
 def _encode_all(pairs: Path) -> None:
     """Fill the latents cache once, because two runs that both found it short would stop each other."""
     store, backbone = PairStore.open(pairs, split="train"), load("mini")
-    encode_pairs(store, backbone, model_fingerprint(backbone), latents_of(pairs), range(len(store)))
+    with Cache(latents_of(pairs)) as cache:
+        encode_pairs(store, backbone, model_fingerprint(backbone), cache, range(len(store)))
 
 
 def _run_one(work: Path, how: ReproduceSettings, method: str, seed: int) -> str:

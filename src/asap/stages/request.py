@@ -1,5 +1,6 @@
 """What a training run can be asked for, by name: from keywords, from flags, or from a file of settings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -55,6 +56,8 @@ class Request:
     """Kinds of pairs to learn from, of ``vocabulary.KINDS``."""
     cache: Path | None = None
     """Folder of encoded pairs; None: beside the pair store, ``NAME.latents``."""
+    cache_limit: float | None = None
+    """Gigabytes that it may take: what was not used longest goes, of other models first, never what is in use."""
     track: tuple[str, ...] = ()
     """Where to show the run's numbers and pictures besides: tensorboard, trackio, wandb."""
     prompts: tuple[str, ...] = ()
@@ -199,6 +202,11 @@ def _plain(chosen: Mapping[str, object]) -> dict[str, object]:
             found[name] = items
             if isinstance(value, str) != (type(value) is kind) or not all(type(item) is kind for item in items):
                 faults.append(f"{name} must be a list of {'whole numbers' if kind is int else 'words'}, got {value!r}")
+    if "cache_limit" in chosen:
+        limit = chosen["cache_limit"]
+        good = isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit < math.inf
+        found["cache_limit"] = limit
+        faults += [] if good else [f"cache_limit must be a number of gigabytes above 0, got {limit!r}"]
     if faults:
         raise ConfigError.collect(faults)
     return found

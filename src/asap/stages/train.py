@@ -25,6 +25,7 @@ from asap.stages.processes import Team
 from asap.stages.request import Request, request, settle
 from asap.stages.training import CHECKPOINTS, Plan, TrainResult, execute, forget
 from asap.stages.validation import HeldOut
+from asap.stores.cache import Cache
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
@@ -57,9 +58,9 @@ def run(asked: Request) -> TrainResult:
     """``train`` for a checked request."""
     plan = prepare(asked)
     folder = asked.cache or latents_of(asked.pairs)
-    with _claimed(plan, resume=asked.resume):
-        held = _held_out(plan, folder)
-        return execute(plan, _source(plan, folder), held, _prompts(plan, asked.prompts))
+    with _claimed(plan, resume=asked.resume), Cache(folder, asked.cache_limit, holds=plan.team.main) as cache:
+        held = _held_out(plan, cache)
+        return execute(plan, _source(plan, cache), held, _prompts(plan, asked.prompts))
 
 
 def latents_of(pairs: Path) -> Path:
@@ -140,14 +141,14 @@ def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
     return settings
 
 
-def _source(plan: Plan, cache: Path) -> LatentPairs:
+def _source(plan: Plan, cache: Cache) -> LatentPairs:
     """The run's pairs, those that it will touch encoded."""
     touched = plan.order().needed(plan.settings.steps)
     encoded = _encoded(plan, plan.pairs, cache, [plan.positions[index] for index in touched])
     return LatentPairs(encoded, plan.positions, plan.framer, plan.views)
 
 
-def _encoded(plan: Plan, pairs: PairStore, cache: Path, wanted: Sequence[int]) -> EncodedPairs:
+def _encoded(plan: Plan, pairs: PairStore, cache: Cache, wanted: Sequence[int]) -> EncodedPairs:
     """Pairs of which ``wanted`` are encoded: by the main process, while the others wait."""
 
     def encode() -> EncodedPairs:
@@ -157,7 +158,7 @@ def _encoded(plan: Plan, pairs: PairStore, cache: Path, wanted: Sequence[int]) -
     return encode() if first is None else first
 
 
-def _held_out(plan: Plan, cache: Path) -> HeldOut | None:
+def _held_out(plan: Plan, cache: Cache) -> HeldOut | None:
     """Pairs of the split ``val`` to look at, spread over it and seen whole; None if none are there or wanted."""
     watch = plan.watch
     if not watch.validate_every or not watch.held_out:

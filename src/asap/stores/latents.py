@@ -2,7 +2,7 @@
 
 A folder holds ``key.json`` (what the content depends on, and the columns), one sparse raw file a column with one row a
 pair, and ``done.npy`` (which rows are written). Rows are written before they are marked, so a kill loses at most the
-rows under way. Only rows that were asked for take space.
+rows under way. Only rows that were asked for take space, and of those only what comes before the zeros at their end.
 """
 
 import io
@@ -19,7 +19,7 @@ from asap.core.errors import InputError, StoreError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.hashing import digest_json
 
-__all__ = ["LatentStore"]
+__all__ = ["DONE", "KEY", "LatentStore"]
 
 KEY: Final = "key.json"
 DONE: Final = "done.npy"
@@ -72,7 +72,11 @@ class LatentStore:
                     f"column {name!r} has rows of shape {column.shape[1:]}, got {arrays[name].shape[1:]}; "
                     "encode every pair to the same size"
                 )
-            column[list(indices)] = arrays[name]
+            rows = column.reshape(self.rows, -1)
+            for index, row in zip(indices, arrays[name].reshape(len(indices), -1), strict=True):
+                filled = np.flatnonzero(row)
+                end = int(filled[-1]) + 1 if len(filled) else 0
+                rows[index, :end] = row[:end]
         for column in self._columns.values():
             if isinstance(column, np.memmap):
                 column.flush()
@@ -80,6 +84,11 @@ class LatentStore:
         buffer = io.BytesIO()
         np.save(buffer, self._done)
         write_bytes(self.root / DONE, buffer.getbuffer())
+
+    @property
+    def written(self) -> int:
+        """Number of rows that are written."""
+        return int(self._done.sum())
 
     def read(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """Rows at ``indices``, every column, on the CPU.

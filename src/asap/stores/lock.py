@@ -11,7 +11,7 @@ import psutil
 from asap.core.errors import InputError, StoreError
 from asap.core.files import make_folder
 
-__all__ = ["NAME", "WriterLock"]
+__all__ = ["NAME", "WriterLock", "is_held"]
 
 NAME = ".lock"
 
@@ -66,22 +66,35 @@ class WriterLock:
             raise InputError(f"cannot write {self._path}: {error.strerror or error}") from error
         return True
 
-    def _read(self) -> object:
-        try:
-            return json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-
     def _owner(self) -> str | None:
         """The living owner as text, or None when the lock is stale or torn."""
-        held = self._read()
-        if not isinstance(held, dict) or not isinstance(held.get("pid"), int):
-            return None
-        if held.get("host") != self._mine["host"]:
-            return f"{held['pid']} on {held.get('host')}"
-        try:
-            process = psutil.Process(held["pid"])
-            alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() == held.get("started")
-        except psutil.Error:
-            return None
-        return str(held["pid"]) if alive else None
+        return _owner(self._path)
+
+    def _read(self) -> object:
+        return _read(self._path)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a lock file names a process that lives (or one on another machine, of which nothing is known)."""
+    return _owner(path) is not None
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _owner(path: Path) -> str | None:
+    held = _read(path)
+    if not isinstance(held, dict) or not isinstance(held.get("pid"), int):
+        return None
+    if held.get("host") != socket.gethostname():
+        return f"{held['pid']} on {held.get('host')}"
+    try:
+        process = psutil.Process(held["pid"])
+        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() == held.get("started")
+    except psutil.Error:
+        return None
+    return str(held["pid"]) if alive else None
