@@ -1,6 +1,7 @@
 """Switches of speed and memory give the same training: two passes, bank, splits, skips, checkpoints, lean layers."""
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -91,6 +92,17 @@ def test_a_switch_changes_no_weight(name: str) -> None:
     start = plain(**{key: value for key, value in SWITCHES[name].items() if key not in SPEED})
     assert furthest(start, taken(**chosen)) <= EQUAL
     assert moved(start) > 1000 * EQUAL
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_compiled_denoiser_takes_the_same_steps() -> None:
+    """Fused kernels round differently, so that weights agree to a tenth of a step."""
+    lr = 1e-4
+    usual, fused = taken(steps=3, lr=lr, loss={"tau": 0.5}), taken(steps=3, lr=lr, loss={"tau": 0.5}, compile=True)
+    assert fused.policy.denoiser._compiled_call_impl is not None
+    for name, value in usual.weights.items():
+        torch.testing.assert_close(fused.weights[name], value, atol=0.1 * lr, rtol=0, msg=name)
 
 
 @pytest.mark.slow

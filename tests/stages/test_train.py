@@ -17,6 +17,7 @@ from asap.backbones.family import LoadOptions
 from asap.core.errors import ConfigError, InputError, StoreError, TrainingError, UnknownNameError
 from asap.core.manifest import Instrument, Manifest
 from asap.stages import encode, training
+from asap.stages.telling import settings_told
 from asap.stages.train import TrainResult, train
 from asap.stages.trained import apply_trained, trained_hash
 from asap.stores.checkpoints import CheckpointStore
@@ -75,6 +76,21 @@ def test_what_a_run_leaves(pairs: Path, tmp_path: Path) -> None:
     assert first["step"] == 0
     assert first["delta"] == 0.0
     assert first["loss"] == 1.0
+
+
+def test_every_setting_is_said_before_the_first_step(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the manifest holds is what was printed: k, margin, alpha, reduction and all that decides a step."""
+    run(pairs, tmp_path / "run", method="dpo", steps=1, options={"beta": 1234.5})
+    told = capsys.readouterr().err
+    config = Manifest.read(tmp_path / "run" / "manifest.json").config
+    said = [sorted(line.split()) for line in told.splitlines()]
+    for line in settings_told(config):
+        assert said.count(sorted(line.split())) == 1, line
+    assert "k=1234.5 margin=none" in told
+    assert "reduction  mean over latent elements" in told
+    assert " lr=0.0001 " in told
 
 
 def test_plain_dpo_records_ln_2_first(pairs: Path, tmp_path: Path) -> None:

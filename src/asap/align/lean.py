@@ -48,9 +48,14 @@ def _forward(self: Any, x: Tensor) -> Tensor:  # noqa: ANN401
         whole: Tensor = base(x)
         return whole
     (name,) = self.active_adapters
+    hook = getattr(base, "_hf_hook", None)  # of ``align.offload``: the base's weights are there between its two calls
+    if hook is not None:
+        hook.pre_forward(base)
     found: Tensor = _LowRank.apply(  # type: ignore[no-untyped-call]
         x, base.weight, base.bias, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
     )
+    if hook is not None:
+        hook.post_forward(base, found)
     return found
 
 

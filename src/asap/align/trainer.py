@@ -19,6 +19,7 @@ from asap.align.batch import PairSource, Slots, cut, draw, to_device
 from asap.align.gradients import GradientMode, Gradients, Look
 from asap.align.methods import LossSettings, Method
 from asap.align.metrics import per_pair, summarise
+from asap.align.offload import is_offloaded
 from asap.align.optimizers import OPTIMIZERS, OptimizerName, build_optimizer
 from asap.align.order import Order, Turn
 from asap.align.policy import Denoise, Policy
@@ -185,7 +186,8 @@ class Trainer:
         optimizer = build_optimizer(
             settings.optimizer, list(self.weights.values()), lr=settings.lr, weight_decay=settings.weight_decay
         )
-        self.model, self.optimizer = self.accelerator.prepare(policy, optimizer)
+        placed = [not is_offloaded(policy), True]  # weights that come and go by layer cannot be moved as a whole
+        self.model, self.optimizer = self.accelerator.prepare(policy, optimizer, device_placement=placed)
         self.gradients = self._gradients(reference)
         self.order = Order(settings.seed, self.global_batch, groups or [range(len(source))])
         self.average = [value.detach().clone() for value in self.weights.values()] if settings.ema else []

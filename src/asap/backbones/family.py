@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast, get_args
 
 import torch
 
@@ -13,11 +13,13 @@ from asap.backbones.quantization import Quantization, check_quantization
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import read_json
 
-__all__ = ["DTYPES", "INDEX", "Family", "LoadOptions", "Loader", "read_settings"]
+__all__ = ["DTYPES", "INDEX", "OFFLOADS", "Family", "LoadOptions", "Loader", "Offload", "read_settings"]
 
 INDEX: Final = "model_index.json"
 """The file that makes a folder a diffusers pipeline."""
 DTYPES: Final = ("float32", "bfloat16", "float16")
+Offload = Literal["none", "parts", "blocks"]
+OFFLOADS: Final[tuple[str, ...]] = get_args(Offload)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,9 @@ class LoadOptions:
     """Which weight files, for instance fp16; None for those without a variant in their name."""
     quantization: Quantization | None = None
     """Of the denoiser's weights, which are then frozen; see ``backbones.quantization``."""
+    offload: Offload = "none"
+    """What lies in main memory and comes to the device when it is run: ``parts`` autoencoder and text encoders,
+    ``blocks`` the frozen weights of the denoiser as well, layer by layer (``align.offload``, in training only)."""
     schedule: Mapping[str, object] = field(default_factory=dict)
     """Settings of the scheduler that override those of its file, for a checkpoint whose file is wrong: a v-model that
     is published with prediction_type epsilon would be trained towards a wrong target without any message."""
@@ -49,14 +54,18 @@ class LoadOptions:
         """The same with ``auto`` replaced by what it means here.
 
         Raises:
-            ConfigError: an unknown dtype or quantization.
+            ConfigError: an unknown dtype, quantization or offload, or two of them that exclude each other.
             MissingDependencyError: the quantization's package is not installed.
             InputError: a device that this machine lacks.
         """
         if self.dtype not in ("auto", *DTYPES):
             raise ConfigError(f"dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.offload not in OFFLOADS:
+            raise ConfigError(f"offload must be {', '.join(OFFLOADS)}, got {self.offload!r}")
         if self.quantization is not None:
             check_quantization(self.quantization)
+            if self.offload == "blocks":
+                raise ConfigError("quantized weights stay on the device; offload parts, or leave quantization out")
         device = self.device
         if device == "auto":
             device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

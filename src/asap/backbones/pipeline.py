@@ -359,7 +359,27 @@ def open_pipeline(
             _settle(part)
     if options.schedule:
         _reschedule(pipeline, options.schedule)
-    return pipeline.to(options.device)
+    return pipeline.to(options.device) if options.offload == "none" else _apart(pipeline, options)
+
+
+def _apart(pipeline: Any, options: LoadOptions) -> Any:  # noqa: ANN401
+    """Leave parts in main memory; each comes to the device when it is run, and goes when the denoiser is."""
+    from accelerate import cpu_offload_with_hook
+
+    networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
+    denoiser = networks.pop("transformer" if "transformer" in networks else "unet")
+    for part in networks.values():
+        cpu_offload_with_hook(part, execution_device=torch.device(options.device))
+
+    def leave(*_: object) -> None:
+        for part in networks.values():
+            if next(part.parameters()).device.type != "cpu":
+                part.to("cpu")
+
+    denoiser.register_forward_pre_hook(leave)
+    if options.offload == "parts":
+        denoiser.to(options.device)
+    return pipeline
 
 
 def _reschedule(pipeline: Any, schedule: Mapping[str, object]) -> None:  # noqa: ANN401

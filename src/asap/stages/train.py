@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from asap.align.precision import settle as settle_precision
 from asap.align.trainer import TrainSettings
 from asap.backbones import MODELS, Backbone, load
@@ -102,6 +104,7 @@ def prepare(asked: Request) -> Plan:
     device = asked.load.settled().device
     team = Team("cpu" if asked.model in MODELS or device == "cpu" else None)
     asked = settle(asked, team.count)
+    _check_offload(asked, team)
     store = PairStore.open(asked.pairs, split="train")
     options = replace(asked.load, device=str(team.device)) if team.count > 1 and device != "cpu" else asked.load
     backbone = load(asked.model, options)
@@ -128,7 +131,21 @@ def prepare(asked: Request) -> Plan:
         watch=asked.watch,
         trackers=tuple(dict.fromkeys(asked.track)),
         team=team,
+        away=torch.device(options.settled().device) if options.offload == "blocks" else None,
     )
+
+
+def _check_offload(asked: Request, team: Team) -> None:
+    """Refuse what cannot be trained with weights that come and go."""
+    if asked.load.offload != "blocks":
+        return
+    wrong = {
+        "trains every weight": asked.full,
+        "trains DoRA, which reads all weights": asked.training.adapter == "dora",
+        f"has {team.count} processes": team.count > 1,
+    }
+    if found := [reason for reason, true in wrong.items() if true]:
+        raise InputError(f"offload blocks is for LoRA in one process, but this run {found[0]}; offload parts instead")
 
 
 def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, TypedDict
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -14,6 +15,7 @@ from asap.align.adapters import AdapterSettings, adapt, make_full
 from asap.align.guards import DriftWatch
 from asap.align.methods import LossSettings, Method, numbers
 from asap.align.metrics import FleeWatch
+from asap.align.offload import offload_frozen
 from asap.align.order import Order
 from asap.align.policy import Policy, adapter_reference, frozen_reference
 from asap.align.trainer import Trainer, TrainSettings
@@ -24,6 +26,7 @@ from asap.stages.card import write_card
 from asap.stages.encode import LatentPairs
 from asap.stages.framing import Framer, View, groups_of
 from asap.stages.processes import Team
+from asap.stages.telling import settings_told
 from asap.stages.trackers import Trackers
 from asap.stages.trained import save_trained, trained_hash
 from asap.stages.validation import HeldOut, Report, Validation
@@ -89,6 +92,8 @@ class Plan:
     team: Team
     watch: Watch
     trackers: tuple[str, ...] = ()
+    away: torch.device | None = None
+    """Where frozen weights of the denoiser come to layer by layer; None: they lie there."""
 
     @property
     def global_batch(self) -> int:
@@ -228,6 +233,7 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
     """
     sitting = _begin(plan, source, held, prompts)
     with _progress(plan.team) as progress:
+        progress.console.print("\n".join(settings_told(plan.config())), highlight=False, markup=False, soft_wrap=True)
         done = sitting.trainer.done
         task = progress.add_task(plan.method.name, total=plan.settings.steps, completed=done, terms="")
         if plan.watch.validate_every and sitting.looks.base is None:
@@ -255,6 +261,8 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
 
 def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple[str, ...]) -> _Sitting:
     policy = build_policy(plan)
+    if plan.away is not None:
+        offload_frozen(policy.denoiser, plan.away)
     references = _references(plan, source)
     trainer = Trainer(
         policy,
@@ -266,7 +274,7 @@ def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple
         settings=plan.settings,
         groups=source.groups(),
         bank=references,
-        device=next(policy.parameters()).device.type,
+        device=next(iter(policy.trainable().values())).device.type,
     )
     checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), FleeWatch(), 0.0
     drift, looks = DriftWatch(), _Looks()
