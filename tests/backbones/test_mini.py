@@ -12,9 +12,12 @@ import torch
 from peft import LoraConfig
 
 from asap.backbones import TextCondition, adapter_disabled, load
+from asap.backbones.family import LoadOptions
 from asap.backbones.mini import MiniBackbone, load_folder, load_tiny
 from asap.backbones.mini.backbone import CHUNK
 from asap.core.errors import InputError, StoreError, UnknownNameError
+from asap.generate import round_trip
+from tests.one_device import OneDevice, bring_zeros
 
 PROMPTS = ["a person with pale skin", "one hand raises 5 fingers", "zzz unknown words", ""]
 
@@ -220,3 +223,44 @@ def test_conditions_are_indexed_repeated_and_joined() -> None:
     assert len(TextCondition.concat([condition, condition.index([1])])) == 4
     with pytest.raises(InputError, match="same names"):
         TextCondition.concat([])
+
+
+def test_on_another_device_everything_is_done_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures, words, times and noise are given on the CPU, as stages do."""
+    backbone = load("tiny", LoadOptions(device="meta"))
+    assert isinstance(backbone, MiniBackbone)
+    assert (backbone.device.type, backbone.dtype, backbone.bf16) == ("meta", torch.float32, False)
+    side = backbone.resolution
+    with OneDevice():
+        latents = backbone.encode(torch.zeros(2, 3, side, side))
+        condition = backbone.embed(PROMPTS[:2])
+        there = backbone.denoise(latents, torch.tensor([0.2, 0.9]), condition)
+        noise, words = torch.zeros(2, *backbone.latent_shape), TextCondition({"text": torch.zeros(2, 32, 16)})
+        moved = backbone.denoise(noise, torch.tensor([0.2, 0.9]), words)
+        pictures = backbone.decode(torch.zeros(2, *backbone.latent_shape))
+    found = [latents, condition.tensors["text"], there, moved, pictures]
+    assert {value.device.type for value in found} == {"meta"}
+    bring_zeros(monkeypatch)
+    with OneDevice():
+        trip = round_trip(backbone, np.zeros((2, side, side, 3), np.uint8), PROMPTS[:2], [0.0, 0.2], [1, 2])
+    assert trip.shape == (2, side, side, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "bfloat16"},
+        {"offload": "parts"},
+        {"variant": "fp16"},
+        {"schedule": {"flow_shift": 3}},
+        {"device": "warp9"},
+    ],
+)
+def test_options_that_the_embedded_models_do_not_take_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    wanted = "no device 'warp9' here" if "device" in options else "choose a device and nothing else"
+    with pytest.raises(InputError, match=wanted):
+        load("tiny", LoadOptions(**options))
+    if options.keys() & {"dtype", "offload"}:
+        load_tiny().save_pipeline(tmp_path)
+        with pytest.raises(InputError, match="in float32 and whole, not in"):
+            load(tmp_path, LoadOptions(**options))

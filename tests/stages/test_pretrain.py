@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from asap.backbones.mini import fit, load_folder
+from asap.backbones.mini import MiniBackbone, fit, load_folder
+from asap.core.ahead import Ahead
 from asap.core.errors import InputError, StoreError, TrainingError
 from asap.stages import phase
+from asap.stages import pretrain as stage
 from asap.stages.pretrain import PretrainConfig, pretrain, write_sheet
+from tests.one_device import OneDevice, bring_zeros
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 210)}
 CONFIG = PretrainConfig(steps=12, size="tiny", batch=8, vae_steps=10, vae_batch=8, vae_window=32)
@@ -144,3 +147,46 @@ def test_going_on_from_other_weights_keeps_the_autoencoder_and_trains_the_denois
     assert scale[0] == scale[1]
     phases = {json.loads(line)["phase"] for line in (more / "training.jsonl").read_text().splitlines()}
     assert phases == {"denoiser"}
+
+
+def test_on_another_device_both_phases_are_computed_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = stage._read(data, 0)
+    backbone = stage._begin(CONFIG, content, "meta")
+    bring_zeros(monkeypatch)
+    monkeypatch.setattr(MiniBackbone, "sample", lambda self, prompts, _: np.zeros((len(prompts), 32, 32, 3), np.uint8))
+    with OneDevice():
+        phases = [stage._autoencoder_phase(backbone, content, CONFIG, 5)]
+        latents = stage._latents(backbone, content, tmp_path, rescale=True)
+        phases += [stage._denoiser_phase(backbone, content, latents, CONFIG, 5, tmp_path)]
+        for one in phases:
+            one.modules.requires_grad_(True)
+            loss, _ = one.loss(0)
+            assert loss.device.type == "meta"
+            loss.backward()  # type: ignore[no-untyped-call]
+            trained = [value for value in one.modules.parameters() if value.grad is not None]
+            assert {value.grad.device.type for value in trained if value.grad is not None} == {"meta"}
+            average = fit.Average(trained, 0.9)
+            average.update(0)
+            average.restore([torch.zeros(value.shape) for value in trained])
+            average.swap()
+            assert one.evaluate(5)
+
+
+def test_what_is_drawn_ahead_by_threads_trains_the_same_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = replace(CONFIG, steps=4, vae_steps=4)
+    plain = pretrain(data, tmp_path / "plain", few, device="cpu")
+    monkeypatch.setattr(stage, "Ahead", lambda make, threads: Ahead(make, threads=2))
+    ahead = pretrain(data, tmp_path / "ahead", few, device="auto")
+    wanted, came = weights(plain), weights(ahead)
+    assert all(torch.equal(wanted[name], came[name]) for name in wanted)
+    assert json.loads((ahead / "settings.json").read_text())["device"] == "cpu"
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_written(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no device 'warp9' here"):
+        pretrain(data, tmp_path / "out", CONFIG, device="warp9")
+    assert not (tmp_path / "out").exists()

@@ -5,12 +5,13 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import asap.backbones
-from asap.backbones.family import INDEX, Family, LoadOptions, read_settings
+from asap.backbones.family import INDEX, Family, LoadOptions, device_named, read_settings
 from asap.backbones.protocol import Backbone
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.registry import Registry
@@ -18,21 +19,20 @@ from asap.core.registry import Registry
 __all__ = ["MODELS", "families", "family_of", "find", "load"]
 
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
-_WHOLE: Final[tuple[Literal["auto", "float32"], ...]] = ("auto", "float32")
-MODELS: Registry[Callable[[], Backbone]] = Registry("model")
-"""Known names and how to load each; a value is called without arguments."""
+MODELS: Registry[Callable[[str], Backbone]] = Registry("model")
+"""Known names and how to load each; a value is called with a device of torch."""
 
 
-def _mini() -> Backbone:
+def _mini(device: str) -> Backbone:
     from asap.backbones.mini import load_mini
 
-    return load_mini()
+    return load_mini(device)
 
 
-def _tiny() -> Backbone:
+def _tiny(device: str) -> Backbone:
     from asap.backbones.mini import load_tiny
 
-    return load_tiny()
+    return load_tiny(device=device)
 
 
 MODELS.register("mini", _mini)
@@ -67,22 +67,21 @@ def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Back
     """A model by its registered name, its pipeline folder, or its id on the hub (OWNER/NAME).
 
     A hub model is downloaded on first use; with HF_HUB_OFFLINE set only the cache is read. ``options`` say where and
-    in which numbers it is loaded; the embedded models (a registered name) are float32 on the CPU and take none.
+    in which numbers it is loaded; of these the embedded models (a registered name) take the device alone.
 
     Raises:
         UnknownNameError: it is neither a known name nor a folder nor an id.
         StoreError: the folder holds no readable pipeline, or the hub gives none.
-        InputError: the pipeline is of a kind that no family here knows, or the device is absent.
-        ConfigError: options are out of range, or given to an embedded model.
+        InputError: the pipeline is of a kind that no family here knows, the device is absent, or an embedded model is
+            given options that it does not take.
+        ConfigError: options are out of range.
     """
     name = str(name_or_folder)
-    if name in MODELS:
-        if options and options not in [LoadOptions(device=d, dtype=n) for d in ("auto", "cpu") for n in _WHOLE]:
-            raise InputError(
-                f"{name} is loaded in float32 on the CPU and as it is packaged; leave the other options out"
-            )
-        return MODELS.get(name)()
     options = options or LoadOptions()
+    if name in MODELS:
+        if replace(options, device="auto", dtype="auto") != LoadOptions() or options.dtype not in ("auto", "float32"):
+            raise InputError(f"{name} is loaded in float32 and as it is packaged; choose a device and nothing else")
+        return MODELS.get(name)(device_named(options.device))
     options.settled()  # what cannot be is said before anything is read
     family, folder = find(name, options)
     try:

@@ -13,7 +13,17 @@ from asap.backbones.quantization import Quantization, check_quantization
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import read_json
 
-__all__ = ["DTYPES", "INDEX", "OFFLOADS", "Family", "LoadOptions", "Loader", "Offload", "read_settings"]
+__all__ = [
+    "DTYPES",
+    "INDEX",
+    "OFFLOADS",
+    "Family",
+    "LoadOptions",
+    "Loader",
+    "Offload",
+    "device_named",
+    "read_settings",
+]
 
 INDEX: Final = "model_index.json"
 """The file that makes a folder a diffusers pipeline."""
@@ -66,18 +76,26 @@ class LoadOptions:
             check_quantization(self.quantization)
             if self.offload == "blocks":
                 raise ConfigError("quantized weights stay on the device; offload parts, or leave quantization out")
-        device = self.device
-        if device == "auto":
-            device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-        try:
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"no device {device!r} here: {reason}; choose another, for instance cpu") from error
-        dtype = self.dtype
+        device, dtype = device_named(self.device), self.dtype
         if dtype == "auto":
             dtype = "float32" if torch.device(device).type == "cpu" else "bfloat16"
         return replace(self, device=device, dtype=dtype)
+
+
+def device_named(name: str) -> str:
+    """A device by torch's name; ``auto`` is a GPU if there is one (this process's own where several run), else cpu.
+
+    Raises:
+        InputError: this machine lacks it.
+    """
+    if name == "auto":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no device {name!r} here: {reason}; choose another, for instance cpu") from error
+    return name
 
 
 Loader = Callable[[Path, str, LoadOptions], Backbone]

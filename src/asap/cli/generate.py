@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from asap.cli.output import tell
-from asap.cli.values import non_negative, positive, setting
+from asap.cli.values import add_device, non_negative, positive, setting
 
 __all__ = ["add_drawing", "configure", "drawing"]
 
@@ -32,7 +32,7 @@ def add_drawing(parser: argparse.ArgumentParser, seeds: int) -> None:
     for side in ("height", "width"):
         parser.add_argument(f"--{side}", type=positive, metavar="N", help=f"{side} in pixels (the model's own)")
     loading = parser.add_argument_group("how the model is loaded")
-    loading.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 (a GPU if there is one)")
+    add_device(loading)
     loading.add_argument(
         "--dtype",
         default="auto",

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from asap.cli.values import natural, positive
+from asap.cli.values import add_device, natural, positive, positive_real
 
 __all__ = ["configure"]
 
@@ -20,6 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--init", default="", metavar="NAME", help="go on from these weights: mini, or a folder")
     pretrain.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people, noise and weights (0)")
     pretrain.add_argument("--workers", type=positive, metavar="N", help="processes that render (one a core)")
+    pretrain.add_argument("--batch", type=positive, default=32, metavar="N", help="pictures a step (32)")
+    pretrain.add_argument("--lr", type=positive_real, default=6e-4, metavar="RATE", help="highest learning rate (6e-4)")
+    pretrain.add_argument(
+        "--save-every", type=positive_real, default=180.0, metavar="SECONDS", help="between checkpoints (180)"
+    )
+    add_device(pretrain)
     pretrain.set_defaults(run=_pretrain)
 
 
@@ -31,6 +37,5 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     if arguments.data is None:
         workers = arguments.workers or os.cpu_count() or 1
         render_people(data, count=arguments.people, seed=arguments.seed, workers=workers)
-    print(
-        pretrain(data, arguments.out, PretrainConfig(steps=arguments.steps, seed=arguments.seed, init=arguments.init))
-    )
+    config = PretrainConfig(**{name: getattr(arguments, name) for name in ("steps", "seed", "init", "batch", "lr")})
+    print(pretrain(data, arguments.out, config, device=arguments.device, save_seconds=arguments.save_every))

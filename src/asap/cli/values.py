@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-__all__ = ["fraction", "names", "natural", "non_negative", "positive", "positive_real", "setting"]
+__all__ = ["add_device", "fraction", "names", "natural", "non_negative", "positive", "positive_real", "setting"]
 
 
 def positive(text: str) -> int:
@@ -38,6 +38,11 @@ def names(text: str) -> tuple[str, ...]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"want names joined by commas, got {text!r}")
     return found
+
+
+def add_device(parser: "argparse._ActionsContainer") -> None:
+    """The flag of everything that runs a network."""
+    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 (a GPU if there is one)")
 
 
 Value = bool | int | float | str

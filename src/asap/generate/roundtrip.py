@@ -56,12 +56,12 @@ def round_trip(
     moving = [row for row, value in enumerate(strengths) if value > 0]
     if moving:
         latents = latents.clone()
-        noise = torch.stack([_noise(seeds[row], latents.shape[1:]) for row in moving])
-        start = torch.tensor([strengths[row] for row in moving], dtype=torch.float32)
+        noise = torch.stack([_noise(seeds[row], latents.shape[1:]) for row in moving]).to(latents.device)
+        start = torch.tensor([strengths[row] for row in moving], dtype=torch.float32, device=latents.device)
         words = [prompts[row] for row in moving]
         latents[moving] = _there_and_back(backbone, latents[moving], noise, start, words, steps)
-    pictures = backbone.decode(latents).clamp(-1, 1)
-    return np.asarray(pictures.add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), dtype=np.uint8)
+    pictures = backbone.decode(latents).clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return np.asarray(pictures.permute(0, 2, 3, 1).cpu().numpy(), dtype=np.uint8)
 
 
 def _there_and_back(

@@ -67,7 +67,7 @@ def run_phase(phase: Phase, folder: Path, log: Path, *, save_seconds: float) -> 
     start = 0
     if saved is not None:
         start = int(saved["step"])
-        average.values = saved["average"]
+        average.restore(saved["average"])
     _trim(log, phase.name, start)
     _steps(phase, store, optimizer, average, log, start, save_seconds)
     phase.modules.eval()
@@ -112,13 +112,13 @@ def _one_step(
     for group in optimizer.param_groups:
         group["lr"] = phase.lr * schedule(step, phase.steps, phase.warmup)
     loss, terms = phase.loss(step)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise TrainingError(f"the {phase.name} loss is {value} at step {step}; lower the learning rate and start over")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(phase.modules.parameters(), CLIP)
     optimizer.step()
+    value = loss.item()  # only now: before the backward, a GPU would wait for it
+    if not math.isfinite(value):
+        raise TrainingError(f"the {phase.name} loss is {value} at step {step}; lower the learning rate and start over")
     average.update(step)
     return value, terms
 

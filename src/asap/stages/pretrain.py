@@ -2,12 +2,14 @@
 
 Phase 1 fits the autoencoder (a linear encoder, a trained decoder), phase 2 encodes every picture and its mirror image
 once (captions never say left or right), phase 3 trains denoiser and text encoder together on these latents. Every draw
-is named by (seed, phase, step).
+is named by (seed, phase, step) and made on the CPU, so it is the same on every device; what a GPU makes of it differs
+from the CPU's by rounding, and from its own on another day by the order of its sums.
 """
 
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -19,11 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asap.backbones import load
+from asap.backbones.family import LoadOptions, device_named
 from asap.backbones.mini import fit
 from asap.backbones.mini.backbone import MiniBackbone
 from asap.backbones.mini.build import build_pipeline
 from asap.backbones.mini.card import export
 from asap.backbones.protocol import TextCondition
+from asap.core.ahead import THREADS, Ahead
 from asap.core.errors import InputError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import derive, generator
@@ -31,6 +35,7 @@ from asap.stages.people import read_people
 from asap.stages.phase import Phase, run_phase
 from asap.stores.png import encode
 from asap.tensors import to_signed
+from asap.tensors.places import lay, take
 
 __all__ = ["PretrainConfig", "pretrain", "write_sheet"]
 
@@ -82,23 +87,26 @@ def pretrain(
     out: Path,
     config: PretrainConfig,
     *,
+    device: str = "auto",
     save_seconds: float = 180.0,
     evaluate_every: int = 400,
 ) -> Path:
     """Train the embedded model on ``data`` and return the pipeline folder, ``out``/pipeline.
 
     ``data`` holds shards as ``asap.stages.people`` writes them. ``out`` gets config.json, log.jsonl, checkpoints,
-    sheets of samples and the pipeline with its model card. Started again, the run goes on where it was.
+    sheets of samples and the pipeline with its model card. Started again, the run goes on where it was, on another
+    device, too. ``device`` is one of torch, or auto for a GPU if there is one; checkpoints are ``save_seconds`` apart,
+    looks at held-out pictures ``evaluate_every`` steps.
 
     Raises:
-        InputError: no data, pictures of the wrong size, or ``out`` belongs to another configuration.
+        InputError: no data, pictures of the wrong size, ``out`` belongs to another configuration, or no such device.
         TrainingError: the loss is no number.
     """
-    began = time.monotonic()
+    began, where = time.monotonic(), device_named(device)
     make_folder(out)
     _claim(out, config)
     content = _read(data, config.seed)
-    backbone = _begin(config, content)
+    backbone = _begin(config, content, where)
     if content.images.shape[1] != backbone.resolution:
         raise InputError(
             f"{config.size} is trained at {backbone.resolution} pixels, {data} has {content.images.shape[1]}"
@@ -110,17 +118,16 @@ def pretrain(
     run_phase(
         _denoiser_phase(backbone, content, latents, config, evaluate_every, out), out, log, save_seconds=save_seconds
     )
-    return export(
-        backbone, out / "pipeline", log, {**asdict(config), "pictures": len(content.train)}, time.monotonic() - began
-    )
+    settings = {**asdict(config), "pictures": len(content.train), "device": backbone.device.type}
+    return export(backbone, out / "pipeline", log, settings, time.monotonic() - began)
 
 
-def _begin(config: PretrainConfig, content: _Data) -> MiniBackbone:
+def _begin(config: PretrainConfig, content: _Data, device: str) -> MiniBackbone:
     """Random weights, or those that ``config.init`` names; raises ``InputError`` for a model of another family."""
     if not config.init:
         pipeline = build_pipeline(config.size, content.captions, config.seed)
-        return MiniBackbone(pipeline, config.size, bf16=None if config.size == "mini" else False)
-    backbone = load(config.init)
+        return MiniBackbone(pipeline, config.size, bf16=None if config.size == "mini" else False, device=device)
+    backbone = load(config.init, LoadOptions(device=device))
     if not isinstance(backbone, MiniBackbone):
         raise InputError(f"pretraining goes on from an embedded model, and {config.init!r} is {backbone.name}")
     return backbone
@@ -165,6 +172,14 @@ def _torch_generator(config: PretrainConfig, phase: str, step: int) -> torch.Gen
     return torch.Generator().manual_seed(derive(config.seed, phase, step))
 
 
+def _ahead(backbone: MiniBackbone, make: Callable[[int], tuple[Tensor, ...]]) -> Ahead[tuple[Tensor, ...]]:
+    """What is drawn for each step, on the backbone's device; for a GPU by other threads while it computes."""
+    device = backbone.device
+    return Ahead(
+        lambda step: tuple(part.to(device) for part in make(step)), threads=THREADS if device.type == "cuda" else 0
+    )
+
+
 def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConfig, evaluate_every: int) -> Phase:
     vae: nn.Module = backbone.pipeline.vae
     vae.requires_grad_(True)
@@ -173,13 +188,18 @@ def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConf
     fit.principal_encoder(vae, data.images[data.train[few]])
     window = min(config.vae_window, backbone.resolution)
     channels, cells = backbone.latent_shape[0], window // 4
-    held = to_signed(data.images[data.held_out[:EVALUATE_BATCH]])
+    held = to_signed(data.images[data.held_out[:EVALUATE_BATCH]]).to(backbone.device)
 
-    def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def drawn(step: int) -> tuple[Tensor, ...]:
         draw = _torch_generator(config, "vae", step)
         rows = data.train[_rows(config, "vae", step, len(data.train), config.vae_batch)]
         images = fit.crops(to_signed(data.images[rows]), window, 1, draw)
-        noise = torch.randn(len(images), channels, cells, cells, generator=draw)
+        return images, torch.randn(len(images), channels, cells, cells, generator=draw)
+
+    ahead = _ahead(backbone, drawn)
+
+    def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        images, noise = ahead(step)
         with backbone.precision():
             return fit.decoder_loss(vae, images.contiguous(memory_format=torch.channels_last), noise)
 
@@ -218,8 +238,8 @@ def _latents(backbone: MiniBackbone, data: _Data, out: Path, *, rescale: bool) -
     latents = np.empty((2 * count, *backbone.latent_shape), dtype=np.float16)
     for k in range(0, count, EVALUATE_BATCH):
         images = to_signed(data.images[k : k + EVALUATE_BATCH])
-        latents[k : k + len(images)] = backbone.encode(images).numpy()
-        latents[count + k : count + k + len(images)] = backbone.encode(images.flip(-1)).numpy()
+        latents[k : k + len(images)] = backbone.encode(images).cpu().numpy()
+        latents[count + k : count + k + len(images)] = backbone.encode(images.flip(-1)).cpu().numpy()
     try:  # not in one piece in memory: the file is as large as all latents, and the note says whether it is whole
         note.unlink(missing_ok=True)
         np.save(path, latents)
@@ -232,7 +252,7 @@ def _latents(backbone: MiniBackbone, data: _Data, out: Path, *, rescale: bool) -
 def _digest(module: nn.Module) -> str:
     hasher = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        hasher.update(name.encode() + value.contiguous().numpy().tobytes())
+        hasher.update(name.encode() + value.contiguous().cpu().numpy().tobytes())
     return hasher.hexdigest()
 
 
@@ -242,23 +262,27 @@ class _Denoising:
     def __init__(
         self, backbone: MiniBackbone, data: _Data, latents: npt.NDArray[np.float16], config: PretrainConfig
     ) -> None:
-        self.backbone, self.data, self.latents, self.config = backbone, data, latents, config
+        self.backbone, self.data, self.config, self.device = backbone, data, config, backbone.device
+        self.latents = lay(torch.from_numpy(latents), self.device)
+        self.drawn = _ahead(backbone, self._draw)
         self.ids = backbone.tokenize(data.captions)
         self.empty = backbone.tokenize([""])[0]
         self.text: nn.Module = backbone.pipeline.text_encoder
 
-    def error(self, rows: npt.NDArray[np.int64], ids: Tensor, t: Tensor, draw: torch.Generator) -> Tensor:
-        """Mean squared error of the prediction, (B,)."""
+    def error(self, rows: Tensor, ids: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Mean squared error of the prediction, (B,); all on the backbone's device."""
         path = self.backbone.path
-        x = torch.from_numpy(self.latents[rows]).float()
-        noise = torch.randn(x.shape, generator=draw)
+        x = take(self.latents, rows, self.device).float()
         with self.backbone.precision():
             states = self.text(ids)[0]
         prediction = self.backbone.denoise(path.mix(x, noise, t), t, TextCondition({"text": states}))
         return F.mse_loss(prediction, path.target(x, noise, t), reduction="none").mean((1, 2, 3))
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of training step ``step``."""
+    def _noise(self, count: int, draw: torch.Generator) -> Tensor:
+        return torch.randn(count, *self.backbone.latent_shape, generator=draw)
+
+    def _draw(self, step: int) -> tuple[Tensor, ...]:
+        """Rows of the latents, tokens, times and noise of a training step."""
         config, count = self.config, len(self.data.images)
         draw = _torch_generator(config, "denoiser", step)
         rows = self.data.train[_rows(config, "denoiser", step, len(self.data.train), config.batch)]
@@ -266,7 +290,11 @@ class _Denoising:
         ids[torch.rand(len(rows), generator=draw) < config.drop] = self.empty
         mirrored = torch.randint(2, (len(rows),), generator=draw).numpy()
         t = self.backbone.path.sample_time(len(rows), draw)
-        return self.error(rows + count * mirrored, ids, t, draw).mean(), {}
+        return torch.from_numpy(rows + count * mirrored), ids, t, self._noise(len(rows), draw)
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of training step ``step``."""
+        return self.error(*self.drawn(step)).mean(), {}
 
     @torch.no_grad()
     def held_out(self) -> float:
@@ -274,15 +302,11 @@ class _Denoising:
         rows = self.data.held_out
         draw = _torch_generator(self.config, "held out", 0)
         times = self.backbone.path.sample_time(len(rows), draw)
-        parts = [
-            self.error(
-                rows[k : k + EVALUATE_BATCH],
-                self.ids[rows[k : k + EVALUATE_BATCH]],
-                times[k : k + EVALUATE_BATCH],
-                draw,
-            )
-            for k in range(0, len(rows), EVALUATE_BATCH)
-        ]
+        parts = []
+        for k in range(0, len(rows), EVALUATE_BATCH):
+            some = torch.from_numpy(rows[k : k + EVALUATE_BATCH])
+            drawn = some, self.ids[some], times[k : k + EVALUATE_BATCH], self._noise(len(some), draw)
+            parts.append(self.error(*(part.to(self.device) for part in drawn)))
         return torch.cat(parts).mean().item()
 
 

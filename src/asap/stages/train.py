@@ -19,7 +19,7 @@ import torch
 
 from asap.align.precision import settle as settle_precision
 from asap.align.trainer import TrainSettings
-from asap.backbones import MODELS, Backbone, load
+from asap.backbones import Backbone, load
 from asap.core.errors import AsapError, InputError, StoreError
 from asap.stages.encode import EncodedPairs, LatentPairs, encode_pairs, model_fingerprint
 from asap.stages.framing import Framer, views_of
@@ -102,7 +102,7 @@ def prepare(asked: Request) -> Plan:
         InputError: the device is absent, the model or the pairs cannot be read, or no pair is of the kinds asked for.
     """
     device = asked.load.settled().device
-    team = Team("cpu" if asked.model in MODELS or device == "cpu" else None)
+    team = Team("cpu" if device == "cpu" else None)
     asked = settle(asked, team.count)
     _check_offload(asked, team)
     store = PairStore.open(asked.pairs, split="train")

@@ -1,4 +1,4 @@
-"""Which number format the networks compute in on this processor."""
+"""Which number format the networks compute in on this processor or GPU."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,13 +7,17 @@ import torch
 __all__ = ["native_bf16", "precision"]
 
 
-def native_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; without that bfloat16 is slower than float32."""
+def native_bf16(device: torch.device | str = "cpu") -> bool:
+    """Whether this processor or GPU multiplies bfloat16 itself; without that bfloat16 is slower than float32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capability = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return bool(supported) and "AVX512" in capability
+    return kind == "cpu" and bool(supported) and "AVX512" in capability
 
 
-def precision(bf16: bool | None = None) -> AbstractContextManager[object]:
-    """Context in which a network runs on the CPU: bfloat16 where the processor has it, or as ``bf16`` says."""
-    return torch.autocast("cpu", torch.bfloat16) if (native_bf16() if bf16 is None else bf16) else nullcontext()
+def precision(bf16: bool | None = None, device: torch.device | str = "cpu") -> AbstractContextManager[object]:
+    """Context in which a network runs on ``device``: bfloat16 where it is native, or as ``bf16`` says."""
+    wanted = native_bf16(device) if bf16 is None else bf16
+    return torch.autocast(torch.device(device).type, torch.bfloat16) if wanted else nullcontext()

@@ -137,6 +137,12 @@ class Average:
         torch._foreach_lerp_(self.values, [p.detach() for p in self.live], 1 - decay)
 
     @torch.no_grad()
+    def restore(self, values: Iterable[Tensor]) -> None:
+        """Go on from the ``values`` of an earlier average of the same parameters, on whatever device they lie."""
+        for mean, saved in zip(self.values, values, strict=True):
+            mean.copy_(saved)
+
+    @torch.no_grad()
     def swap(self) -> None:
         """Exchange averaged and live values in place; a second call undoes it."""
         for mean, live in zip(self.values, self.live, strict=True):

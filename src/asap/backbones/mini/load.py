@@ -6,7 +6,7 @@ from typing import Final
 from diffusers import StableDiffusionPipeline
 from torch import nn
 
-from asap.backbones.family import LoadOptions, read_settings
+from asap.backbones.family import LoadOptions, device_named, read_settings
 from asap.backbones.mini.backbone import MiniBackbone
 from asap.backbones.mini.build import build_pipeline
 from asap.core.errors import InputError, StoreError
@@ -24,12 +24,14 @@ SUPPORTED: Final = (
 )
 
 
-def load_folder(folder: Path, name: str | None = None, *, bf16: bool | None = None) -> MiniBackbone:
+def load_folder(
+    folder: Path, name: str | None = None, *, bf16: bool | None = None, device: str = "cpu"
+) -> MiniBackbone:
     """A pipeline folder written by ``asap mini pretrain`` or ``save_pipeline``.
 
     Raises:
         StoreError: it is missing, incomplete or unreadable.
-        InputError: it is a pipeline of another kind.
+        InputError: it is a pipeline of another kind, or the device is absent.
     """
     if not (folder / "model_index.json").is_file():
         raise StoreError(f"{folder} is no diffusers pipeline folder: it has no model_index.json")
@@ -42,16 +44,17 @@ def load_folder(folder: Path, name: str | None = None, *, bf16: bool | None = No
         raise StoreError(f"cannot read the pipeline in {folder}: {str(error).splitlines()[0]}") from error
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         _settle(part)
-    return MiniBackbone(pipeline, name or folder.name, bf16=bf16)
+    return MiniBackbone(pipeline, name or folder.name, bf16=bf16, device=device)
 
 
 def load_family(folder: Path, name: str, options: LoadOptions) -> MiniBackbone:
-    """``load_folder`` for ``asap.backbones.load``; raises ``InputError`` for another device or number type, too."""
-    if options.device not in ("auto", "cpu") or options.dtype not in ("auto", "float32"):
+    """``load_folder`` for ``asap.backbones.load``; raises ``InputError`` for another number type or offloading, too."""
+    if options.dtype not in ("auto", "float32") or options.offload != "none":
         raise InputError(
-            f"a model of this kind is loaded in float32 on the CPU, not {options.dtype} on {options.device}"
+            f"a model of this kind is loaded in float32 and whole, not in {options.dtype} with offload "
+            f"{options.offload}; leave these out"
         )
-    return load_folder(folder, name)
+    return load_folder(folder, name, device=device_named(options.device))
 
 
 def _strange(folder: Path) -> list[str]:
@@ -82,11 +85,11 @@ def _settle(module: nn.Module) -> None:
         parameter.data = parameter.data.clone()
 
 
-def load_mini() -> MiniBackbone:
+def load_mini(device: str = "cpu") -> MiniBackbone:
     """The packaged model; raises ``StoreError`` if the installation lacks its weights."""
-    return load_folder(WEIGHTS, "mini")
+    return load_folder(WEIGHTS, "mini", device=device)
 
 
-def load_tiny(seed: int = 0) -> MiniBackbone:
+def load_tiny(seed: int = 0, device: str = "cpu") -> MiniBackbone:
     """Random weights in the same architecture with a few channels, 32x32 pixels; for tests, float32 throughout."""
-    return MiniBackbone(build_pipeline("tiny", [TINY_CAPTION], seed), "tiny", bf16=False)
+    return MiniBackbone(build_pipeline("tiny", [TINY_CAPTION], seed), "tiny", bf16=False, device=device)
