@@ -10,7 +10,7 @@ import numpy as np
 
 from asap.backbones import Backbone, load
 from asap.benchmark import judge as room
-from asap.benchmark.judge import HELD_OUT, PACKAGED, JudgePairs, JudgeSpec, JudgeTraining, StoredJudge
+from asap.benchmark.judge import HELD_OUT, PACKAGED, JudgePairs, JudgeSpec, JudgeTraining, LabelledPair, StoredJudge
 from asap.core.errors import InputError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import generator
@@ -74,9 +74,7 @@ def prepare(
         InputError: ``out`` was made with other settings.
     """
     store = PairStore.open(pairs, split=split)
-    kept = [i for i, name in enumerate(store.column("operation")) if name not in held_out]
-    if limit is not None and limit < len(kept):
-        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, limit).astype(int)]
+    kept = _taught(store, held_out, limit)
     name = model if isinstance(model, str) else model.name
     asked: dict[str, object] = {"pairs": store.content_hash, "split": split, "rows": len(kept), "model": name}
     asked |= {"strengths": list(strengths), "plain_share": plain_share, "size": size, "steps": steps, "seed": seed}
@@ -126,24 +124,43 @@ def _chunk(
         round_trip(backbone, np.stack(images), prompts, times, noise, steps=steps)
         for images in ([row.chosen for row in rows], [row.rejected for row in rows])
     ]
-    return room.stack(
-        room.label_pair(
-            chosen=chosen,
-            rejected=rejected,
-            mask=row.mask,
-            regions=row.regions,
-            kind=row.kind,
-            part=row.part,
-            operation=row.operation,
-            severity=row.severity,
-            person=row.person,
-            visible_parts=row.visible_parts,
-            attributes=row.attributes,
-            names=attributes,
-            size=size,
-        )
-        for row, chosen, rejected in zip(rows, *sides, strict=True)
+    return room.stack(_labelled(*trio, size, attributes) for trio in zip(rows, sides[0], sides[1], strict=True))
+
+
+def _labelled(row: PairRow, chosen: Any, rejected: Any, size: int, names: Sequence[str]) -> LabelledPair:  # noqa: ANN401
+    """A stored pair with these pictures (H, W, 3) in the place of its own."""
+    return room.label_pair(
+        chosen=chosen,
+        rejected=rejected,
+        mask=row.mask,
+        regions=row.regions,
+        kind=row.kind,
+        part=row.part,
+        operation=row.operation,
+        severity=row.severity,
+        person=row.person,
+        visible_parts=row.visible_parts,
+        attributes=row.attributes,
+        names=names,
+        size=size,
     )
+
+
+def _as_rendered(pairs: Path, held_out: Sequence[str], limit: int | None, size: int, report: Report) -> JudgePairs:
+    """The training pairs as they are in the store."""
+    store = PairStore.open(pairs, split="train")
+    kept = _taught(store, held_out, limit)
+    report(f"reading {len(kept)} training pairs")
+    chunks = (store.rows(kept[start : start + CHUNK]) for start in range(0, len(kept), CHUNK))
+    return room.stack(_labelled(row, row.chosen, row.rejected, size, ATTRIBUTES) for rows in chunks for row in rows)
+
+
+def _taught(store: PairStore, held_out: Sequence[str], limit: int | None) -> list[int]:
+    """Rows whose operation is not held out, at most ``limit``, spread over the store."""
+    kept = [row for row, name in enumerate(store.column("operation")) if name not in held_out]
+    if limit is not None and limit < len(kept):
+        kept = [kept[place] for place in np.linspace(0, len(kept) - 1, limit).astype(int)]
+    return kept
 
 
 def _write_chunk(path: Path, chunk: JudgePairs) -> None:
@@ -165,6 +182,7 @@ def train(
     seed: int = 0,
     held_out: Sequence[str] = HELD_OUT,
     limit: int | None = None,
+    rounded: int = 6000,
     validation: int = 800,
     settings: JudgeTraining | None = None,
     spec: JudgeSpec | None = None,
@@ -181,6 +199,8 @@ def train(
         seed: decides weights, order and noise.
         held_out: operations never trained on.
         limit: at most so many training pairs.
+        rounded: at most so many of them take the generator's round trip and are seen whole; all are seen as rendered,
+            in windows, which come blurred and noisy instead.
         validation: at most so many validation pairs.
         settings: of the loop; ``seed`` wins over theirs.
         spec: of the network; its attributes are read from the data.
@@ -198,19 +218,21 @@ def train(
     chunks: dict[str, Any] = {
         "model": model, "held_out": held_out, "size": spec.size, "seed": seed, "strengths": strengths, "report": report,
     }  # fmt: skip
-    learn = prepare(pairs, work / "train", split="train", limit=limit, plain_share=plain_share, **chunks)
+    near = _as_rendered(pairs, held_out, limit, spec.size, report)
+    count = min(rounded, len(near))
+    learn = prepare(pairs, work / "train", split="train", limit=count, plain_share=plain_share, **chunks)
     check = prepare(pairs, work / "val", split="val", limit=validation, **chunks)
-    _apart(learn, check, pairs)
-    spec = JudgeSpec(size=spec.size, widths=spec.widths, attributes=_classes(learn))
-    learn, check = (_columns(part, spec) for part in (learn, check))
+    _apart(near, check, pairs)
+    spec = JudgeSpec(size=spec.size, widths=spec.widths, attributes=_classes(near))
+    near, learn, check = (_columns(part, spec) for part in (near, learn, check))
     loop = JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
-    judge = room.train_judge(learn, check, spec, loop, folder=work / "run", report=report)
+    judge = room.train_judge(learn, check, spec, loop, folder=work / "run", windows=near, report=report)
     parent, manifests = parent_of(pairs)
     gates = [asdict(item) for item in instruments_of(manifests)]
     notes = {
         "held_out": list(held_out), "model": model, "pairs": parent.content_hash, "strengths": list(strengths),
-        "plain_share": plain_share, "steps": judge.steps, "training": asdict(loop), "training_pairs": len(learn),
-        "validation_auroc": judge.auroc.to_json(), "training_people_gates": gates,
+        "plain_share": plain_share, "steps": judge.steps, "training": asdict(loop), "training_pairs": len(near),
+        "rounded_pairs": len(learn),         "validation_auroc": judge.auroc.to_json(), "training_people_gates": gates,
     }  # fmt: skip
     name = room.save_judge(out, judge.network, judge.threshold, notes)
     return {

@@ -24,7 +24,7 @@ from asap.benchmark.judge import (
 )
 from asap.benchmark.judge.batches import Batcher
 from asap.benchmark.judge.losses import judge_loss
-from asap.benchmark.judge.network import JudgeOutput
+from asap.benchmark.judge.network import JudgeOutput, freeze_statistics
 from asap.benchmark.judge.trainer import specificity_threshold
 from asap.core.errors import InputError, StoreError
 from asap.core.vocabulary import PARTS, region_id
@@ -41,12 +41,12 @@ SPEC = JudgeSpec(
 def test_network_shapes_and_size() -> None:
     spec = JudgeSpec(attributes=(("fingers", ("0", "1", "none")),))
     network = JudgeNetwork(spec)
-    assert sum(weight.numel() for weight in network.parameters()) <= 1_500_000
+    assert sum(weight.numel() for weight in network.parameters()) <= 2_000_000
     out = network.eval()(torch.zeros(2, 3, 128, 128))
     assert out.fails.shape == (2,)
     assert out.wrong.shape == out.visible.shape == (2, len(PARTS))
-    assert out.parts.shape == (2, len(PARTS), 16, 16)
-    assert out.person.shape == out.defect.shape == (2, 16, 16)
+    assert out.parts.shape == (2, len(PARTS), 32, 32)
+    assert out.person.shape == out.defect.shape == (2, 32, 32)
     assert out.attributes["fingers"].shape == (2, 3)
 
 
@@ -60,7 +60,7 @@ def test_labels_of_a_defect() -> None:
     regions = np.zeros((64, 64), np.uint8)
     regions[:32] = region_id("hand.R")
     mask = np.zeros((64, 64), np.uint8)
-    mask[:8, :4] = 255
+    mask[:4, :2] = 255
     image = np.zeros((64, 64, 3), np.uint8)
     pair = label_pair(
         chosen=image, rejected=image, mask=mask, regions=regions, kind="defect", part="hand", operation="missing",
@@ -75,7 +75,7 @@ def test_labels_of_a_defect() -> None:
     assert pair.touched[0, 0] == 128
     assert pair.touched.sum() == 128
     assert pair.parts[HAND].min() == 0
-    assert pair.parts[-1][:4].min() == 255
+    assert pair.parts[-1][:8].min() == 255
 
 
 def test_labels_of_null_edits_are_right() -> None:
@@ -112,7 +112,7 @@ def test_defect_map_follows_the_picture_when_mirrored(drawn: Maker) -> None:
     pairs = drawn(30, 1)
     images, targets = Batcher(pairs, SPEC, 30, seed=0).train(0)
     chosen, rejected = images.chunk(2)
-    changed = torch.nn.functional.avg_pool2d((chosen - rejected).abs().amax(1), 8)
+    changed = torch.nn.functional.avg_pool2d((chosen - rejected).abs().amax(1), 4)
     defect = targets.defect.chunk(2)[1]
     inside = changed[defect > 0.5].mean()
     outside = changed[defect == 0].mean()
@@ -121,7 +121,7 @@ def test_defect_map_follows_the_picture_when_mirrored(drawn: Maker) -> None:
 
 def test_loss_by_hand() -> None:
     pairs, zero = 1, torch.zeros(2, 7)
-    maps = torch.zeros(2, 7, 8, 8)
+    maps = torch.zeros(2, 7, 16, 16)
     output = JudgeOutput(
         fails=torch.zeros(2), visible=zero, wrong=zero, parts=maps, person=maps[:, 0], defect=maps[:, 0], attributes={}
     )
@@ -153,7 +153,7 @@ def test_threshold_passes_the_asked_share() -> None:
         specificity_threshold(scores[:0], 0.9)
 
 
-SETTINGS = JudgeTraining(epochs=12, batch=16, seed=1, save_every=5)
+SETTINGS = JudgeTraining(window_epochs=6, epochs=14, batch=16, seed=1, save_every=5)
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +177,11 @@ def test_it_learns_to_see_the_defect_in_seconds(trained: tuple[TrainedJudge, Pat
 
 def test_resumed_training_gives_the_same_weights(drawn: Maker, tmp_path: Path) -> None:
     train, validation = drawn(32, 0), drawn(16, 900)
-    settings = JudgeTraining(epochs=4, batch=16, save_every=3)
+    settings = JudgeTraining(window_epochs=2, epochs=2, batch=16, save_every=3)
     whole = train_judge(train, validation, SPEC, settings, folder=tmp_path / "whole")
 
     def stop(line: str) -> None:
-        if line.startswith("judge 4/"):
+        if line.startswith("judge 6/"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -195,7 +195,7 @@ def test_resumed_training_gives_the_same_weights(drawn: Maker, tmp_path: Path) -
 
 def test_a_log_that_cannot_be_written_is_one_line(drawn: Maker, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").mkdir()
-    settings = JudgeTraining(epochs=0.1, batch=8)
+    settings = JudgeTraining(window_epochs=0, epochs=1, batch=8)
     with pytest.raises(InputError, match=r"cannot write .*log\.jsonl: "):
         train_judge(drawn(8, 0), drawn(8, 900), SPEC, settings, folder=tmp_path)
 
@@ -259,3 +259,29 @@ def test_no_pictures_give_no_predictions() -> None:
     found = predict(JudgeNetwork(SPEC), np.zeros((0, 64, 64, 3), np.uint8))
     assert found.score.shape == (0,)
     assert found.attributes["skin"] == []
+
+
+def test_windows_show_what_was_edited_and_both_sides_alike(drawn: Maker) -> None:
+    batcher = Batcher(drawn(30, 2), SPEC, 30, seed=0)
+    images, targets = batcher.windows(0)
+    assert images.shape == (60, 3, 32, 32)
+    assert targets.defect.shape == (60, 8, 8)
+    wrong = targets.fails.chunk(2)[1] == 1
+    assert (targets.defect.chunk(2)[1][wrong].amax((1, 2)) > 0.3).all()
+    assert not targets.defect.chunk(2)[0].any()
+    chosen, rejected = images.chunk(2)
+    outside = torch.nn.functional.interpolate(targets.defect.chunk(2)[1][:, None], size=32)[wrong] == 0
+    difference = (chosen - rejected).abs().amax(1, keepdim=True)[wrong]
+    assert difference[outside].median() == 0
+    assert difference[~outside].median() > 0
+
+
+def test_frozen_statistics_stay() -> None:
+    network = JudgeNetwork(SPEC).train()
+    before = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
+    freeze_statistics(network)
+    network(torch.randn(4, 3, 64, 64))
+    after = network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    network.train()(torch.randn(4, 3, 64, 64))
+    assert not any(torch.equal(value, network.state_dict()[name]) for name, value in before.items())

@@ -1,6 +1,6 @@
 """Labelled pairs for the judge: what is visible, what is wrong, where, and what the caption said.
 
-Legend: N pairs, S pixels, G = S / 8 cells, P = 7 parts, A attributes. Labels are 1, 0, or -1 for "unknown, ignore".
+Legend: N pairs, S pixels, G = S / 4 cells, P = 7 parts, A attributes. Labels are 1, 0, or -1 for "unknown, ignore".
 """
 
 from collections.abc import Iterable, Mapping, Sequence

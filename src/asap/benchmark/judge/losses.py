@@ -1,6 +1,6 @@
 """What the judge is taught with: one number per batch from its output and the labels of both sides of each pair.
 
-Legend: B pairs, so 2B pictures: first all chosen, then all rejected; P parts, G cells. Label -1 is ignored.
+Legend: B pairs, so 2B pictures or windows: first all chosen, then all rejected; P parts, G cells. Label -1 is ignored.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asap.benchmark.judge.network import JudgeOutput
+from asap.benchmark.judge.network import JudgeLook, JudgeOutput
 
-__all__ = ["WEIGHTS", "Targets", "judge_loss"]
+__all__ = ["WEIGHTS", "Targets", "judge_loss", "window_loss"]
 
 WEIGHTS: Final[Mapping[str, float]] = {
     "fails": 1.0,
@@ -79,4 +79,19 @@ def judge_loss(output: JudgeOutput, targets: Targets) -> tuple[Tensor, dict[str,
     ]
     if heads:
         terms["attributes"] = torch.stack(heads).mean()
-    return torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum(), terms
+    return _total(terms), terms
+
+
+def window_loss(look: JudgeLook, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of what windows (2B, 3, H, H) can teach, and its terms."""
+    terms = {
+        "fails": _masked(look.fails, targets.fails),
+        "rank": _rank(look.fails, targets.fails),
+        "maps": _masked(look.maps[:, :-1], targets.maps),
+        "defect": _masked(look.maps[:, -1], targets.defect, RARE),
+    }
+    return _total(terms), terms
+
+
+def _total(terms: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum()

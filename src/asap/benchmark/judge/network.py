@@ -1,9 +1,10 @@
 """The learned judge: a small convolutional network that says per part whether it is seen and whether it is wrong.
 
-It is told where parts and defects are (coarse maps, known exactly for rendered pairs), because "something in this
-picture is wrong" alone is a slow teacher. The verdict head reads pooled features, part logits and the defect map.
+It is told where parts and defects are (maps, known exactly for rendered pairs), because "something in this picture is
+wrong" alone is a slow teacher. One trunk looks twice: at the picture, and at the picture halved, where a leg fills what
+a hand fills in the first. The same trunk learns on windows, whose verdict is that of one look.
 
-Legend: B pictures, S pixels on a side, G = S / 8 cells on a side, P = 7 parts, C channels.
+Legend: B pictures, S pixels on a side, G = S / 4 cells on a side, P = 7 parts, C channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +18,10 @@ from torch.nn import functional as F
 from asap.core.errors import StoreError
 from asap.core.vocabulary import PARTS
 
-__all__ = ["STRIDE", "JudgeNetwork", "JudgeOutput", "JudgeSpec", "attribute_classes"]
+__all__ = ["STRIDE", "JudgeLook", "JudgeNetwork", "JudgeOutput", "JudgeSpec", "attribute_classes", "freeze_statistics"]
 
-STRIDE: Final = 8
+STRIDE: Final = 4
 HIDDEN: Final = 128
-SUMMARY: Final = len(PARTS) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class JudgeSpec:
 
     size: int = 128
     """S; other pictures are resized to it."""
-    widths: tuple[int, int, int, int] = (24, 48, 96, 160)
+    widths: tuple[int, int, int, int] = (32, 48, 96, 160)
     """Channels at strides 2, 4, 8, 16."""
     attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Name and classes of each caption attribute, both in the order of the outputs."""
@@ -89,6 +89,29 @@ class _Residual(nn.Module):
         return F.relu(x + cast("Tensor", self.second(self.first(x))))
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgeLook:
+    """What the trunk makes of pictures (B, 3, H, H)."""
+
+    middle: Tensor
+    """(B, C, H / 8, H / 8)."""
+    summary: Tensor
+    """(B, HIDDEN)."""
+    maps: Tensor
+    """(B, P + 2, H / 4, H / 4) logits: parts, person, defect."""
+    fails: Tensor
+    """(B,) logit of this look alone."""
+
+    @property
+    def peak(self) -> Tensor:
+        """(B, 1) soft maximum of the defect map."""
+        return _peak(self.maps)
+
+
+def _peak(maps: Tensor) -> Tensor:
+    return maps[:, -1].flatten(1).logsumexp(1, keepdim=True) - 4
+
+
 class JudgeNetwork(nn.Module):
     """Pictures (B, 3, S, S) in [-1, 1] to ``JudgeOutput``."""
 
@@ -99,40 +122,56 @@ class JudgeNetwork(nn.Module):
         first, second, third, top = spec.widths
         self.fine = nn.Sequential(_conv(3, first, 2), _conv(first, second, 2), _Residual(second))
         self.middle = nn.Sequential(_conv(second, third, 2), _Residual(third), _Residual(third))
-        self.top = nn.Sequential(_conv(third, top, 2), _Residual(top))
-        self.lateral = nn.Conv2d(top, third, 1)
-        self.maps = nn.Conv2d(third, len(PARTS) + 2, 1)
+        self.top = nn.Sequential(_conv(third, top, 2), _Residual(top), _Residual(top))
+        self.from_top, self.from_middle = nn.Conv2d(top, third, 1), nn.Conv2d(third, second, 1)
+        self.maps = nn.Sequential(_Residual(second), nn.Conv2d(second, len(PARTS) + 2, 1))
         self.summary = nn.Sequential(nn.Linear(2 * top, HIDDEN), nn.ReLU(), nn.Dropout(dropout))
+        self.glance = nn.Linear(HIDDEN + 1, 1)
         width = third + HIDDEN
         self.part_weight = nn.Parameter(torch.randn(len(PARTS), width, 2) * width**-0.5)
         self.part_bias = nn.Parameter(torch.zeros(len(PARTS), 2))
-        self.verdict = nn.Linear(HIDDEN + SUMMARY, 1)
+        self.verdict = nn.Linear(2 * HIDDEN + len(PARTS) + 4, 1)
         self.attribute_heads = nn.ModuleList(nn.Linear(width, len(classes)) for _, classes in spec.attributes)
 
-    def forward(self, images: Tensor) -> JudgeOutput:
-        """Pictures (B, 3, S, S) in [-1, 1], S a multiple of 16."""
-        middle = self.middle(self.fine(images))
+    def look(self, images: Tensor) -> JudgeLook:
+        """Pictures or windows (B, 3, H, H), H a multiple of 16, at one scale."""
+        fine = self.fine(images)
+        middle = self.middle(fine)
         top = self.top(middle)
-        fused = F.relu(middle + F.interpolate(self.lateral(top), scale_factor=2.0, mode="nearest")).float()
-        maps = self.maps(fused).float()
-        parts, person, defect = maps[:, : len(PARTS)], maps[:, -2], maps[:, -1]
+        middle = F.relu(middle + F.interpolate(self.from_top(top), scale_factor=2.0, mode="nearest"))
+        fine = F.relu(fine + F.interpolate(self.from_middle(middle), scale_factor=2.0, mode="nearest"))
+        maps = self.maps(fine).float()
         summary = self.summary(torch.cat([top.mean((2, 3)), top.amax((2, 3))], 1)).float()
-        look = parts.flatten(2).softmax(-1)
-        pooled = torch.einsum("bpn,bcn->bpc", look, fused.flatten(2))
-        features = torch.cat([pooled, summary[:, None].expand(-1, len(PARTS), -1)], 2)
-        both = torch.einsum("bpc,pck->bpk", features.float(), self.part_weight) + self.part_bias
-        peak = defect.flatten(1).logsumexp(1, keepdim=True) - 4
-        fails = self.verdict(torch.cat([summary, both[..., 1].float(), peak], 1)).float()[:, 0]
+        fails = self.glance(torch.cat([summary, _peak(maps)], 1)).float()[:, 0]
+        return JudgeLook(middle=middle.float(), summary=summary, maps=maps, fails=fails)
+
+    def forward(self, images: Tensor) -> JudgeOutput:
+        """Pictures (B, 3, S, S) in [-1, 1], S a multiple of 32."""
+        near, far = self.look(images), self.look(F.avg_pool2d(images, 2))
+        parts = near.maps[:, : len(PARTS)]
+        where = F.avg_pool2d(parts, 2).flatten(2).softmax(-1)
+        pooled = torch.einsum("bpn,bcn->bpc", where, near.middle.flatten(2))
+        features = torch.cat([pooled, far.summary[:, None].expand(-1, len(PARTS), -1)], 2)
+        both = torch.einsum("bpc,pck->bpk", features, self.part_weight) + self.part_bias
+        looks = [value for look in (near, far) for value in (look.summary, look.peak, look.fails[:, None])]
+        fails = self.verdict(torch.cat([*looks, both[..., 1]], 1)).float()[:, 0]
         heads = zip(self.spec.attributes, self.attribute_heads, strict=True)
         return JudgeOutput(
             fails=fails,
             visible=both[..., 0].float(),
             wrong=both[..., 1].float(),
             parts=parts,
-            person=person,
-            defect=defect,
+            person=near.maps[:, -2],
+            defect=near.maps[:, -1],
             attributes={name: head(features[:, 0]).float() for (name, _), head in heads},
         )
+
+
+def freeze_statistics(network: JudgeNetwork) -> None:
+    """Let every batch normalization use what it has gathered, as in evaluation, and gather no more."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def attribute_classes(

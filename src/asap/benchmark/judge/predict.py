@@ -37,7 +37,7 @@ class Predictions:
     wrong: Floats
     """(N, P) probabilities."""
     person: Floats
-    """(N, G, G) probability that a person is there."""
+    """(N, S / 8, S / 8) probability that a person is there."""
     attributes: dict[str, list[str]]
     """N predicted classes for each attribute."""
 
@@ -72,7 +72,7 @@ def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, F
         "score": (plain.fails + mirrored.fails) / 2,
         "visible": ((plain.visible + mirrored.visible) / 2).sigmoid(),
         "wrong": ((plain.wrong + mirrored.wrong) / 2).sigmoid(),
-        "person": ((plain.person + mirrored.person.flip(2)) / 2).sigmoid(),
+        "person": F.avg_pool2d(((plain.person + mirrored.person.flip(2)) / 2).sigmoid(), 2),
     }
     for name, logits in plain.attributes.items():
         out[f"attribute:{name}"] = F.log_softmax(logits, 1) + F.log_softmax(mirrored.attributes[name], 1)

@@ -17,8 +17,8 @@ import torch
 from asap.benchmark.intervals import Estimate
 from asap.benchmark.judge.batches import Batcher
 from asap.benchmark.judge.dataset import JudgePairs
-from asap.benchmark.judge.losses import judge_loss
-from asap.benchmark.judge.network import JudgeNetwork, JudgeSpec
+from asap.benchmark.judge.losses import Targets, judge_loss, window_loss
+from asap.benchmark.judge.network import JudgeNetwork, JudgeSpec, freeze_statistics
 from asap.benchmark.judge.predict import predict
 from asap.benchmark.judge.weights import halve
 from asap.benchmark.ranking import auroc
@@ -39,7 +39,10 @@ WARMUP: Final = 0.05
 class JudgeTraining:
     """Settings of the loop."""
 
-    epochs: float = 20.0
+    window_epochs: float = 12.0
+    """Passes over windows around what was edited, before whole pictures are seen; 0 leaves them out."""
+    epochs: float = 8.0
+    """Passes over whole pictures."""
     batch: int = 32
     """Pairs a step."""
     learning_rate: float = 2e-3
@@ -129,17 +132,24 @@ class _Run:
         self.step, self.seconds, self.best = int(state["place"][0]), float(state["place"][1]), float(state["place"][2])
         self.best_state = state["best"]
 
-    def advance(self, batcher: Batcher, total: int) -> dict[str, float]:
-        """One step; raises ``TrainingError`` when the loss is not a number."""
+    def advance(self, narrow: Batcher | None, whole: Batcher, total: int) -> dict[str, float]:
+        """One step on windows of ``narrow`` or, if that is None, on whole pictures.
+
+        Whole pictures are seen twice, at two scales; so that both meet the statistics that verdicts will use, those are
+        learned on windows, which come at every scale, and then kept.
+
+        Raises:
+            TrainingError: the loss is not a number.
+        """
         self.network.train()
-        images, targets = batcher.train(self.step)
+        if narrow is None and self.settings.window_epochs:
+            freeze_statistics(self.network)
+        images, targets = narrow.windows(self.step) if narrow else whole.train(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(self.step, total, self.settings.learning_rate)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.settings.seed, "judge-dropout", self.step))
-            with precision():
-                output = self.network(images)
-        loss, terms = judge_loss(output, targets)
+            loss, terms = self._loss(images, targets, narrow is not None)
         if not torch.isfinite(loss):
             raise TrainingError(f"the judge's loss is {loss.item()} at step {self.step}; lower the learning rate")
         self.optimizer.zero_grad()
@@ -149,13 +159,24 @@ class _Run:
         self.step += 1
         return {"loss": float(loss.detach())} | {name: float(term.detach()) for name, term in terms.items()}
 
+    def _loss(
+        self, images: torch.Tensor, targets: Targets, narrow: bool
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        if narrow:
+            with precision():
+                look = self.network.look(images)
+            return window_loss(look, targets)
+        with precision():
+            output = self.network(images)
+        return judge_loss(output, targets)
+
     def validate(self, pairs: JudgePairs) -> float:
-        """AUROC on the validation people; keeps the best weights."""
+        """AUROC on the validation people; keeps the best weights, of equals the last."""
         positive, negative = _scores(self.network, pairs)
         value = auroc(positive, negative).value
         if value is None:
             raise InputError("the validation split has no defect or no clean picture; build more pairs")
-        if value > self.best:
+        if value >= self.best:
             self.best = value
             self.best_state = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         return value
@@ -175,23 +196,35 @@ def train_judge(
     settings: JudgeTraining,
     *,
     folder: Path,
+    windows: JudgePairs | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> TrainedJudge:
     """Train, or go on training, in ``folder``; the log is ``log.jsonl`` there.
+
+    Args:
+        train: pairs seen whole.
+        validation: pairs of other people; the weights with the best AUROC on them are kept.
+        spec: of the network.
+        settings: of the loop.
+        folder: of state and log.
+        windows: pairs of which windows are seen first; None: those of ``train``.
+        report: is given a line now and then.
 
     Raises:
         InputError: a split is empty of what is needed, or the folder holds a run with other settings or is unwritable.
         TrainingError: the loss is not a number.
     """
     make_folder(folder)
-    run, batcher = _Run(spec, settings, folder), Batcher(train, spec, settings.batch, settings.seed)
+    run, whole = _Run(spec, settings, folder), Batcher(train, spec, settings.batch, settings.seed)
+    narrow = Batcher(train if windows is None else windows, spec, settings.batch, settings.seed)
     run.restore()
-    total = max(1, round(settings.epochs * batcher.steps_per_epoch))
+    first_whole = round(settings.window_epochs * narrow.steps_per_epoch)
+    total = max(1, first_whole + round(settings.epochs * whole.steps_per_epoch))
     begin, first = time.monotonic() - run.seconds, run.step
     while run.step < total:
-        terms = run.advance(batcher, total)
+        terms = run.advance(narrow if run.step < first_whole else None, whole, total)
         last = run.step == total
-        if last or run.step % batcher.steps_per_epoch == 0:
+        if last or (run.step > first_whole and (run.step - first_whole) % whole.steps_per_epoch == 0):
             terms["val_auroc"] = run.validate(validation)
         run.seconds = time.monotonic() - begin
         if last or "val_auroc" in terms or run.step % 25 == 0:
@@ -199,7 +232,7 @@ def train_judge(
             report(f"judge {run.step}/{total} " + " ".join(f"{name} {value:.3f}" for name, value in terms.items()))
         if last or run.step % settings.save_every == 0:
             run.save()
-    return _finish(run, validation, 2 * batcher.batch * (total - first))
+    return _finish(run, validation, 2 * settings.batch * (total - first))
 
 
 def _log(folder: Path, row: dict[str, float]) -> None:
