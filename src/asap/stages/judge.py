@@ -188,6 +188,7 @@ def train(
     spec: JudgeSpec | None = None,
     plain_share: float = 0.15,
     strengths: tuple[float, float] = STRENGTHS,
+    init: str | Path | None = None,
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
     """Train a judge into ``out`` (weights, settings, log), or go on.
@@ -206,6 +207,7 @@ def train(
         spec: of the network; its attributes are read from the data.
         plain_share: share of training pairs that are only encoded and decoded.
         strengths: range of the round trip's time.
+        init: a judge to go on from (``learned`` or a folder), whose network and attributes are kept.
         report: is given a line now and then.
 
     Raises:
@@ -223,16 +225,27 @@ def train(
     learn = prepare(pairs, work / "train", split="train", limit=count, plain_share=plain_share, **chunks)
     check = prepare(pairs, work / "val", split="val", limit=validation, **chunks)
     _apart(near, check, pairs)
-    spec = JudgeSpec(size=spec.size, widths=spec.widths, attributes=_classes(near))
+    begin = None if init is None else judge_named(init)
+    spec = begin.network.spec if begin else JudgeSpec(size=spec.size, widths=spec.widths, attributes=_classes(near))
     near, learn, check = (_columns(part, spec) for part in (near, learn, check))
     loop = JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
-    judge = room.train_judge(learn, check, spec, loop, folder=work / "run", windows=near, report=report)
+    judge = room.train_judge(
+        learn,
+        check,
+        spec,
+        loop,
+        folder=work / "run",
+        windows=near,
+        init=begin.network if begin else None,
+        report=report,
+    )
     parent, manifests = parent_of(pairs)
     gates = [asdict(item) for item in instruments_of(manifests)]
     notes = {
         "held_out": list(held_out), "model": model, "pairs": parent.content_hash, "strengths": list(strengths),
         "plain_share": plain_share, "steps": judge.steps, "training": asdict(loop), "training_pairs": len(near),
-        "rounded_pairs": len(learn),         "validation_auroc": judge.auroc.to_json(), "training_people_gates": gates,
+        "rounded_pairs": len(learn), "validation_auroc": judge.auroc.to_json(), "training_people_gates": gates,
+        "init": None if begin is None else begin.fingerprint,
     }  # fmt: skip
     name = room.save_judge(out, judge.network, judge.threshold, notes)
     return {

@@ -285,3 +285,13 @@ def test_frozen_statistics_stay() -> None:
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     network.train()(torch.randn(4, 3, 64, 64))
     assert not any(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
+
+
+def test_training_goes_on_from_a_judge(trained: tuple[TrainedJudge, Path], drawn: Maker, tmp_path: Path) -> None:
+    judge, _ = trained
+    still = JudgeTraining(window_epochs=0, epochs=1, batch=16, learning_rate=1e-12, weight_decay=0.0)
+    again = train_judge(drawn(32, 0), drawn(16, 900), SPEC, still, folder=tmp_path, init=judge.network)
+    for name, value in judge.network.named_parameters():
+        assert torch.allclose(value, again.network.get_parameter(name), atol=1e-6), name
+    with pytest.raises(InputError, match="other settings"):
+        train_judge(drawn(32, 0), drawn(16, 900), SPEC, still, folder=tmp_path)

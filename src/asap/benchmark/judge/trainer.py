@@ -24,7 +24,7 @@ from asap.benchmark.judge.weights import halve
 from asap.benchmark.ranking import auroc
 from asap.core.errors import InputError, StoreError, TrainingError
 from asap.core.files import append_text, make_folder, write_bytes
-from asap.core.hashing import digest_json
+from asap.core.hashing import digest, digest_json
 from asap.core.seeds import derive
 from asap.tensors.precision import precision
 
@@ -89,11 +89,15 @@ def _rate(step: int, total: int, peak: float) -> float:
 class _Run:
     """One training run: network, optimizer, place, best so far; saved whole."""
 
-    def __init__(self, spec: JudgeSpec, settings: JudgeTraining, folder: Path) -> None:
+    def __init__(self, spec: JudgeSpec, settings: JudgeTraining, folder: Path, init: JudgeNetwork | None) -> None:
         self.settings, self.folder = settings, folder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(settings.seed, "judge-init"))
             self.network = JudgeNetwork(spec)
+        begin: dict[str, str] = {}
+        if init is not None:
+            self.network.load_state_dict(init.state_dict())
+            begin = {"init": digest(b"".join(value.numpy().tobytes() for value in init.state_dict().values()))}
         # mypy knows no such overload of Module.to, though torch documents it.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
@@ -101,7 +105,7 @@ class _Run:
         )
         self.step, self.seconds, self.best = 0, 0.0, -1.0
         self.best_state: dict[str, torch.Tensor] = {}
-        self.key = digest_json({"spec": spec.to_json(), "settings": asdict(replace(settings, save_every=0))})
+        self.key = digest_json({"spec": spec.to_json(), "settings": asdict(replace(settings, save_every=0)), **begin})
 
     def save(self) -> None:
         """Write the state atomically."""
@@ -197,6 +201,7 @@ def train_judge(
     *,
     folder: Path,
     windows: JudgePairs | None = None,
+    init: JudgeNetwork | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> TrainedJudge:
     """Train, or go on training, in ``folder``; the log is ``log.jsonl`` there.
@@ -208,6 +213,7 @@ def train_judge(
         settings: of the loop.
         folder: of state and log.
         windows: pairs of which windows are seen first; None: those of ``train``.
+        init: a network of the same spec to go on from; None: random weights.
         report: is given a line now and then.
 
     Raises:
@@ -215,7 +221,7 @@ def train_judge(
         TrainingError: the loss is not a number.
     """
     make_folder(folder)
-    run, whole = _Run(spec, settings, folder), Batcher(train, spec, settings.batch, settings.seed)
+    run, whole = _Run(spec, settings, folder, init), Batcher(train, spec, settings.batch, settings.seed)
     narrow = Batcher(train if windows is None else windows, spec, settings.batch, settings.seed)
     run.restore()
     first_whole = round(settings.window_epochs * narrow.steps_per_epoch)
