@@ -39,9 +39,9 @@ WARMUP: Final = 0.05
 class JudgeTraining:
     """Settings of the loop."""
 
-    window_epochs: float = 12.0
+    window_epochs: float = 14.0
     """Passes over windows around what was edited, before whole pictures are seen; 0 leaves them out."""
-    epochs: float = 8.0
+    epochs: float = 9.0
     """Passes over whole pictures."""
     batch: int = 32
     """Pairs a step."""
