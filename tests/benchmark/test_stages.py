@@ -125,7 +125,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     patch = pytest.MonkeyPatch()
     patch.setattr(judge_stage, "load", lambda name: Fake())
     pairs = make_pairs(root / "pairs")
-    settings = JudgeTraining(window_epochs=4, epochs=8, batch=16)
+    settings = JudgeTraining(window_epochs=4, epochs=16, batch=16)
     judge_stage.train(root / "judge", pairs=pairs, model="fake", settings=settings, spec=SPEC)
     judge_stage.calibrate(root / "judge", pairs=pairs, model="fake")
     patch.undo()
@@ -163,7 +163,7 @@ def test_calibration_is_kept_with_the_judge_and_counts_the_held_out(world: dict[
 
 
 def test_training_again_goes_on_from_what_is_there(world: dict[str, Path]) -> None:
-    settings = JudgeTraining(window_epochs=4, epochs=8, batch=16)
+    settings = JudgeTraining(window_epochs=4, epochs=16, batch=16)
     found = judge_stage.train(world["judge"], pairs=world["pairs"], model="fake", settings=settings, spec=SPEC)
     assert found["fingerprint"] == judge_stage.calibrate(world["judge"])["fingerprint"]
     with pytest.raises(InputError, match="another"):

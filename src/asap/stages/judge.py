@@ -1,8 +1,8 @@
 """Train and calibrate the learned judge."""
 
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -194,7 +194,7 @@ def train(
     """Train a judge into ``out`` (weights, settings, log), or go on.
 
     Args:
-        out: folder of the judge; working files are below ``out/work``.
+        out: folder; working files are below ``out/work``.
         pairs: pair store of the namespace ``judge``.
         model: generator of the round trip.
         seed: decides weights, order and noise.
@@ -215,43 +215,51 @@ def train(
         StoreError: the pair store cannot be read.
         TrainingError: the loss is not a number.
     """
-    _own_people(pairs)
-    spec, work = spec or JudgeSpec(), out / "work"
-    chunks: dict[str, Any] = {
-        "model": model, "held_out": held_out, "size": spec.size, "seed": seed, "strengths": strengths, "report": report,
-    }  # fmt: skip
-    near = _as_rendered(pairs, held_out, limit, spec.size, report)
-    count = min(rounded, len(near))
-    learn = prepare(pairs, work / "train", split="train", limit=count, plain_share=plain_share, **chunks)
-    check = prepare(pairs, work / "val", split="val", limit=validation, **chunks)
-    _apart(near, check, pairs)
+    spec, loop = spec or JudgeSpec(), JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
+    trip = {"model": model, "held_out": held_out, "size": spec.size, "seed": seed, "strengths": strengths}
+    near, learn, check = _lessons(pairs, out / "work", trip, plain_share, report, limit, rounded, validation)
     begin = None if init is None else judge_named(init)
-    spec = begin.network.spec if begin else JudgeSpec(size=spec.size, widths=spec.widths, attributes=_classes(near))
+    spec = begin.network.spec if begin else replace(spec, attributes=_classes(near))
     near, learn, check = (_columns(part, spec) for part in (near, learn, check))
-    loop = JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
-    judge = room.train_judge(
-        learn,
-        check,
-        spec,
-        loop,
-        folder=work / "run",
-        windows=near,
-        init=begin.network if begin else None,
-        report=report,
-    )
-    parent, manifests = parent_of(pairs)
-    gates = [asdict(item) for item in instruments_of(manifests)]
+    start = begin.network if begin else None
+    folder = out / "work" / "run"
+    judge = room.train_judge(learn, check, spec, loop, folder=folder, windows=near, init=start, report=report)
     notes = {
-        "held_out": list(held_out), "model": model, "pairs": parent.content_hash, "strengths": list(strengths),
-        "plain_share": plain_share, "steps": judge.steps, "training": asdict(loop), "training_pairs": len(near),
-        "rounded_pairs": len(learn), "validation_auroc": judge.auroc.to_json(), "training_people_gates": gates,
-        "init": None if begin is None else begin.fingerprint,
+        "held_out": list(held_out), "model": model, "strengths": list(strengths), "plain_share": plain_share,
+        "steps": judge.steps, "training": asdict(loop), "training_pairs": len(near), "rounded_pairs": len(learn),
+        "validation_auroc": judge.auroc.to_json(), "init": begin.fingerprint if begin else None, **_origin(pairs),
     }  # fmt: skip
     name = room.save_judge(out, judge.network, judge.threshold, notes)
     return {
         "judge": str(out), "fingerprint": name, "threshold": judge.threshold, "val_auroc": judge.auroc.to_json(),
         "steps": judge.steps, "seconds": judge.seconds, "images_per_second": judge.images_per_second,
     }  # fmt: skip
+
+
+def _lessons(
+    pairs: Path,
+    work: Path,
+    trip: Mapping[str, Any],
+    plain_share: float,
+    report: Report,
+    limit: int | None,
+    rounded: int,
+    validation: int,
+) -> tuple[JudgePairs, JudgePairs, JudgePairs]:
+    """Training pairs as rendered, those of them that take the round trip, and validation pairs; see ``train``."""
+    _own_people(pairs)
+    near = _as_rendered(pairs, trip["held_out"], limit, trip["size"], report)
+    count = min(rounded, len(near))
+    learn = prepare(pairs, work / "train", split="train", limit=count, plain_share=plain_share, report=report, **trip)
+    check = prepare(pairs, work / "val", split="val", limit=validation, report=report, **trip)
+    _apart(near, check, pairs)
+    return near, learn, check
+
+
+def _origin(pairs: Path) -> dict[str, object]:
+    """Which pairs a judge learned from, and what picked those."""
+    parent, manifests = parent_of(pairs)
+    return {"pairs": parent.content_hash, "training_people_gates": [asdict(i) for i in instruments_of(manifests)]}
 
 
 def _own_people(pairs: Path) -> None:
