@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from asap.benchmark.report import (
     json_report,
     markdown_page,
 )
-from asap.benchmark.report.page import headline, outlined
+from asap.benchmark.report.page import environment_of, headline, outlined
 from asap.benchmark.summary import Judged, summarize
 from asap.core.vocabulary import CATEGORIES, PARTS
 
@@ -137,6 +138,17 @@ def test_a_judge_that_gives_no_probability_is_shown_without_one(data: ReportData
     assert "nan %" not in page
     assert not re.search(r"</span> \d+ %", page)
     assert re.search(r"</span> 10 %", html_page(data))
+
+
+def test_a_cell_with_two_rates_shows_both_intervals() -> None:
+    table: Any = environment_of("macros.html.j2").module
+    rates = "42.0 % [36.2, 48.0], n = 262 / 90.8 % [86.7, 93.8], n = 250"
+    page = str(table.table(["Model", "Rates", "Votes"], [["base", rates, "24 / 75 / 0"]], "caption"))
+    assert re.findall(r"([\d.]+ %) <span class=\"range\">([^<]*)</span>", page) == [
+        ("42.0 %", "[36.2, 48.0], n = 262"),
+        ("90.8 %", "[86.7, 93.8], n = 250"),
+    ]
+    assert ">24 / 75 / 0</td>" in page
 
 
 def test_ids_are_unique(data: ReportData) -> None:

@@ -36,8 +36,13 @@ def test_the_check_of_another_suite_ends_with_2(capsys: pytest.CaptureFixture[st
     [
         (("--judge", "leraned"), "unknown judge 'leraned'; known: a folder of a learned judge, ensemble, human"),
         (("--judge", "learned", "--set", "votes=3"), "the learned judge has no settings, got votes"),
-        (("--judge", "vlm"), "a setting is missing"),
-        (("--judge", "vlm", "--set", "url=u", "--set", "model=m", "--set", "vots=3"), "unknown settings vots; known: "),
+        (("--judge", "vlm"), "the judge vlm needs url, model; give --set url=VALUE --set model=VALUE"),
+        (("--judge", "ensemble"), "the judge ensemble needs members; give them with --set members=learned+vlm"),
+        (("--judge", "."), ". holds no learned judge; make one with `asap judge train`, or use learned"),
+        (
+            ("--judge", "vlm", "--set", "url=u", "--set", "model=m", "--set", "vots=3"),
+            "the judge vlm has no setting vots; known: ",
+        ),
         (("--judge", "human", "--set", "ratings=none"), "holds no ratings; begin with `asap judge rate`"),
         (("--judge", "learned", "--calibration", "none.json"), "cannot read none.json"),
         (("--judge", "learned", "--lora", "none"), "no manifest.json in none or above it"),
@@ -53,3 +58,30 @@ def test_what_cannot_be_judged_is_told_before_anything_is_drawn(
     assert told in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("calibrate", "--judge", "vlm"), "the judge vlm is measured on pairs of known truth; give --truth and --out"),
+        (("calibrate", "--judge", "none"), "none holds no learned judge"),
+        (("calibrate", "--judge", "learned", "--truth", "none"), "--truth needs --out DIR"),
+        (("raters", "--ratings", "none"), "none holds no ratings; begin with `asap judge rate`"),
+        (("run", "--judge", "learned", "--generations", "none", "--out", "r"), "make it with `asap generate`"),
+    ],
+)
+def test_faults_of_judge_in_one_line(words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judge", *words]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_is_no_suite_is_not_to_be_deleted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("a.json", "x"), ("b.jsonl", "x"), ("c.json", "[]"), ("d", "{}")):
+        (tmp_path / name).write_text(text)
+        words = ["bench", "run", "--model", "tiny", "--suite", str(tmp_path / name), "--out", str(tmp_path / "run")]
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert f"{tmp_path / name} is not a prompt suite" in error
+        assert "delete" not in error

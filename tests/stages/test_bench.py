@@ -1,5 +1,6 @@
 """`asap bench run` from outside: two processes, a kill, a foreign LoRA."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from asap.cli.app import main
 from asap.core.errors import StoreError
 from asap.stages.lineage import trained_parent
 from asap.stages.ranks import ranks
 from asap.stores.generations import GenerationStore
+from asap.stores.verdicts import VerdictRow, VerdictStore, VerdictWriter
 
 SUITE = ("--model", "tiny", "--suite", "haf-mini", "--limit", "2", "--seeds", "2", "--steps", "2")
 LAUNCH = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
@@ -49,6 +52,45 @@ def test_two_processes_and_a_killed_one_end_with_the_same_bits(tmp_path: Path) -
     written = journal.read_text().count('"prompt_id"')
     assert written == len(whole)
     assert sum(path.stat().st_mtime_ns == before for path, before in kept.items()) >= 3, "nothing is drawn twice"
+
+
+def test_a_full_disk_and_ctrl_c_are_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", "run", "--model", "tiny", "--limit", "1", "--seeds", "2", "--steps", "1", "--judge", "learned"]
+    words = [*words, "--batch", "4", "--out"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    synced, added, sync, add = [0], [0], os.fsync, VerdictWriter.add
+
+    def full(handle: int) -> None:
+        synced[0] += 1
+        if synced[0] > 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(handle)
+
+    def stopped(self: VerdictWriter, row: VerdictRow) -> None:
+        added[0] += 1
+        if added[0] > 3:
+            raise KeyboardInterrupt
+        add(self, row)
+
+    run = tmp_path / "run"
+    for target, name, value, code, told in (
+        (os, "fsync", full, 2, "No space left on device"),
+        (VerdictWriter, "add", stopped, 130, "stopped; run the same command again to go on from here"),
+    ):
+        capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(target, name, value)
+            assert main([*words, str(run)]) == code
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("asap: ")]
+        assert len(lines) == 1
+        assert told in lines[0]
+        assert not list(run.rglob(".tmp-*"))
+    assert main([*words, str(run)]) == 0
+    for kind, store in (("pictures", GenerationStore), ("verdicts/learned", VerdictStore)):
+        assert store.open(run / kind).content_hash == store.open(tmp_path / "whole" / kind).content_hash
+    assert len(VerdictStore.open(run / "verdicts/learned")) == 10
 
 
 def test_one_process_needs_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,8 @@ def test_only_vlm_compares(pairs: Path, tmp_path: Path, monkeypatch: pytest.Monk
     ("name", "options", "error", "said"),
     [
         ("gemini", {}, UnknownNameError, "known: .*human, landmarks, learned, vlm"),
-        ("vlm", {"url": "http://localhost/v1"}, ConfigError, "a setting is missing"),
-        ("vlm", {"url": "http://localhost/v1", "model": "m", "vote": 3}, ConfigError, "unknown settings vote"),
+        ("vlm", {"url": "http://localhost/v1"}, ConfigError, "needs model; give --set model=VALUE"),
+        ("vlm", {"url": "http://localhost/v1", "model": "m", "vote": 3}, ConfigError, "has no setting vote"),
         ("vlm", {"url": "http://localhost/v1", "model": "m", "votes": "x"}, ConfigError, "votes must be"),
         ("learned", {"votes": 3}, ConfigError, "no settings"),
         ("human", {"ratings": "nowhere"}, InputError, "holds no ratings"),

@@ -192,6 +192,32 @@ def test_how_far_votes_raters_and_judges_agree(tmp_path: Path) -> None:
     assert "| base | judges | human, vlm |" in (tmp_path / "two" / "compare.md").read_text()
 
 
+def test_what_lacks_is_told_before_pictures_are_read(runs: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    told: list[str] = []
+    with pytest.raises(StoreError, match="is no leaderboard; name another file"):
+        compare(runs, tmp_path / "out", leaderboard=tmp_path / "file", report=told.append)
+    with pytest.raises(StoreError, match="is no leaderboard; name another file"):
+        compare(runs, tmp_path / "out", leaderboard=tmp_path, report=told.append)
+    with pytest.raises(InputError, match="cannot make the folder"):
+        compare(runs, tmp_path / "file", report=told.append)
+    with pytest.raises(StoreError, match="has no verdicts of human, but of vlm"):
+        compare(runs, tmp_path / "out", judge="human", report=told.append)
+    assert told == []
+
+
+def test_a_stopped_run_and_a_damaged_picture_are_named(tmp_path: Path) -> None:
+    stopped = make_run(tmp_path / "stopped", base_says)
+    (stopped / "verdicts" / "vlm" / "manifest.json").unlink()
+    with pytest.raises(StoreError, match="it was stopped; run the command that began it again"):
+        compare([stopped], tmp_path / "out")
+    damaged = make_run(tmp_path / "damaged", base_says)
+    picture = next((damaged / "pictures").glob("*/samples/*.png"))
+    picture.write_bytes(b"x")
+    with pytest.raises(StoreError, match=re.escape(f"{picture} is damaged")):
+        compare([damaged], tmp_path / "out")
+
+
 def test_one_judge_without_votes_has_no_table_of_agreement(runs: list[Path], tmp_path: Path) -> None:
     compare(runs, tmp_path)
     assert "## Agreement" not in (tmp_path / "compare.md").read_text()

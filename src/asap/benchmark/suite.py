@@ -105,7 +105,7 @@ def write_suite(path: Path, rows: Iterable[SuitePrompt], *, least: int = LEAST) 
 def read_suite(path: Path, *, least: int = 0) -> tuple[SuitePrompt, ...]:
     """Read a suite, JSON or JSON lines; raises ``StoreError`` when it is missing or broken."""
     try:
-        rows = tuple(map(_prompt, _lines(path) if path.suffix == ".jsonl" else read_json(path)["prompts"]))  # type: ignore[index]
+        rows = tuple(map(_prompt, _listed(path)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{path} is not a prompt suite ({error}); use {', '.join(SUITES)}, or a file as docs/formats.md has it"
@@ -115,10 +115,13 @@ def read_suite(path: Path, *, least: int = 0) -> tuple[SuitePrompt, ...]:
     return rows
 
 
-def _lines(path: Path) -> list[Any]:
-    """The JSON value of each line."""
+def _listed(path: Path) -> list[Any]:
+    """The prompts of a file: the JSON value of each line, or the list ``prompts`` of a JSON file."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return list(json.loads(text)["prompts"])
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 

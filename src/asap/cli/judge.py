@@ -116,6 +116,10 @@ def _calibrate(arguments: argparse.Namespace) -> None:
         )
     else:
         from asap.stages.judge import calibrate
+        from asap.stages.judges import JUDGES
+
+        if arguments.judge in JUDGES and arguments.judge != "learned":
+            raise InputError(f"the judge {arguments.judge} is measured on pairs of known truth; give --truth and --out")
 
         found = calibrate(
             arguments.judge,

@@ -108,9 +108,11 @@ def verdicts_of(folder: Path, judge: str | None) -> Path:
         return folder
     found = verdict_folders(folder)
     named = [path for path in found if judge is None or path.name == judge]
+    if not named and found:
+        raise StoreError(f"{folder} has no verdicts of {judge}, but of {', '.join(path.name for path in found)}")
     if not named:
         raise StoreError(
-            f"{folder} has no verdicts{f' of {judge}' if judge else ''}; judge it with `asap bench run --judge` or "
+            f"{folder} has no verdicts; judge it with `asap bench run --judge` or "
             f"`asap judge run --generations {folder / PICTURES} --out {folder / VERDICTS}/JUDGE`"
         )
     if len(named) > 1:

@@ -26,7 +26,7 @@ from asap.benchmark.report import (
 )
 from asap.benchmark.summary import Judged, summarize
 from asap.core.errors import InputError, StoreError
-from asap.core.files import read_json, write_json, write_text
+from asap.core.files import make_folder, read_json, write_json, write_text
 from asap.core.manifest import environment
 from asap.core.records import ByteArray
 from asap.core.seeds import generator
@@ -95,6 +95,8 @@ def compare(
     """
     opened = [_open(name, path, judge) for name, path in _named(runs).items()]
     _same_question(opened)
+    make_folder(out)  # before minutes of reading
+    board = _board(leaderboard)
     flags = [flag for run in opened for flag in _flags(run)]
     rates = _rates(opened[0])
     if rates is None:
@@ -120,12 +122,22 @@ def compare(
         facts=_facts(opened),
     )
     if leaderboard is not None:
-        board = read_json(leaderboard) if leaderboard.exists() else None
-        if board is not None and not isinstance(board, dict):
-            raise StoreError(f"{leaderboard} is no leaderboard; name another file")
         hashes = {run.name: run.verdicts.content_hash for run in opened}
         write_json(leaderboard, merge_leaderboard(board, data, hashes))
     return _write(data, out)
+
+
+def _board(path: Path | None) -> dict[str, Any] | None:
+    """What a leaderboard holds, None where there is none yet."""
+    if path is None or not path.exists():
+        return None
+    try:
+        board = read_json(path)
+    except StoreError:
+        board = None
+    if not isinstance(board, dict) or "rows" not in board:
+        raise StoreError(f"{path} is no leaderboard; name another file")
+    return board
 
 
 def _write(data: CompareData, out: Path) -> dict[str, Any]:
@@ -142,7 +154,7 @@ def _named(runs: Sequence[Path] | Mapping[str, Path]) -> dict[str, Path]:
         return dict(runs)
     names = [path.resolve().name for path in runs]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"models are named after their folders and need different names, got {names}")
+        raise InputError(f"models are named after their folders and need different names, got {names}; rename a folder")
     return dict(zip(names, runs, strict=True))
 
 

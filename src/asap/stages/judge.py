@@ -11,7 +11,8 @@ import numpy as np
 from asap.backbones import Backbone, load
 from asap.benchmark import judge as room
 from asap.benchmark.judge import HELD_OUT, PACKAGED, JudgePairs, JudgeSpec, JudgeTraining, LabelledPair, StoredJudge
-from asap.core.errors import InputError
+from asap.benchmark.judge.weights import SETTINGS
+from asap.core.errors import InputError, StoreError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import generator
 from asap.generate import round_trip
@@ -29,7 +30,10 @@ CHUNK: Final = 64
 
 def judge_named(name: str | Path) -> StoredJudge:
     """``learned`` is the packaged judge, anything else a folder; raises ``StoreError`` if there is none."""
-    return room.load_judge(_folder(name))
+    folder = _folder(name)
+    if not (folder / SETTINGS).is_file():
+        raise StoreError(f"{folder} holds no learned judge; make one with `asap judge train`, or use learned")
+    return room.load_judge(folder)
 
 
 def _folder(name: str | Path) -> Path:

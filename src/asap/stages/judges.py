@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +18,16 @@ from asap.core.settings import typed
 from asap.regions.landmarkers import landmarker
 from asap.stages.vlm import VlmJudge, VlmSettings
 
-__all__ = ["JUDGES", "KEY_VARIABLE", "LearnedJudge", "judge_by_name"]
+__all__ = ["JUDGES", "KEY_VARIABLE", "KNOWN", "LearnedJudge", "judge_by_name"]
 
 KEY_VARIABLE: Final = "ASAP_JUDGE_KEY"
 """Environment variable with the endpoint's secret; it is written nowhere."""
 JUDGES: Final = ("learned", "landmarks", "vlm", "human", "ensemble")
+KNOWN: Final = (*JUDGES, "a folder of a learned judge")
 BATCH: Final = 64
+CHUNK: Final = 16
+"""Pictures that the network sees at once, always: kernels may round differently at another number, and a verdict must
+not depend on where a run was stopped."""
 Report = Callable[[str], None]
 Options = Mapping[str, Any]
 
@@ -58,7 +62,8 @@ class LearnedJudge:
     def _batch(self, rows: list[Picture]) -> list[Verdict]:
         from asap.benchmark.judge import predict, verdicts
 
-        found = predict(self.stored.network, np.stack([row.image for row in rows]))
+        images = np.stack([row.image for row in rows] + [rows[-1].image] * (-len(rows) % CHUNK))
+        found = predict(self.stored.network, images, batch=CHUNK)
         return verdicts(found, self.stored.threshold, [row.parts for row in rows])
 
 
@@ -146,19 +151,21 @@ def judge_by_name(
     """
     given, text = dict(options or {}), str(name)
     if text not in JUDGES and not Path(name).is_dir():
-        raise UnknownNameError("judge", text, (*JUDGES, "a folder of a learned judge"))
+        raise UnknownNameError("judge", text, KNOWN)
     if text == "vlm":
-        settings: VlmSettings = _settings(VlmSettings, given)
+        settings: VlmSettings = _settings(text, VlmSettings, given)
         return VlmJudge(settings, work / "replies", key=os.environ.get(KEY_VARIABLE, ""), report=report)
     if text == "landmarks":
-        return LandmarksJudge(_settings(LandmarkSettings, given))
+        return LandmarksJudge(_settings(text, LandmarkSettings, given))
     if text == "human":
         from asap.stages.rating import HumanJudge, HumanSettings
 
-        human: HumanSettings = _settings(HumanSettings, given)
+        human: HumanSettings = _settings(text, HumanSettings, given)
         return HumanJudge(human)
     if text == "ensemble":
-        members = str(given.pop("members", "")).split("+")
+        if "members" not in given:
+            raise ConfigError("the judge ensemble needs members; give them with --set members=learned+vlm")
+        members = str(given.pop("members")).split("+")
         shared = [_belonging(member, given) for member in members]
         if unknown := set(given) - {key for part in shared for key in part}:
             raise ConfigError(f"no member of the ensemble knows the settings {', '.join(sorted(unknown))}")
@@ -182,12 +189,13 @@ def _belonging(member: str, given: Options) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in known}
 
 
-def _settings(kind: type[Any], given: Options) -> Any:  # noqa: ANN401  (an instance of ``kind``)
-    """Settings of one kind; raises ``ConfigError`` for unknown, missing and wrong ones."""
+def _settings(name: str, kind: type[Any], given: Options) -> Any:  # noqa: ANN401  (an instance of ``kind``)
+    """Settings of the judge ``name``; raises ``ConfigError`` for unknown, missing and wrong ones."""
     known = {item.name for item in fields(kind)}
     if unknown := sorted(set(given) - known):
-        raise ConfigError(f"unknown settings {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    try:
-        return kind(**typed(given, kind))
-    except TypeError as error:
-        raise ConfigError(f"a setting is missing ({error}); give it with --set NAME=VALUE") from error
+        raise ConfigError(f"the judge {name} has no setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    needed = [item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING]
+    if missing := [one for one in needed if one not in given]:
+        how = " ".join(f"--set {one}=VALUE" for one in missing)
+        raise ConfigError(f"the judge {name} needs {', '.join(missing)}; give {how}")
+    return kind(**typed(given, kind))

@@ -116,6 +116,8 @@ def rate(
 def agreement_of_raters(ratings: Path) -> Estimate:
     """Krippendorff's alpha of all raters over all pictures; "cannot tell" is an answer of its own."""
     said = read_ratings(ratings)
+    if not said:
+        raise StoreError(f"{ratings} holds no ratings; begin with `asap judge rate`")
     names = sorted({name for rows in said.values() for name in rows})
     table = [[rows[name]["answer"] if name in rows else None for rows in said.values()] for name in names]
     return krippendorff_alpha(table, generator(0, "raters"))

@@ -23,6 +23,7 @@ from asap.core.files import write_bytes, write_text
 from asap.core.hashing import canonical_json, digest, digest_json
 from asap.core.manifest import Manifest
 from asap.core.records import ByteArray
+from asap.stores.config import NAME as CONFIG
 from asap.stores.config import claim
 from asap.stores.journal import Journal, read_growing, read_journal
 from asap.stores.lock import NAME, WriterLock
@@ -190,7 +191,9 @@ class GenerationStore:
         """
         folder = Path(root)
         if not (folder / "manifest.json").is_file():
-            raise StoreError(f"{folder} is no finished store of generations; make it with `asap generate`")
+            begun = (folder / CONFIG).is_file()
+            how = "it was stopped; run the command that began it again" if begun else "make it with `asap generate`"
+            raise StoreError(f"{folder} is no finished store of generations; {how}")
         manifest, rows = Manifest.read(folder / "manifest.json"), read_journal(folder / ROWS)
         if _content_hash(folder, rows) != manifest.notes.get("content_hash"):
             raise StoreError(f"{folder / ROWS} does not match its manifest; delete {folder} and generate again")
@@ -225,6 +228,8 @@ class GenerationStore:
             image = decode(path.read_bytes())
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}; generate again") from error
+        except StoreError as error:
+            raise StoreError(f"{path} is damaged; delete {self.root} and generate again") from error
         if _digest(image) != row.digest:
             raise StoreError(f"{path} is not the picture that was stored; delete {self.root} and generate again")
         return image

@@ -15,6 +15,7 @@ from typing import Any, Final
 from asap.core.errors import InputError, StoreError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Manifest
+from asap.stores.config import NAME as CONFIG
 from asap.stores.config import claim
 from asap.stores.journal import Journal, read_journal
 from asap.stores.lock import WriterLock
@@ -116,7 +117,9 @@ class VerdictStore:
         """
         folder = Path(root)
         if not (folder / "manifest.json").is_file():
-            raise StoreError(f"{folder} is no finished store of verdicts; make it with `asap judge run`")
+            begun = (folder / CONFIG).is_file()
+            how = "it was stopped; run the command that began it again" if begun else "make it with `asap judge run`"
+            raise StoreError(f"{folder} is no finished store of verdicts; {how}")
         manifest, rows = Manifest.read(folder / "manifest.json"), read_journal(folder / ROWS)
         if _content_hash(folder, rows) != manifest.notes.get("content_hash"):
             raise StoreError(f"{folder / ROWS} does not match its manifest; delete {folder} and judge again")
