@@ -65,7 +65,7 @@ def trainer(
     how = {"batch_size": 1, "lr": 1e-5, "weight_decay": 1e-2, "max_grad_norm": 1.0, "precision": "fp32", **settings}
     return Trainer(
         policy,
-        adapter_reference(policy),
+        adapter_reference,
         backbone.path,
         source,
         method=method,

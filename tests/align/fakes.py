@@ -107,7 +107,7 @@ def trainer(
     values = {"steps": 6, "batch_size": 4, "lr": 1e-3, "seed": 7, "precision": "fp32", **settings}
     return Trainer(
         policy,
-        adapter_reference(policy) if lora else frozen_reference(policy),
+        adapter_reference if lora else frozen_reference,
         StraightPath(),
         MemoryPairs() if pairs is None else pairs,
         method=found,

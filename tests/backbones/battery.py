@@ -331,8 +331,16 @@ class FewPairs:
 def trainer(backbone: PipelineBackbone, policy: Policy, source: FewPairs) -> Trainer:
     method, loss = resolve("asap", {})
     settings = TrainSettings(steps=1, batch_size=2, lr=1e-4, seed=3, precision="fp32")
-    reference = adapter_reference(policy)
-    return Trainer(policy, reference, backbone.path, source, method=method, loss=loss, settings=settings, device="cpu")
+    return Trainer(
+        policy,
+        adapter_reference,
+        backbone.path,
+        source,
+        method=method,
+        loss=loss,
+        settings=settings,
+        device="cpu",
+    )
 
 
 def one_step_lowers_the_loss(backbone: PipelineBackbone, module: ModuleType) -> None:

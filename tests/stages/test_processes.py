@@ -59,9 +59,22 @@ def forbid_writing_below(folder: Path) -> Callable[[str, tuple[Any, ...]], None]
     return hook
 
 
-def one_of_several(rank: int, port: int, pairs: Path, out: Path, how: dict[str, Any], pace: float) -> None:
+def nothing() -> None:
+    """What a process does before it begins."""
+
+
+def one_of_several(
+    rank: int,
+    port: int,
+    pairs: Path,
+    out: Path,
+    how: dict[str, Any],
+    pace: float,
+    before: Callable[[], None],
+) -> None:
     """The life of one process; its exit code is what the command's would be."""
     torch.set_num_threads(1)
+    before()
     where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in where.items()}, MASTER_ADDR="127.0.0.1", OMP_NUM_THREADS="1")
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -84,9 +97,16 @@ def one_of_several(rank: int, port: int, pairs: Path, out: Path, how: dict[str, 
     os._exit(0)
 
 
-def start_two(pairs: Path, out: Path, how: dict[str, Any], pace: float = 0.0) -> list[Any]:
+def start_two(
+    pairs: Path,
+    out: Path,
+    how: dict[str, Any],
+    pace: float = 0.0,
+    before: Callable[[], None] = nothing,
+) -> list[Any]:
     port = free_port()
-    team = [CONTEXT.Process(target=one_of_several, args=(rank, port, pairs, out, how, pace)) for rank in (0, 1)]
+    given = (port, pairs, out, how, pace, before)
+    team = [CONTEXT.Process(target=one_of_several, args=(rank, *given)) for rank in (0, 1)]
     for process in team:
         process.start()
     return team
@@ -94,7 +114,7 @@ def start_two(pairs: Path, out: Path, how: dict[str, Any], pace: float = 0.0) ->
 
 def codes(team: list[Any]) -> list[int | None]:
     for process in team:
-        process.join(120)
+        process.join(300)
         process.kill()
         process.join()
     return [process.exitcode for process in team]

@@ -12,9 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from asap.align.sharding import exchanged, is_spread
 from asap.backbones.protocol import TextCondition
 
-__all__ = ["Denoise", "Policy", "Trainable", "adapter_reference", "frozen_reference"]
+__all__ = ["Denoise", "MakeReference", "Policy", "Trainable", "adapter_reference", "frozen_reference"]
 
 Denoise = Callable[[Tensor, Tensor, TextCondition], Tensor]
 """(x_t (B, C, h, w), t (B,), c) -> prediction (B, C, h, w)."""
@@ -53,6 +54,10 @@ class Policy(nn.Module):
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
 
+MakeReference = Callable[[Policy], Denoise]
+"""``adapter_reference`` or ``frozen_reference``: called once the policy's weights lie where they are trained."""
+
+
 def adapter_reference(policy: Policy) -> Denoise:
     """The policy with its adapter off."""
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -68,15 +73,22 @@ def adapter_reference(policy: Policy) -> Denoise:
 
 
 def frozen_reference(policy: Policy) -> Denoise:
-    """The policy's module run with a copy of its weights as they are now."""
-    frozen = {name: value.detach().clone() for name, value in policy.named_parameters()}
+    """The policy's module run with a copy of its weights as they are now; of spread weights, a copy of each part."""
+    weights = dict(policy.named_parameters())
+    frozen = {name: value.detach().clone() for name, value in weights.items()}
+    spread = any(is_spread(value) for value in frozen.values())
 
     def run(x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         with torch.no_grad():
             prediction: Tensor = torch.func.functional_call(policy, frozen, (x_t, t, condition))
         return prediction
 
-    return run
+    def run_spread(x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        with torch.no_grad(), exchanged(policy, weights, frozen):
+            prediction: Tensor = policy(x_t, t, condition)
+        return prediction
+
+    return run_spread if spread else run
 
 
 @contextmanager

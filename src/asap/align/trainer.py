@@ -22,8 +22,20 @@ from asap.align.metrics import per_pair, summarise
 from asap.align.offload import is_offloaded
 from asap.align.optimizers import OPTIMIZERS, OptimizerName, build_optimizer
 from asap.align.order import Order, Turn
-from asap.align.policy import Denoise, Policy
+from asap.align.policy import MakeReference, Policy
 from asap.align.precision import DTYPES, LossScale, Precision, autocast, settle
+from asap.align.sharding import (
+    exchanged,
+    forget_joined,
+    gathered,
+    local,
+    shard,
+    spread_like,
+    spread_state,
+    unshardable,
+    whole,
+    whole_state,
+)
 from asap.align.step import NoisePath
 from asap.align.times import Law, TimeLaw, TimeSampler
 from asap.core.errors import ConfigError, TrainingError
@@ -142,7 +154,7 @@ class Trainer:
     def __init__(
         self,
         policy: Policy,
-        reference: Denoise,
+        reference: MakeReference,
         path: Path,
         source: PairSource,
         *,
@@ -157,7 +169,7 @@ class Trainer:
 
         Args:
             policy: its trainable parameters are moved.
-            reference: gradient-free denoiser to hold the policy against.
+            reference: makes the gradient-free denoiser that the policy is held against.
             path: the backbone's noise path.
             source: the pairs; at least one.
             method: shape of the loss.
@@ -168,7 +180,7 @@ class Trainer:
             device: "cpu" keeps everything there; None lets accelerate choose.
 
         Raises:
-            ConfigError: settings out of range, or no pairs.
+            ConfigError: settings out of range or not for weights that are spread over processes, or no pairs.
         """
         faults = [*settings.faults(), *loss.faults()]
         if not len(source):
@@ -178,17 +190,24 @@ class Trainer:
         # Mixed precision is ours (see Rows.look), so accelerate must not wrap the forward in its own.
         self.accelerator: Any = Accelerator(mixed_precision="no", cpu=device == "cpu")
         self.settings, self.method, self.loss = settings, method, loss
-        self.path, self.source, self.bank, self.policy, self.reference = path, source, bank, policy, reference
+        self.path, self.source, self.bank, self.policy = path, source, bank, policy
         self.precision = settle(settings.precision, self.accelerator.device)
         self.scale = LossScale.of(self.precision)
-        self.weights = policy.trainable()
+        self.sharded = bool(self.accelerator.is_fsdp2)
+        if self.sharded and (faults := unshardable(policy.denoiser, vars(settings))):
+            raise ConfigError.collect(faults)
         _prepare(policy, settings)
         optimizer = build_optimizer(
-            settings.optimizer, list(self.weights.values()), lr=settings.lr, weight_decay=settings.weight_decay
+            settings.optimizer, list(policy.trainable().values()), lr=settings.lr, weight_decay=settings.weight_decay
         )
-        placed = [not is_offloaded(policy), True]  # weights that come and go by layer cannot be moved as a whole
-        self.model, self.optimizer = self.accelerator.prepare(policy, optimizer, device_placement=placed)
-        self.gradients = self._gradients(reference)
+        if self.sharded:
+            self.model, self.optimizer = policy, shard(self.accelerator, policy.denoiser, optimizer)
+        else:
+            placed = [not is_offloaded(policy), True]  # weights that come and go by layer cannot be moved as a whole
+            self.model, self.optimizer = self.accelerator.prepare(policy, optimizer, device_placement=placed)
+        self.weights = policy.trainable()
+        self.reference = reference(policy)
+        self.gradients = self._gradients()
         self.order = Order(settings.seed, self.global_batch, groups or [range(len(source))])
         self.average = [value.detach().clone() for value in self.weights.values()] if settings.ema else []
         self.done = 0
@@ -198,11 +217,17 @@ class Trainer:
         """Whether gradients are joined over processes here, because they do not come from one backward a step."""
         return self.settings.gradient == "two_pass" or self.settings.skip
 
-    def _gradients(self, reference: Denoise) -> Gradients:
+    @property
+    def _synced(self) -> torch.nn.Module:
+        """The module that joins gradients over processes in its backward."""
+        module: torch.nn.Module = self.policy.denoiser if self.sharded else self.model
+        return module
+
+    def _gradients(self) -> Gradients:
         settings = self.settings
         return Gradients(
             policy=self.policy if self.by_hand else self.model,
-            reference=reference,
+            reference=self.reference,
             path=self.path,
             method=self.method,
             loss=self.loss,
@@ -237,7 +262,7 @@ class Trainer:
         looks = []
         for micro in range(settings.grad_accum):
             last = micro == settings.grad_accum - 1
-            with nullcontext() if last or self.by_hand else self.accelerator.no_sync(self.model):
+            with nullcontext() if last or self.by_hand else self.accelerator.no_sync(self._synced):
                 looks.append(self._backward(self._slots(micro, turn)))
         self._join()
         norm = self._gradient_norm()
@@ -309,9 +334,8 @@ class Trainer:
             self._refuse_nonsense(loss, norm)
             self.optimizer.step()
             if self.average:
-                torch._foreach_lerp_(
-                    self.average, [value.data for value in self.weights.values()], 1 - self.settings.ema
-                )
+                now = [local(value.data) for value in self.weights.values()]
+                torch._foreach_lerp_([local(value) for value in self.average], now, 1 - self.settings.ema)
         self.optimizer.zero_grad(set_to_none=True)
         self.scale.update(finite=finite)
         return finite
@@ -326,7 +350,7 @@ class Trainer:
     def _gradient_norm(self) -> float:
         """Norm before clipping."""
         limit = self.settings.max_grad_norm or math.inf
-        return float(self.accelerator.clip_grad_norm_(list(self.weights.values()), limit))
+        return float(whole(self.accelerator.clip_grad_norm_(list(self.weights.values()), limit)))
 
     def _refuse_nonsense(self, loss: float | None, norm: float) -> None:
         if loss is not None and math.isfinite(loss) and math.isfinite(norm):
@@ -343,22 +367,35 @@ class Trainer:
         if not self.average:
             yield
             return
-        kept = [value.data for value in self.weights.values()]
-        for value, mean in zip(self.weights.values(), self.average, strict=True):
-            value.data = mean.clone()
-        try:
+        means = dict(zip(self.weights, self.average, strict=True))
+        with exchanged(self.policy, self.weights, means):
             yield
-        finally:
-            for value, own in zip(self.weights.values(), kept, strict=True):
-                value.data = own
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """``averaged``, and the main process can save the denoiser even where its weights are spread.
+
+        All processes enter; no forward may run inside.
+        """
+        with self.averaged():
+            if not self.sharded:
+                yield
+                return
+            names = [name.removeprefix("denoiser.") for name in self.weights]
+            with gathered(self.policy.denoiser, names, keep=self.accelerator.is_main_process):
+                yield
 
     def state(self) -> dict[str, Any]:
-        """All that a later ``restore`` needs, as tensors and plain values."""
+        """All that a later ``restore`` needs, as tensors and plain values; where weights are spread, of any number.
+
+        All processes call it; what the others than the main one get is of no use then.
+        """
+        keep = not self.sharded or self.accelerator.is_main_process
         return {
             "step": self.done,
-            "weights": {name: value.detach().cpu() for name, value in self.weights.items()},
-            "average": [value.cpu() for value in self.average],
-            "optimizer": self.optimizer.state_dict(),
+            "weights": {name: whole(value.detach()).cpu() for name, value in self.weights.items()},
+            "average": [whole(value).cpu() for value in self.average],
+            "optimizer": whole_state(self.optimizer.state_dict(), keep=keep),
             "scale": asdict(self.scale),
         }
 
@@ -375,10 +412,11 @@ class Trainer:
             raise TrainingError("the checkpoint trains other weights than this run; choose another output folder")
         with torch.no_grad():
             for name, value in self.weights.items():
-                value.copy_(saved[name])
+                value.copy_(spread_like(value, saved[name]))
             for mean, kept in zip(self.average, state["average"], strict=True):
-                mean.copy_(kept)
-        self.optimizer.load_state_dict(state["optimizer"])
+                mean.copy_(spread_like(mean, kept))
+        forget_joined(self.policy)
+        self.optimizer.load_state_dict(spread_state(state["optimizer"], list(self.weights.values())))
         self.scale = LossScale(**state["scale"])
         self.done = int(state["step"])
 

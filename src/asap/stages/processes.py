@@ -36,14 +36,12 @@ class Team:
         """
         from accelerate import PartialState
 
-        for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-            if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
-                raise InputError(
-                    f"asap train keeps the whole model in each process and knows no {name}; launch it with "
-                    "configs/accelerate/ddp.yaml, and load less with dtype"
-                )
+        self.spreads = _spreads()
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self._state: Any = PartialState(cpu=device == "cpu", **({"timeout": PATIENCE} if several else {}))
+
+    spreads: bool
+    """Whether the denoiser's weights will be spread over the processes (FSDP2)."""
 
     @property
     def main(self) -> bool:
@@ -112,3 +110,31 @@ class Team:
         found = gather_object([(place, work(item)) for place, item in own])
         results: dict[int, Result] = dict(found)
         return [results[place] for place in range(len(items))]
+
+
+def _asked(name: str, default: str = "false") -> bool:
+    """A switch that `accelerate launch` sets in the environment."""
+    return os.environ.get(name, default).lower() in ("true", "1")
+
+
+def _spreads() -> bool:
+    """Whether the launcher asks for FSDP2; raises ``InputError`` for what the trainer does not know."""
+    for name in ("DEEPSPEED", "MEGATRON_LM"):
+        if _asked(f"ACCELERATE_USE_{name}"):
+            raise InputError(
+                f"asap train knows no {name}; launch it with configs/accelerate/ddp.yaml, or with fsdp2.yaml to spread "
+                "weights over processes"
+            )
+    if not _asked("ACCELERATE_USE_FSDP"):
+        return False
+    if os.environ.get("FSDP_VERSION", "1") != "2":
+        raise InputError(
+            "asap train spreads weights by FSDP2, the launcher asks for FSDP1; set fsdp_version: 2 as in "
+            "configs/accelerate/fsdp2.yaml"
+        )
+    if _asked("FSDP_CPU_RAM_EFFICIENT_LOADING", "true"):
+        raise InputError(
+            "fsdp_cpu_ram_efficient_loading leaves the text encoders of all processes but one without weights; set it "
+            "to false as in configs/accelerate/fsdp2.yaml"
+        )
+    return True

@@ -20,7 +20,7 @@ from asap.align.order import Order
 from asap.align.policy import Policy, adapter_reference, frozen_reference
 from asap.align.trainer import Trainer, TrainSettings
 from asap.backbones import Backbone
-from asap.core.errors import InputError
+from asap.core.errors import ConfigError, InputError
 from asap.core.manifest import Manifest, Parent
 from asap.stages.card import write_card
 from asap.stages.encode import LatentPairs
@@ -260,22 +260,8 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
 
 
 def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple[str, ...]) -> _Sitting:
-    policy = build_policy(plan)
-    if plan.away is not None:
-        offload_frozen(policy.denoiser, plan.away)
     references = _references(plan, source)
-    trainer = Trainer(
-        policy,
-        frozen_reference(policy) if plan.rank is None else adapter_reference(policy),
-        plan.backbone.path,
-        source,
-        method=plan.method,
-        loss=plan.loss,
-        settings=plan.settings,
-        groups=source.groups(),
-        bank=references,
-        device=next(iter(policy.trainable().values())).device.type,
-    )
+    trainer = _trainer(plan, source, references)
     checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), FleeWatch(), 0.0
     drift, looks = DriftWatch(), _Looks()
     if (saved := checkpoints.latest()) is not None:
@@ -302,6 +288,31 @@ def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple
     )
 
 
+def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None) -> Trainer:
+    if plan.team.spreads and plan.framer.framing.window < 1:
+        raise ConfigError(
+            "window does not go with weights spread by FSDP2: it lets processes run unequal numbers of forwards"
+        )
+    trainer = Trainer(
+        build_policy(plan),
+        frozen_reference if plan.rank is None else adapter_reference,
+        plan.backbone.path,
+        source,
+        method=plan.method,
+        loss=plan.loss,
+        settings=plan.settings,
+        groups=source.groups(),
+        bank=references,
+        device=plan.team.device.type,
+    )
+    if plan.team.spreads and not trainer.sharded:
+        raise InputError(
+            "weights are spread over GPUs alone (FSDP2), and accelerate sees none here; launch with "
+            "configs/accelerate/ddp.yaml"
+        )
+    return trainer
+
+
 def _validate(sitting: _Sitting) -> None:
     """Look at held-out pairs and pictures; keep the weights if they are the best so far."""
     plan, done = sitting.plan, sitting.trainer.done
@@ -313,7 +324,7 @@ def _validate(sitting: _Sitting) -> None:
     if pictures is not None:
         sitting.trackers.show(done, "validation", pictures)
     if better and done:
-        plan.team.lead(lambda: _snapshot(sitting, plan.out / BEST, report.numbers))
+        _snapshot(sitting, plan.out / BEST, report.numbers)
 
 
 def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
@@ -337,6 +348,8 @@ def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
 
 def build_policy(plan: Plan) -> Policy:
     """Free the weights that the plan trains; changes the backbone."""
+    if plan.team.spreads:  # so that no device ever holds all of them in float32
+        plan.backbone.denoiser.to("cpu")
     if plan.rank is None:
         return make_full(plan.backbone)
     settings = AdapterSettings(kind=plan.settings.adapter, rank=plan.rank)
@@ -347,7 +360,7 @@ def _keep(sitting: _Sitting) -> None:
     """Write what is due after this step; the main process does, and if it cannot, all end."""
     plan, done = sitting.plan, sitting.trainer.done
     if done in plan.snapshots:
-        plan.team.lead(lambda: _snapshot(sitting, plan.out / "snapshots" / f"step-{done:06d}"))
+        _snapshot(sitting, plan.out / "snapshots" / f"step-{done:06d}")
     if done % plan.watch.checkpoint_every == 0 or done == plan.settings.steps or sitting.stopped:
         state = {
             "trainer": sitting.trainer.state(),
@@ -362,16 +375,23 @@ def _keep(sitting: _Sitting) -> None:
 
 
 def _snapshot(sitting: _Sitting, folder: Path, numbers: Mapping[str, float] | None = None) -> None:
-    """Keep the weights of this step beside the run's own."""
-    with sitting.trainer.averaged():
-        weights = save_trained(sitting.plan.backbone, folder, full=sitting.plan.rank is None)
+    """Keep the weights of this step beside the run's own; all processes take part, the main one writes."""
+    plan = sitting.plan
     notes = {"steps": sitting.trainer.done, **({"held_out": dict(numbers)} if numbers else {})}
-    sitting.plan.manifest(weights, notes).write(folder / MANIFEST)
+
+    def write() -> None:
+        weights = save_trained(plan.backbone, folder, full=plan.rank is None)
+        plan.manifest(weights, notes).write(folder / MANIFEST)
+
+    with sitting.trainer.saving():
+        plan.team.lead(write)
 
 
 def _finish(sitting: _Sitting) -> TrainResult:
     """Write the result; every process gets the same account of it."""
-    result = sitting.plan.team.agree(sitting.plan.team.lead(lambda: _write_result(sitting)))
+    team = sitting.plan.team
+    with sitting.trainer.saving():
+        result = team.agree(team.lead(lambda: _write_result(sitting)))
     assert result is not None
     return result
 
@@ -379,8 +399,7 @@ def _finish(sitting: _Sitting) -> TrainResult:
 def _write_result(sitting: _Sitting) -> TrainResult:
     plan, log = sitting.plan, sitting.log
     assert log is not None
-    with sitting.trainer.averaged():
-        weights = save_trained(plan.backbone, plan.out, full=plan.rank is None)
+    weights = save_trained(plan.backbone, plan.out, full=plan.rank is None)
     result = TrainResult(
         method=plan.method.name,
         steps=sitting.trainer.done,

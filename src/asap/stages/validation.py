@@ -135,9 +135,10 @@ class Validation:
         jobs = list(enumerate(self.prompts))
         if not jobs:
             return None
-        shares = [jobs[start :: self.team.count] for start in range(min(self.team.count, len(jobs)))]
-        drawn = [item for part in self.team.share(shares, self._draw) for item in part]
-        return np.stack([picture for _, picture in sorted(drawn, key=lambda item: item[0])])
+        even = [*jobs, *jobs[-1:] * (-len(jobs) % self.team.count)]  # spread weights want all to draw equally many
+        shares = [even[start :: self.team.count] for start in range(self.team.count)]
+        drawn = dict(item for part in self.team.share(shares, self._draw) for item in part)
+        return np.stack([drawn[seed] for seed, _ in jobs])
 
     def _draw(self, jobs: Sequence[tuple[int, str]]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
         seeds, prompts = zip(*jobs, strict=True)
