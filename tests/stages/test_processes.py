@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from asap.stages.train import train
 from asap.stores.trainlog import read_log
 from tests.backbones.tiny import sdxl
 from tests.stages.test_framing import store as framed
+from tests.stages.test_request import ROOT
 from tests.stages.test_train import store
 
 pytestmark = pytest.mark.skipif(
@@ -142,6 +144,41 @@ def test_two_processes_are_one_with_the_doubled_batch(pairs: Path) -> None:
         item.name for item in (runs / "one").iterdir()
     )
     assert len(read_log(runs / "two" / "log.jsonl")) == 20
+
+
+def launched(file: str, pairs: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """What a user types, with two processes on the CPU."""
+    launcher = ["--config_file", f"configs/accelerate/{file}", "--num_processes", "2"]
+    launcher += ["--main_process_port", str(free_port())]
+    words = ["--model", "tiny", "--device", "cpu", "--pairs", str(pairs), "--out", str(out), "--steps", "4"]
+    words += ["--batch-size", "2", "--lora-rank", "2", "--lr", "1e-5", "--set", "precision=fp32"]
+    return subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *launcher, "-m", "asap.cli", "train", *words],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_accelerate_launch_with_the_shipped_file(pairs: Path) -> None:
+    out = pairs.parent / "launched"
+    ended = launched("ddp.yaml", pairs, out)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("weights ") == 1  # one process speaks
+    train("tiny", pairs, pairs.parent / "unlaunched", **settings(steps=4, batch_size=4))
+    assert_same(trained(out), trained(pairs.parent / "unlaunched"), 1e-5)
+
+
+@pytest.mark.slow
+def test_accelerate_launch_that_spreads_weights_without_gpus(pairs: Path) -> None:
+    ended = launched("fsdp2.yaml", pairs, pairs.parent / "spread")
+    assert ended.returncode != 0
+    assert "asap: error: weights are spread over GPUs alone (FSDP2), and accelerate sees none here" in ended.stderr
+    assert not (pairs.parent / "spread").exists()
 
 
 def moved(out: Path) -> float:

@@ -34,13 +34,15 @@ def is_spread(value: Tensor) -> bool:
 
 def local(value: Tensor) -> Tensor:
     """This process's part."""
-    part: Tensor = value.to_local() if is_spread(value) else value  # type: ignore[operator]
+    spread: Any = value
+    part: Tensor = spread.to_local() if is_spread(value) else value
     return part
 
 
 def whole(value: Tensor) -> Tensor:
     """All of a tensor. Collective."""
-    found: Tensor = value.full_tensor() if is_spread(value) else value  # type: ignore[operator]
+    spread: Any = value
+    found: Tensor = spread.full_tensor() if is_spread(value) else value
     return found
 
 
@@ -142,8 +144,9 @@ def _exchange(model: nn.Module, weights: Mapping[str, Tensor], others: Mapping[s
 def forget_joined(model: nn.Module) -> None:
     """Let every layer join its parts anew at its next forward; needed after weights were changed by hand."""
     for module in model.modules():
-        if hasattr(module, "reshard"):
-            module.reshard()
+        layer: Any = module
+        if hasattr(layer, "reshard"):
+            layer.reshard()
 
 
 @contextmanager
@@ -163,8 +166,9 @@ def gathered(denoiser: nn.Module, names: list[str], *, keep: bool) -> Iterator[N
     def put(_module: nn.Module, state: dict[str, Any], _prefix: str, _notes: object) -> None:
         state.update({name: value for name, value in full.items() if name in state})
 
-    handle: Any = denoiser.register_state_dict_post_hook(put)
     spread = type(denoiser)
+    untyped: Any = denoiser
+    handle = untyped.register_state_dict_post_hook(put)
     denoiser.__class__ = spread.__mro__[2]  # FSDP2 makes a class of (FSDPModule, the module's own)
     try:
         yield
