@@ -122,6 +122,52 @@ def test_tensorboard_gets_every_number_and_the_pictures(pairs: Path, tmp_path: P
     assert events.count(b"held_out/accuracy_part/hand") == 3
 
 
+def test_trackio_gets_every_number_and_a_later_sitting_goes_on(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two runs in folders of one name stay two; standard output is the command's answer alone."""
+    pytest.importorskip("trackio")
+    from trackio import utils
+    from trackio.sqlite_storage import SQLiteStorage
+
+    monkeypatch.setattr(utils, "TRACKIO_DIR", tmp_path / "trackio")
+    monkeypatch.setattr("trackio.sqlite_storage.TRACKIO_DIR", tmp_path / "trackio")
+    for folder in ("one", "two"):
+        run(pairs, tmp_path / folder / "run", track=("trackio",))
+    run(pairs, tmp_path / "one" / "run", steps=6, track=("trackio",))
+    assert capfd.readouterr().out == ""
+    runs = SQLiteStorage.get_runs("asap")
+    assert len(runs) == 2
+    assert all(name.startswith("run-") for name in runs)
+    logged = {name: SQLiteStorage.get_logs("asap", name) for name in runs}
+    losses = {name: [row["train/loss"] for row in rows if "train/loss" in row] for name, rows in logged.items()}
+    assert sorted(len(values) for values in losses.values()) == [4, 6]
+    longest = max(losses.values(), key=len)
+    assert longest == [row["loss"] for row in log(tmp_path / "one" / "run") if "loss" in row]
+
+
+def test_wandb_offline_keeps_numbers_and_pictures_under_one_id(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    out = tmp_path / "run"
+    run(pairs, out, track=("wandb",))
+    run(pairs, out, steps=6, track=("wandb",))
+    known = json.loads((out / "tracking.json").read_text())["run"]
+    sittings = sorted((out / "wandb").glob("offline-run-*"))
+    assert len(sittings) == 2
+    for folder in sittings:
+        (file,) = folder.glob("*.wandb")
+        assert file.name == f"run-{known}.wandb"
+        assert b"held_out/accuracy_part/hand" in file.read_bytes()
+        assert list((folder / "files" / "media" / "images").glob("validation_*.png"))
+    run(pairs, out, track=("wandb",), resume=False)
+    assert json.loads((out / "tracking.json").read_text())["run"] != known
+    assert len(list((out / "wandb").glob("offline-run-*"))) == 1
+
+
 def test_a_tracker_that_is_absent_or_unknown(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"needs the package wandb, .*pip install wandb"):

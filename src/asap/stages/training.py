@@ -27,7 +27,7 @@ from asap.stages.encode import LatentPairs
 from asap.stages.framing import Framer, View, groups_of
 from asap.stages.processes import Team
 from asap.stages.telling import settings_told
-from asap.stages.trackers import Trackers
+from asap.stages.trackers import TRACKING, Trackers
 from asap.stages.trained import save_trained, trained_hash
 from asap.stages.validation import HeldOut, Report, Validation
 from asap.stages.watching import Watch
@@ -212,7 +212,8 @@ class _Sitting:
 def forget(out: Path) -> None:
     """Remove what an earlier run left in ``out``, to start it over."""
     (out / MANIFEST).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, "snapshots", "adapter", "denoiser", BEST, VALIDATION, "tensorboard"):
+    (out / TRACKING).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, "snapshots", "adapter", "denoiser", BEST, VALIDATION, "tensorboard", "wandb"):
         shutil.rmtree(out / name, ignore_errors=True)
     (out / LOG).unlink(missing_ok=True)
 
@@ -293,8 +294,12 @@ def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None)
         raise ConfigError(
             "window does not go with weights spread by FSDP2: it lets processes run unequal numbers of forwards"
         )
+    policy = build_policy(plan)
+    if plan.away is not None:
+        offload_frozen(policy.denoiser, plan.away)
+    trained = next(iter(policy.trainable().values())).device
     trainer = Trainer(
-        build_policy(plan),
+        policy,
         frozen_reference if plan.rank is None else adapter_reference,
         plan.backbone.path,
         source,
@@ -303,7 +308,7 @@ def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None)
         settings=plan.settings,
         groups=source.groups(),
         bank=references,
-        device=plan.team.device.type,
+        device=(plan.team.device if plan.team.spreads else trained).type,
     )
     if plan.team.spreads and not trainer.sharded:
         raise InputError(
