@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from asap.backbones import load
+from asap.backbones.mini.backbone import MiniBackbone
 from asap.cli import main
 from asap.core.manifest import Manifest
 from asap.stages import encode
@@ -51,6 +52,23 @@ def test_a_folder_of_another_family(refused: Callable[..., str], tmp_path: Path)
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "KandinskyPipeline"}))
     line = refused(model=str(folder))
     assert "is a KandinskyPipeline, which no family here knows; supported are flux: FluxPipeline" in line
+    assert refused(model=str(tmp_path / "none")).startswith(f"there is no folder {tmp_path}/none; name a pipeline")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_none(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert refused("--device", "gpu") == "device must be auto, cpu, cuda, cuda:1 or another of torch, got 'gpu'"
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_autoencoder_that_overflows(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As SDXL's does in float16."""
+    original = MiniBackbone.vae_encode
+    monkeypatch.setattr(MiniBackbone, "vae_encode", lambda self, images: original(self, images).half() * 1e9)
+    line = refused("--set", f"cache={tmp_path / 'cache'}")
+    assert line == "the autoencoder of tiny overflows in float16; load it with dtype bfloat16 or float32"
     assert not (tmp_path / "run").exists()
 
 
@@ -114,7 +132,8 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(
     monkeypatch.setattr("asap.core.files.os.fsync", sync)
     line = refused("--checkpoint-every", "1")
     assert seen
-    assert line.startswith(f"cannot write {tmp_path}/run/checkpoints/step-000002.pt: No space left on device")
+    room = "the checkpoint before it stays; make room and run the same command again"
+    assert line == f"cannot write {tmp_path}/run/checkpoints/step-000002.pt: No space left on device; {room}"
     folder = tmp_path / "run" / "checkpoints"
     assert sorted(path.name for path in folder.iterdir()) == ["latest.json", "step-000001.pt"]
     saved = CheckpointStore(folder).latest()
@@ -126,20 +145,36 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(
     assert [row["step"] for row in read_log(tmp_path / "run" / "log.jsonl")] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
+@pytest.mark.parametrize("way", ["DEEPSPEED", "MEGATRON_LM"])
 def test_a_launcher_that_shares_weights(way: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
     assert f"knows no {way}; launch it with configs/accelerate/ddp.yaml" in refused()
+
+
+@pytest.mark.parametrize(
+    ("version", "efficient", "line"),
+    [
+        ("1", "false", "the launcher asks for FSDP1; set fsdp_version: 2"),
+        ("2", "true", "fsdp_cpu_ram_efficient_loading leaves the text encoders of all processes but one without"),
+    ],
+)
+def test_a_launcher_that_spreads_them_otherwise(
+    version: str, efficient: str, line: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", version)
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", efficient)
+    assert line in refused()
 
 
 def test_the_launcher_files_are_what_accelerate_reads() -> None:
     from accelerate.commands.config.config_args import ClusterConfig
 
     found = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
-    assert [path.name for path in found] == ["ddp.yaml", "machines.yaml"]
+    assert [path.name for path in found] == ["ddp.yaml", "fsdp2.yaml", "machines.yaml"]
     for path in found:
         config = ClusterConfig.from_yaml_file(str(path))
-        assert config.distributed_type == "MULTI_GPU"
+        assert config.distributed_type == ("FSDP" if path.stem == "fsdp2" else "MULTI_GPU")
         assert config.num_processes > 1
 
 

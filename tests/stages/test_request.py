@@ -66,8 +66,8 @@ def test_an_unknown_key_is_told_with_the_nearest_known(tmp_path: Path, capsys: p
     path = tmp_path / "run.yaml"
     path.write_text("model: tiny\nlora_rnak: 4\nbatchsize: 2\n")
     assert main(["train", "--config", str(path), "--pairs", "p", "--out", str(tmp_path / "run")]) == 2
-    line = f"unknown key in {path} 'batchsize'; did you mean batch_size?; "
-    line += f"unknown key in {path} 'lora_rnak'; did you mean lora_rank?"
+    line = f"{path}: unknown key 'batchsize', did you mean batch_size?; "
+    line += f"{path}: unknown key 'lora_rnak', did you mean lora_rank?"
     assert capsys.readouterr().err == f"asap: error: {line}\n"
     with pytest.raises(ConfigError) as caught:
         asked(qqq=1, zzzz=2)

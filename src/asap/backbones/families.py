@@ -96,6 +96,8 @@ def find(name: str, options: LoadOptions | None = None) -> tuple[Family, Path]:
     if folder.is_dir():
         return family_of(_index(folder), name), folder
     if not HUB_ID.fullmatch(name):
+        if folder.is_absolute() or name.startswith((".", "~")):
+            raise StoreError(f"there is no folder {name}; name a pipeline folder, a hub id OWNER/NAME or a known model")
         raise UnknownNameError("model", name, [*MODELS.names(), "a pipeline folder", "a hub id OWNER/NAME"])
     family = family_of(read_settings(_index_from_hub(name, options) / INDEX), name)
     return family, _from_hub(name, options, family.unused)

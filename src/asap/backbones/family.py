@@ -86,10 +86,15 @@ def device_named(name: str) -> str:
     """A device by torch's name; ``auto`` is a GPU if there is one (this process's own where several run), else cpu.
 
     Raises:
+        ConfigError: torch knows no such device.
         InputError: this machine lacks it.
     """
     if name == "auto":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:1 or another of torch, got {name!r}") from error
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -104,7 +104,8 @@ class PipelineBackbone(ABC):
         """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32: the mode of the autoencoder's posterior.
 
         Raises:
-            InputError: not (B, 3, H, W), a size that ``latent_size`` refuses, or values that are no finite numbers.
+            InputError: not (B, 3, H, W), a size that ``latent_size`` refuses, or values or latents that are no finite
+                numbers.
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise InputError(f"{self.name} reads pictures (B, 3, H, W), got {tuple(images.shape)}")
@@ -115,6 +116,11 @@ class PipelineBackbone(ABC):
             )
         with torch.no_grad():
             latents = self.vae_encode(images.to(self.device, self.pipeline.vae.dtype))
+        if not bool(torch.isfinite(latents).all()):
+            raise InputError(
+                f"the autoencoder of {self.name} overflows in {str(latents.dtype).removeprefix('torch.')}; load it "
+                "with dtype bfloat16 or float32"
+            )
         return latents.float()
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def request(given: Mapping[str, object]) -> Request:
         MissingDependencyError: a tracker's package is absent.
     """
     chosen = {key: value for key, value in given.items() if value is not None}
-    _refuse_unknown(chosen, "setting")
+    _refuse_unknown(chosen, "unknown setting")
     if missing := [name for name in ("pairs", "out") if name not in chosen]:
         raise ConfigError(f"training needs {' and '.join(missing)}: a pair store to learn from, a folder for the run")
     simple = {name: value for name, value in chosen.items() if name not in _special() and not isinstance(value, dict)}
@@ -137,7 +137,7 @@ def read_config(path: Path) -> dict[str, object]:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise InputError(f"{path} must hold lines of the form `name: value`, see configs/ for examples")
-    _refuse_unknown(found, f"key in {path}")
+    _refuse_unknown(found, f"{path}: unknown key")
     return found
 
 
@@ -163,7 +163,7 @@ def _refuse_unknown(given: Mapping[str, object], what: str) -> None:
     faults, strange = [], False
     for name in sorted(given.keys() - set(known)):
         near = get_close_matches(name, known, n=1, cutoff=0.5)
-        faults.append(f"unknown {what} {name!r}; did you mean {near[0]}?" if near else f"unknown {what} {name!r}")
+        faults.append(f"{what} {name!r}, did you mean {near[0]}?" if near else f"{what} {name!r}")
         strange = strange or not near
     if faults:
         raise ConfigError.collect([*faults, *([f"known: {', '.join(known)}"] if strange else [])])

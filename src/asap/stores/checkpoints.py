@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from asap.core.errors import StoreError
+from asap.core.errors import InputError, StoreError
 from asap.core.files import TEMPORARY, read_json, write_bytes, write_json
 from asap.core.hashing import digest
 
@@ -33,7 +33,11 @@ class CheckpointStore:
         torch.save(dict(payload), buffer)
         data = buffer.getbuffer()
         name = f"step-{step:06d}.pt"
-        write_bytes(self.root / name, data)
+        try:
+            write_bytes(self.root / name, data)
+        except InputError as error:
+            kept = "the checkpoint before it stays; " if (self.root / LATEST).exists() else ""
+            raise InputError(f"{error}; {kept}make room and run the same command again") from error
         write_json(self.root / LATEST, {"step": step, "file": name, "sha256": digest(data)})
         for old in (*self.root.glob("step-*.pt"), *self.root.glob(f"{TEMPORARY}*")):
             if old.name != name:
