@@ -3,7 +3,7 @@
 import torch
 
 from asap.backbones.protocol import TextCondition
-from asap.backbones.text import padded, rows, trimmed
+from asap.backbones.text import blanked, padded, rows, trimmed
 
 
 def test_rows_come_back_without_their_padding() -> None:
@@ -20,6 +20,14 @@ def test_a_batch_is_cut_to_its_longest_row() -> None:
     text, mask = trimmed(condition.index([2, 0]))
     assert text.tolist() == [[[1, 1], [0, 0], [0, 0]], [[1, 1]] * 3]
     assert mask.tolist() == [[True, False, False], [True] * 3]
+
+
+def test_padding_is_blanked_where_a_mask_says_what_it_is() -> None:
+    condition = TextCondition({"text": torch.ones(2, 3, 2), "mask": torch.tensor([[True, False, False], [True] * 3])})
+    assert blanked(condition).tensors["text"].sum(dim=2).tolist() == [[2, 0, 0], [2, 2, 2]]
+    assert torch.equal(blanked(condition).tensors["mask"], condition.tensors["mask"])
+    attended = TextCondition({"text": torch.ones(2, 3, 2)})
+    assert blanked(attended) is attended
 
 
 def test_parts_of_unlike_lengths_can_be_joined() -> None:

@@ -369,13 +369,14 @@ def open_pipeline(
 
 
 def _apart(pipeline: Any, options: LoadOptions) -> Any:  # noqa: ANN401
-    """Leave parts in main memory; each comes to the device when it is run, and goes when the denoiser is."""
+    """Leave parts in main memory; each comes to the device when it is run and goes when the next is."""
     from accelerate import cpu_offload_with_hook
 
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     denoiser = networks.pop("transformer" if "transformer" in networks else "unet")
-    for part in networks.values():
-        cpu_offload_with_hook(part, execution_device=torch.device(options.device))
+    before = None
+    for _, part in sorted(networks.items()):  # the autoencoder comes after the text encoders
+        _, before = cpu_offload_with_hook(part, torch.device(options.device), prev_module_hook=before)
 
     def leave(*_: object) -> None:
         for part in networks.values():
