@@ -145,6 +145,26 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(
     assert [row["step"] for row in read_log(tmp_path / "run" / "log.jsonl")] == [0, 1, 2]
 
 
+def test_a_full_disk_at_encoding_is_said_and_costs_nothing(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, pairs: Path, tmp_path: Path
+) -> None:
+    original = os.fsync
+
+    def sync(handle: int) -> None:
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("loser.bin"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(handle)
+
+    monkeypatch.setattr("asap.stores.latents.os.fsync", sync)
+    cache = ["--set", f"cache={tmp_path / 'cache'}"]
+    line = refused(*cache)
+    assert "loser.bin: No space left on device; make room or choose another cache folder" in line
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("asap.stores.latents.os.fsync", original)
+    given = ["--model", "tiny", "--pairs", str(pairs), "--out", str(tmp_path / "run"), "--steps", "1", *cache]
+    assert main(["train", *given, "--batch-size", "2", "--set", "precision=fp32"]) == 0
+
+
 @pytest.mark.parametrize("way", ["DEEPSPEED", "MEGATRON_LM"])
 def test_a_launcher_that_shares_weights(way: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")

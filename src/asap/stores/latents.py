@@ -6,6 +6,7 @@ rows under way. Only rows that were asked for take space, and of those only what
 """
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -72,18 +73,31 @@ class LatentStore:
                     f"column {name!r} has rows of shape {column.shape[1:]}, got {arrays[name].shape[1:]}; "
                     "encode every pair to the same size"
                 )
-            rows = column.reshape(self.rows, -1)
-            for index, row in zip(indices, arrays[name].reshape(len(indices), -1), strict=True):
-                filled = np.flatnonzero(row)
-                end = int(filled[-1]) + 1 if len(filled) else 0
-                rows[index, :end] = row[:end]
-        for column in self._columns.values():
-            if isinstance(column, np.memmap):
-                column.flush()
+            rows = arrays[name].astype(column.dtype, copy=False).reshape(len(indices), -1)
+            self._put(self.root / f"{name}.bin", indices, rows)
         self._done[list(indices)] = True
         buffer = io.BytesIO()
         np.save(buffer, self._done)
         write_bytes(self.root / DONE, buffer.getbuffer())
+
+    def _put(self, path: Path, indices: Sequence[int], rows: npt.NDArray[Any]) -> None:
+        """Write rows up to their last number that is not 0, so that padding takes no room.
+
+        Through the file and not the map, because in a map a full disk is no error but the end of the process.
+        """
+        try:
+            with path.open("r+b") as file:
+                for index, row in zip(indices, rows, strict=True):
+                    filled = np.flatnonzero(row)
+                    file.seek(index * row.nbytes)
+                    file.write(row[: int(filled[-1]) + 1 if len(filled) else 0].tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(
+                f"cannot write {path}: {error.strerror or error}; make room or choose another cache folder, and run "
+                "the same command again"
+            ) from error
 
     @property
     def written(self) -> int:
@@ -123,7 +137,7 @@ class LatentStore:
                 self._columns[name] = np.memmap(
                     self.root / f"{name}.bin",
                     dtype=np.dtype(column["dtype"]),
-                    mode="r+",
+                    mode="r",
                     shape=(self.rows, *column["shape"]),
                 )
         except (OSError, ValueError, KeyError) as error:
