@@ -232,3 +232,17 @@ def test_win_rate_leaves_ties_out() -> None:
     assert found.win_rate.n == 4
     assert found.estimate.value == pytest.approx(5 / 3)
     assert strength([0, 0], ["a", "b"], rng()).win_rate.value is None
+
+
+@pytest.mark.parametrize(("worse", "better"), [(15, 30), (20, 24), (0, 0)])
+def test_the_bootstrap_and_mcnemar_by_prompt_tell_the_same(worse: int, better: int) -> None:
+    changes = [(True, False)] * worse + [(False, True)] * better + [(True, True)] * 40 + [(False, False)] * 40
+    metric = PairedDifference()
+    metric.update(
+        outcomes({str(place): [model] for place, (model, _) in enumerate(changes)}),
+        outcomes({str(place): [base] for place, (_, base) in enumerate(changes)}),
+    )
+    found = metric.compare(rng())
+    # 2000 draws: four standard errors of p = 0.5 are 0.045; the two tests themselves differ by less
+    assert found.p_bootstrap == pytest.approx(found.p_clustered, abs=0.05)
+    assert found.p_bootstrap >= 1 / 2001

@@ -218,6 +218,18 @@ def test_a_stopped_run_and_a_damaged_picture_are_named(tmp_path: Path) -> None:
         compare([damaged], tmp_path / "out")
 
 
+def test_a_model_that_wins_everything_has_no_strength_and_it_is_said_why(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / "base", lambda place, seed: True),
+        make_run(tmp_path / "best", lambda place, seed: False),
+    ]
+    found = compare(runs, tmp_path / "out")["models"]["best"]
+    assert found["rsi"]["value"] is None
+    assert (found["win"], found["tie"], found["lose"]) == (50, 0, 0)
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "| undefined: the model lost no image and tied none, so (lose + tie) is 0 |" in text
+
+
 def test_one_judge_without_votes_has_no_table_of_agreement(runs: list[Path], tmp_path: Path) -> None:
     compare(runs, tmp_path)
     assert "## Agreement" not in (tmp_path / "compare.md").read_text()

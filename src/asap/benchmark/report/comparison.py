@@ -14,7 +14,7 @@ from markupsafe import Markup
 from asap.benchmark.report import figures
 from asap.benchmark.report.cases import FLIPS, Case, CompareData, flip_counts, flip_of, flips, worst
 from asap.benchmark.report.page import environment_of
-from asap.benchmark.report.tables import NONE, Json, number, share, table_text
+from asap.benchmark.report.tables import NONE, Json, number, share, strength, table_text
 from asap.core.vocabulary import CATEGORIES, PARTS
 
 __all__ = ["QUALITY", "compare_csv", "compare_json", "compare_markdown", "compare_page"]
@@ -52,8 +52,8 @@ def paper_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
     head = ["Model", "AER", "Judge's sensitivity / specificity", "RSI", *(QUALITY[name] for name in names)]
     rows = []
     for model, row in data.models.items():
-        strength = "1.00 (base)" if model == data.base else number(row["rsi"])
-        rows.append([model, _aer(row), _rates(row), strength, *(_quality(data, model, name) for name in names)])
+        relative = "1.00 (base)" if model == data.base else strength(row["rsi"])
+        rows.append([model, _aer(row), _rates(row), relative, *(_quality(data, model, name) for name in names)])
     return head, rows
 
 

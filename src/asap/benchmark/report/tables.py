@@ -14,6 +14,7 @@ __all__ = [
     "model_rows",
     "number",
     "share",
+    "strength",
     "table_text",
 ]
 
@@ -42,6 +43,11 @@ def number(value: Json | None, digits: int = 2) -> str:
     return text if not value.get("ci") else f"{text} [{_range(value['ci'], 1, digits, '')}]"
 
 
+def strength(rsi: Json) -> str:
+    """RSI with its interval, or why it is not defined."""
+    return str(rsi["note"]) if rsi["value"] is None and rsi.get("note") else number(rsi)
+
+
 def _range(ci: Sequence[float], scale: float, digits: int, plus: str) -> str:
     return ", ".join(f"{scale * bound:{plus}.{digits}f}" for bound in ci)
 
@@ -62,7 +68,7 @@ def model_rows(data: ReportData) -> list[list[str]]:
             str(result["n"]) + (f" (+{result['unscored']} unscored)" if result["unscored"] else ""),
             "" if base else share(paired["difference"], sign=True),
             "" if base else share(paired["relative_reduction"]),
-            "" if base else number(result["rsi"]),
+            "" if base else strength(result["rsi"]),
             "" if base else f"{result['win']} / {result['tie']} / {result['lose']}",
             share(result["not_visible"]),
             "" if base else share(result["drift"]["outside_change"], 2),
