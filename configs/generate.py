@@ -54,7 +54,8 @@ lora_rank: 16  # `full: true` instead trains every weight, at a lower lr
 # pairs: runs/pairs
 # out: runs/{family}-{method.name}
 kinds: [defect]
-
+# cache_limit: 50  # gigabytes that encoded pairs may take
+{_sight(family)}
 # --- objective
 method: {method.name}
 {_objective(method)}{changed}
@@ -73,6 +74,17 @@ images: 4
 stop_on_rise: 0.05  # end once the winner's error is 5 % above the reference's
 # stop_on_drift: 0.05
 # track: [tensorboard]  # or trackio, wandb
+"""
+
+
+def _sight(family: str) -> str:
+    """What of a picture may be seen, for models whose pictures have several sizes, and what may lie in main memory."""
+    if family == "mini":
+        return ""
+    return """\
+# buckets: true  # pictures in several shapes, not cut to squares
+# window: 0.5  # see only a window around the mask, of at least half the sides; an approximation, see docs/align.md
+# offload: parts  # autoencoder and text encoders in main memory; or blocks, the frozen denoiser as well
 """
 
 
