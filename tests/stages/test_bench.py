@@ -1,6 +1,7 @@
 """`asap bench run` from outside: two processes, a kill, a foreign LoRA."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -91,6 +92,8 @@ def test_a_full_disk_and_ctrl_c_are_one_line_and_the_same_command_goes_on(
     for kind, store in (("pictures", GenerationStore), ("verdicts/learned", VerdictStore)):
         assert store.open(run / kind).content_hash == store.open(tmp_path / "whole" / kind).content_hash
     assert len(VerdictStore.open(run / "verdicts/learned")) == 10
+    cited = json.loads((run / "verdicts/learned/calibration.json").read_text())
+    assert cited["fingerprint"] == VerdictStore.open(run / "verdicts/learned").manifest.config["fingerprint"]
 
 
 def test_one_process_needs_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:

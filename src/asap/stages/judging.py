@@ -9,6 +9,7 @@ from typing import Any, Final, overload
 
 import numpy as np
 
+from asap.benchmark.judge import PACKAGED
 from asap.benchmark.lineage import refuse_own_examiner
 from asap.benchmark.pairwise import pairwise_strength
 from asap.benchmark.verdict import Judge, Picture, Verdict
@@ -105,7 +106,16 @@ def fit_judge(
     """
     instrument = judge_by_name(judge, options, work=work, report=report)
     refuse_own_examiner(instrument.fingerprint, upstream, taught_on=_lessons(instrument), name=instrument.name)
-    return instrument, None if calibration is None else _calibration(calibration, instrument)
+    return instrument, _own(judge, instrument) if calibration is None else _calibration(calibration, instrument)
+
+
+def _own(name: str | Path, judge: Judge) -> dict[str, Any] | None:
+    """The calibration that lies beside a learned judge's weights, kept with the verdicts when it gets new weights."""
+    folder = PACKAGED if str(name) == "learned" else Path(name)
+    if not isinstance(judge, LearnedJudge) or not (folder / CALIBRATION).is_file():
+        return None
+    found = read_json(folder / CALIBRATION)
+    return found if isinstance(found, dict) and found.get("fingerprint") == judge.fingerprint else None
 
 
 def _lessons(judge: Judge) -> str | None:
