@@ -4,6 +4,7 @@ OUT/
   config.json       the settings it was begun with; a rerun must ask for the same (only ``steps`` may differ)
   log.jsonl         one line a step, and one for each warning
   checkpoints/      the newest state, for resuming
+  tracking.json     what trackio or wandb know the run by, where one of them was asked for
   snapshots/        step-000050/ with adapter (or denoiser) and manifest, for the steps asked for
   adapter/          LoRA in diffusers format; or denoiser/, the full weights
   manifest.json     written last: resolved settings, parents, instruments
