@@ -123,7 +123,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A trained and calibrated judge, a suite, and an adapter with its lineage."""
     root = tmp_path_factory.mktemp("world")
     patch = pytest.MonkeyPatch()
-    patch.setattr(judge_stage, "load", lambda name: Fake())
+    patch.setattr(judge_stage, "load", lambda *_: Fake())
     pairs = make_pairs(root / "pairs")
     settings = JudgeTraining(window_epochs=4, epochs=16, batch=16)
     judge_stage.train(root / "judge", pairs=pairs, model="fake", settings=settings, spec=SPEC)
@@ -141,7 +141,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge_stage, "load", lambda name: Fake())
+    monkeypatch.setattr(judge_stage, "load", lambda *_: Fake())
     monkeypatch.setattr(generate_stage, "load", lambda *_: Fake())
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from asap.cli.output import print_json, print_lines, tell
-from asap.cli.values import natural, positive, setting
+from asap.cli.values import add_device, natural, non_negative, positive, positive_real, setting
 from asap.core.errors import InputError
 
 __all__ = ["configure"]
@@ -19,6 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--model", default="mini", metavar="NAME", help="generator of the round trip (mini)")
     train.add_argument("--limit", type=positive, metavar="N", help="at most so many training pairs")
     train.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people and weights (0)")
+    train.add_argument("--init", metavar="NAME", help="go on from a judge: learned, or a folder (random weights)")
+    _add_loop(train)
+    add_device(train)
     train.set_defaults(run=_train)
     calibrate = verbs.add_parser("calibrate", help="measure a judge on pictures whose truth is known")
     _named(calibrate)
@@ -34,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--model", default="mini", metavar="NAME", help="generator of the round trip (mini)")
     calibrate.add_argument("--limit", type=positive, metavar="N", help="at most so many pairs")
     calibrate.add_argument("--json", action="store_true", help="print JSON")
+    add_device(calibrate)
     calibrate.set_defaults(run=_calibrate)
     judge = verbs.add_parser("run", help="judge every picture of a store of generations")
     _named(judge)
@@ -42,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     judge.add_argument("--calibration", type=Path, metavar="FILE", help="what `asap judge calibrate` made of it")
     judge.add_argument("--work", type=Path, metavar="DIR", help="raw replies, to be used again (OUT.judge)")
     judge.add_argument("--estimate", action="store_true", help="only say how many calls it will take, and the price")
+    add_device(judge)
     judge.set_defaults(run=_run)
     rate = verbs.add_parser("rate", help="a blind page on this machine for one of several raters")
     rate.add_argument("--generations", type=Path, nargs="+", required=True, metavar="DIR", help="pictures, to be mixed")
@@ -59,6 +64,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pair.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the votes")
     _settings(pair)
     pair.set_defaults(run=_compare)
+
+
+def _add_loop(parser: argparse.ArgumentParser) -> None:
+    loop = parser.add_argument_group("how long, and how much at a time")
+    loop.add_argument("--rounded", type=positive, metavar="N", help="training pairs that take the round trip (5000)")
+    loop.add_argument("--window-epochs", type=non_negative, metavar="N", help="passes over windows (14)")
+    loop.add_argument("--epochs", type=positive_real, metavar="N", help="passes over whole pictures (9)")
+    loop.add_argument("--batch", type=positive, metavar="N", help="pairs a step (32)")
+    loop.add_argument("--lr", type=positive_real, metavar="RATE", help="highest learning rate (2e-3)")
 
 
 def _named(parser: argparse.ArgumentParser) -> None:
@@ -84,8 +98,12 @@ def _settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    from asap.benchmark.judge import JudgeTraining
     from asap.stages.judge import train
 
+    names = {"window_epochs": "window_epochs", "epochs": "epochs", "batch": "batch", "lr": "learning_rate"}
+    asked = {field: getattr(arguments, flag) for flag, field in names.items() if getattr(arguments, flag) is not None}
+    rounded = {} if arguments.rounded is None else {"rounded": arguments.rounded}
     print_lines(
         train(
             arguments.out,
@@ -93,7 +111,11 @@ def _train(arguments: argparse.Namespace) -> None:
             model=arguments.model,
             seed=arguments.seed,
             limit=arguments.limit,
+            settings=JudgeTraining(**asked),
+            init=arguments.init,
+            device=arguments.device,
             report=tell,
+            **rounded,
         )
     )
 
@@ -112,6 +134,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
             split=arguments.split,
             limit=arguments.limit,
             pairwise=arguments.pairwise,
+            device=arguments.device,
             report=tell,
         )
     else:
@@ -127,6 +150,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
             out=arguments.out,
             model=arguments.model,
             limit=arguments.limit,
+            device=arguments.device,
             report=tell,
         )
     (print_json if arguments.json else print_lines)(found)
@@ -151,6 +175,7 @@ def _run(arguments: argparse.Namespace) -> None:
             options=options,
             calibration=arguments.calibration,
             work=work,
+            device=arguments.device,
             report=tell,
         )
     )

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from asap.cli.values import add_device
+
 __all__ = ["configure"]
 
 
@@ -13,10 +15,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("runs/reproduce"), metavar="DIR", help="folder of runs (runs/reproduce)"
     )
+    add_device(parser)
     parser.set_defaults(run=_reproduce)
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
     from asap.stages.reproduce import mini
 
-    mini(arguments.out, work=arguments.work)
+    mini(arguments.out, work=arguments.work, device=arguments.device)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from asap.backbones.family import LoadOptions
 from asap.core.errors import InputError, StoreError
 from asap.stages.generate import generate
 from asap.stages.judging import estimate, fit_judge, work_of
@@ -53,7 +54,8 @@ def run(
         limit: take only this many prompts of each category.
         quality: measures of preserved quality to take of the pictures.
         report: is given a line now and then.
-        drawing: what else ``generate`` takes: seeds (4), steps, guidance, batch, loading, foreign.
+        drawing: what else ``generate`` takes: seeds (4), steps, guidance, batch, loading
+            (whose device is the learned judge's, too), foreign.
 
     Returns:
         The folders made; empty on all processes but the first.
@@ -64,9 +66,10 @@ def run(
     if images is not None and lora is not None:
         raise InputError("pictures made elsewhere take no LoRA; leave one of --images and --lora out")
     pictures, target = out / PICTURES, out / VERDICTS / Path(judge or "").name
+    device = drawing.get("loading", LoadOptions()).device
     if judge is not None:
         upstream = trained_parent(lora, foreign=bool(drawing.get("foreign")))[1] if lora else []
-        fit_judge(judge, settings, calibration=calibration, upstream=upstream, work=work_of(target))
+        fit_judge(judge, settings, calibration=calibration, upstream=upstream, work=work_of(target), device=device)
     if images is not None:
         import_pictures(pictures, images, suite=suite, name=out.resolve().name, limit=limit, report=report)
     else:
@@ -76,7 +79,7 @@ def run(
         return {}
     done: dict[str, Any] = {"run": str(out), "pictures": str(pictures)}
     if judge is not None:
-        done["verdicts"] = str(_judged(pictures, target, judge, settings, calibration, report))
+        done["verdicts"] = str(_judged(pictures, target, judge, settings, calibration, device, report))
     if quality is not None:
         done["quality"] = str(measure_quality(pictures, quality, report=report))
     return done
@@ -88,13 +91,16 @@ def _judged(
     judge: str | Path,
     settings: Mapping[str, Any] | None,
     calibration: Path | None,
+    device: str,
     report: Report,
 ) -> Path:
     """Judge the pictures; a judge that costs money says how much before."""
     if judge == "vlm":
         told = estimate(pictures, judge=judge, options=settings, work=work_of(target))
         report(", ".join(f"{name} {value}" for name, value in told.items() if value is not None))
-    return judge_pictures(pictures, target, judge=judge, options=settings, calibration=calibration, report=report)
+    return judge_pictures(
+        pictures, target, judge=judge, options=settings, calibration=calibration, device=device, report=report
+    )
 
 
 def verdicts_of(folder: Path, judge: str | None) -> Path:

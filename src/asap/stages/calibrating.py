@@ -37,6 +37,7 @@ def calibrate_on(
     split: str = "test",
     limit: int | None = None,
     pairwise: bool = False,
+    device: str = "auto",
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
     """Measure a judge on both sides of pairs as they are, and write ``out/calibration.json``; returns the same.
@@ -49,13 +50,14 @@ def calibrate_on(
         split: the people to measure on; ``all`` where the judge has seen none of them.
         limit: at most so many pairs of each store, spread over it.
         pairwise: also let the judge compare the sides of each pair in both orders.
+        device: where the learned judge runs; a GPU if there is one.
         report: is given a line now and then.
 
     Raises:
         InputError: no defects, or the judge learned from these pairs or picked them.
         StoreError: a store cannot be read.
     """
-    instrument = judge_by_name(judge, options, work=out, report=report)
+    instrument = judge_by_name(judge, options, work=out, device=device, report=report)
     stores = [PairStore.open(path, split=None if split == ALL else split) for path in truth]
     held_out, threshold, lessons = (), EVEN, None
     if isinstance(instrument, LearnedJudge):
@@ -70,20 +72,15 @@ def calibrate_on(
     if not places:
         raise InputError(f"no pairs in the split {split!r} of {', '.join(map(str, truth))}; name another")
     scores, errors, facts = _scores(instrument, places, report)
+    told: dict[str, Any] = {"judge": instrument.name, "settings": dict(options or {}), "split": split}
+    told |= {"truth": [store.content_hash for store in stores], "pairs": len(places), "errors": errors}
     found = room.calibrate(
         room.CalibrationSet(chosen=scores[:, 0], rejected=scores[:, 1], **facts),
         threshold=threshold,
         held_out=held_out,
         fingerprint=instrument.fingerprint,
         scope=room.PLAIN,
-        notes={
-            "judge": instrument.name,
-            "settings": dict(options or {}),
-            "truth": [store.content_hash for store in stores],
-            "split": split,
-            "pairs": len(places),
-            "errors": errors,
-        },
+        notes=told,
     )
     found |= {"pairwise": _pairwise(instrument, places)} if pairwise else {}
     write_json(out / room.CALIBRATION, found)

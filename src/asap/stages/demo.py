@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from asap.backbones.family import LoadOptions
 from asap.stages.generate import generate
 from asap.stages.judging import run as judge
 from asap.stages.pairs import build_pairs
@@ -32,11 +33,11 @@ class DemoSettings:
     workers: int = 2
 
 
-def demo(out: Path, settings: DemoSettings | None = None) -> Path:
-    """Run everything in ``out`` and return the path of the report's page.
+def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto") -> Path:
+    """Run everything in ``out`` on ``device`` (a GPU if there is one) and return the path of the report's page.
 
     Raises:
-        InputError: ``out`` cannot be written, or holds a demo with other settings.
+        InputError: ``out`` cannot be written or holds a demo with other settings, or this machine lacks the device.
     """
     how = settings or DemoSettings()
     console, began = Console(stderr=True), time.monotonic()
@@ -47,13 +48,15 @@ def demo(out: Path, settings: DemoSettings | None = None) -> Path:
     say(f"1/5 building {how.pairs} pairs: one body part broken, the rest equal to the bit")
     build_pairs(out / "pairs", count=how.pairs, workers=how.workers)
     say(f"2/5 aligning the mini model by {how.method}, {how.steps} steps")
-    train("mini", out / "pairs", out / "run", method=how.method, steps=how.steps, batch_size=how.batch_size, full=True)
+    steps = {"steps": how.steps, "batch_size": how.batch_size, "full": True, "device": device}
+    train("mini", out / "pairs", out / "run", method=how.method, options=steps)
     say("3/5 drawing the suite before and after, same seeds")
     for name, adapter in (("base", None), ("aligned", out / "run")):
-        generate(out / name, adapter=adapter, seeds=how.seeds, limit=how.limit, report=say)
+        loading = LoadOptions(device=device)
+        generate(out / name, adapter=adapter, seeds=how.seeds, limit=how.limit, loading=loading, report=say)
     say("4/5 judging")
     for name in ("base", "aligned"):
-        judge(out / name, out / f"{name}-verdicts", judge="learned")
+        judge(out / name, out / f"{name}-verdicts", judge="learned", device=device)
     say("5/5 writing the report")
     page = report(
         out / "report",

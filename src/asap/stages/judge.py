@@ -9,8 +9,18 @@ from typing import Any, Final
 import numpy as np
 
 from asap.backbones import Backbone, load
+from asap.backbones.family import LoadOptions, device_named
 from asap.benchmark import judge as room
-from asap.benchmark.judge import HELD_OUT, PACKAGED, JudgePairs, JudgeSpec, JudgeTraining, LabelledPair, StoredJudge
+from asap.benchmark.judge import (
+    HELD_OUT,
+    PACKAGED,
+    JudgePairs,
+    JudgeSpec,
+    JudgeTraining,
+    LabelledPair,
+    StoredJudge,
+    TrainedJudge,
+)
 from asap.benchmark.judge.weights import SETTINGS
 from asap.core.errors import InputError, StoreError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
@@ -28,12 +38,19 @@ STRENGTHS: Final = (0.05, 0.2)
 CHUNK: Final = 64
 
 
-def judge_named(name: str | Path) -> StoredJudge:
-    """``learned`` is the packaged judge, anything else a folder; raises ``StoreError`` if there is none."""
+def judge_named(name: str | Path, device: str = "auto") -> StoredJudge:
+    """``learned`` is the packaged judge, anything else a folder; its network is moved to ``device``.
+
+    Raises:
+        StoreError: there is none.
+        InputError: this machine lacks the device.
+    """
     folder = _folder(name)
     if not (folder / SETTINGS).is_file():
         raise StoreError(f"{folder} holds no learned judge; make one with `asap judge train`, or use learned")
-    return room.load_judge(folder)
+    stored = room.load_judge(folder)
+    stored.network.to(device_named(device))
+    return stored
 
 
 def _folder(name: str | Path) -> Path:
@@ -54,6 +71,7 @@ def prepare(
     steps: int = 3,
     seed: int = 0,
     attributes: Sequence[str] = ATTRIBUTES,
+    device: str = "auto",
     report: Report = lambda _: None,
 ) -> JudgePairs:
     """Labelled pairs of one split after the generator's round trip; kept in ``out`` in chunks, so it can be resumed.
@@ -71,6 +89,7 @@ def prepare(
         steps: of the round trip.
         seed: of strengths and noise.
         attributes: caption attributes to keep.
+        device: where the generator runs, if ``model`` is a name; a GPU if there is one.
         report: is given a line now and then.
 
     Raises:
@@ -88,7 +107,7 @@ def prepare(
     for start in range(0, len(kept), CHUNK):
         path = out / f"chunk-{start // CHUNK:05d}.npz"
         if not path.exists():
-            backbone = backbone or load(name)
+            backbone = backbone or load(name, LoadOptions(device=device))
             rows = store.rows(kept[start : start + CHUNK])
             _write_chunk(path, _chunk(backbone, rows, strengths, plain_share, size, steps, seed, attributes))
             report(f"round trip {split} {min(start + CHUNK, len(kept))}/{len(kept)}")
@@ -193,6 +212,7 @@ def train(
     plain_share: float = 0.4,
     strengths: tuple[float, float] = STRENGTHS,
     init: str | Path | None = None,
+    device: str = "auto",
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
     """Train a judge into ``out`` (weights, settings, log), or go on.
@@ -212,28 +232,37 @@ def train(
         plain_share: share of training pairs that are only encoded and decoded.
         strengths: range of the round trip's time.
         init: a judge to go on from (``learned`` or a folder), whose network and attributes are kept.
+        device: of torch, where generator and judge run; a GPU if there is one.
         report: is given a line now and then.
 
     Raises:
-        InputError: the pairs are not of the namespace ``judge``, or settings differ from those of an earlier run.
+        InputError: pairs of another namespace than ``judge``, settings unlike those of an earlier run, or no device.
         StoreError: the pair store cannot be read.
         TrainingError: the loss is not a number.
     """
-    spec, loop = spec or JudgeSpec(), JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
+    spec, where = spec or JudgeSpec(), device_named(device)
+    loop = JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
     trip = {"model": model, "held_out": held_out, "size": spec.size, "seed": seed, "strengths": strengths}
+    trip |= {"device": where}
     near, learn, check = _lessons(pairs, out / "work", trip, plain_share, report, limit, rounded, validation)
-    begin = None if init is None else judge_named(init)
+    begin = None if init is None else judge_named(init, where)
     spec = begin.network.spec if begin else replace(spec, attributes=_classes(near))
     near, learn, check = (_columns(part, spec) for part in (near, learn, check))
-    start = begin.network if begin else None
-    folder = out / "work" / "run"
-    judge = room.train_judge(learn, check, spec, loop, folder=folder, windows=near, init=start, report=report)
-    notes = {
+    start, folder = begin.network if begin else None, out / "work" / "run"
+    judge = room.train_judge(
+        learn, check, spec, loop, folder=folder, windows=near, init=start, device=where, report=report
+    )
+    return _kept(out, judge, {
         "held_out": list(held_out), "model": model, "strengths": list(strengths), "plain_share": plain_share,
-        "steps": judge.steps, "training": asdict(loop), "training_pairs": len(near), "rounded_pairs": len(learn),
-        "validation_auroc": judge.auroc.to_json(), "init": begin.fingerprint if begin else None, **_origin(pairs),
-    }  # fmt: skip
-    name = room.save_judge(out, judge.network, judge.threshold, notes)
+        "training": asdict(loop), "training_pairs": len(near), "rounded_pairs": len(learn),
+        "init": begin.fingerprint if begin else None, **_origin(pairs),
+    })  # fmt: skip
+
+
+def _kept(out: Path, judge: TrainedJudge, notes: Mapping[str, object]) -> dict[str, Any]:
+    """Write a judge that has been trained; returns what is to be told of it."""
+    how = {"steps": judge.steps, "validation_auroc": judge.auroc.to_json(), "device": judge.network.device.type}
+    name = room.save_judge(out, judge.network, judge.threshold, {**notes, **how})
     return {
         "judge": str(out), "fingerprint": name, "threshold": judge.threshold, "val_auroc": judge.auroc.to_json(),
         "steps": judge.steps, "seconds": judge.seconds, "images_per_second": judge.images_per_second,
@@ -306,6 +335,7 @@ def calibrate(
     limit: int | None = None,
     seed: int = 1,
     strengths: tuple[float, float] = STRENGTHS,
+    device: str = "auto",
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
     """Measure a judge on the test people of a pair store and write the result, ``calibration.json``.
@@ -321,13 +351,14 @@ def calibrate(
         limit: at most so many pairs.
         seed: of the round trip.
         strengths: range of the round trip's time.
+        device: of torch, where generator and judge run; a GPU if there is one.
         report: is given a line now and then.
 
     Raises:
         StoreError: no judge, no stored calibration, or no readable store.
         InputError: no defect of a known operation among the test people, or the result would land in the package.
     """
-    folder, stored = _folder(judge), judge_named(judge)
+    folder, stored = _folder(judge), judge_named(judge, device)
     if pairs is None:
         if out is not None:
             raise InputError(f"{out} is for a new measurement; name the pair store to measure on, or leave it out")
@@ -336,8 +367,9 @@ def calibrate(
     held_out = tuple(stored.settings["notes"].get("held_out", ()))
     size, where = stored.network.spec.size, (work or target / "work") / "test"
     data = prepare(
-        pairs, where, split="test", model=model, limit=limit, size=size, seed=seed, strengths=strengths, report=report
-    )
+        pairs, where, split="test", model=model, limit=limit, size=size, seed=seed, strengths=strengths, device=device,
+        report=report,
+    )  # fmt: skip
     scores = [room.predict(stored.network, images).score for images in (data.chosen, data.rejected)]
     facts: dict[str, Any] = {name: data.fact(name) for name in ("kind", "part", "operation", "severity", "person")}
     found = room.calibrate(

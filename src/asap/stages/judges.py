@@ -37,11 +37,11 @@ class LearnedJudge:
 
     name = "learned"
 
-    def __init__(self, folder: str | Path = "learned") -> None:
-        """Raises ``StoreError`` if there is no whole judge."""
+    def __init__(self, folder: str | Path = "learned", device: str = "auto") -> None:
+        """Raises ``StoreError`` if there is no whole judge, ``InputError`` if this machine lacks the device."""
         from asap.stages.judge import judge_named
 
-        self.stored = judge_named(folder)
+        self.stored = judge_named(folder, device)
 
     @property
     def fingerprint(self) -> str:
@@ -134,7 +134,12 @@ def _numbered(votes: tuple[Verdict, ...]) -> dict[str, Verdict]:
 
 
 def judge_by_name(
-    name: str | Path, options: Options | None = None, *, work: Path, report: Report = lambda _: None
+    name: str | Path,
+    options: Options | None = None,
+    *,
+    work: Path,
+    device: str = "auto",
+    report: Report = lambda _: None,
 ) -> Judge:
     """The judge ``name`` with its own settings.
 
@@ -142,6 +147,7 @@ def judge_by_name(
         name: one of ``JUDGES``, or the folder of a learned judge.
         options: settings by name.
         work: folder for what the judge keeps (raw replies).
+        device: where the learned judge runs, also as a member of an ensemble; a GPU if there is one.
         report: is given a line now and then.
 
     Raises:
@@ -171,13 +177,13 @@ def judge_by_name(
             raise ConfigError(f"no member of the ensemble knows the settings {', '.join(sorted(unknown))}")
         return EnsembleJudge(
             tuple(
-                judge_by_name(member, part, work=work, report=report)
+                judge_by_name(member, part, work=work, device=device, report=report)
                 for member, part in zip(members, shared, strict=True)
             )
         )
     if given:
         raise ConfigError(f"the learned judge has no settings, got {', '.join(sorted(given))}")
-    return LearnedJudge(text)
+    return LearnedJudge(text, device)
 
 
 def _belonging(member: str, given: Options) -> dict[str, Any]:

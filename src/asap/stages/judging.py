@@ -38,6 +38,7 @@ def run(
     options: Mapping[str, Any] | None = None,
     calibration: Path | None = None,
     work: Path | None = None,
+    device: str = "auto",
     report: Report = lambda _: None,
 ) -> Path:
     """Judge every picture of a store of generations, or go on; returns the folder of the verdicts.
@@ -50,6 +51,8 @@ def run(
         calibration: file of ``asap judge calibrate``, kept beside the verdicts and cited by every rate; the learned
             judge has its own.
         work: what the judge keeps for later, as raw replies; None: beside ``out``, under its name and ``.judge``.
+        device: where the learned judge runs, as torch names it; a GPU if there is one. Its verdicts differ between
+            devices by rounding.
         report: is given a line now and then.
 
     Raises:
@@ -61,7 +64,7 @@ def run(
     parent, manifests = parent_of(generations)
     place = work or work_of(out)
     instrument, cited = fit_judge(
-        judge, options, calibration=calibration, upstream=manifests, work=place, report=report
+        judge, options, calibration=calibration, upstream=manifests, work=place, device=device, report=report
     )
     lessons = _lessons(instrument)
     learned = {"threshold": instrument.stored.threshold} if isinstance(instrument, LearnedJudge) else {}
@@ -89,6 +92,7 @@ def fit_judge(
     calibration: Path | None = None,
     upstream: Sequence[Manifest] = (),
     work: Path,
+    device: str = "auto",
     report: Report = lambda _: None,
 ) -> tuple[Judge, dict[str, Any] | None]:
     """The judge and its calibration, after looking at whether it may judge a model; nothing is written.
@@ -99,12 +103,13 @@ def fit_judge(
         calibration: as ``run`` takes it.
         upstream: manifests of everything that the model's adapter or pictures came from.
         work: where the judge keeps things.
+        device: where the learned judge runs.
         report: is given a line now and then.
 
     Raises:
         InputError, StoreError: as ``run``.
     """
-    instrument = judge_by_name(judge, options, work=work, report=report)
+    instrument = judge_by_name(judge, options, work=work, device=device, report=report)
     refuse_own_examiner(instrument.fingerprint, upstream, taught_on=_lessons(instrument), name=instrument.name)
     return instrument, _own(judge, instrument) if calibration is None else _calibration(calibration, instrument)
 

@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 
 from asap.backbones import load
+from asap.backbones.family import LoadOptions
 from asap.benchmark.judge import measured_rates
 from asap.benchmark.report import Point
 from asap.benchmark.summary import Judged, summarize
@@ -57,8 +58,10 @@ class ReproduceSettings:
     workers: int = 2
 
 
-def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None) -> dict[str, Any]:
+def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, device: str = "auto") -> dict[str, Any]:
     """Write ``results.md``, ``results.json`` and ``judge.md`` to ``out`` and return what the JSON holds.
+
+    Models and judge run on ``device``, a GPU if there is one; the published numbers were made on the CPU.
 
     Raises:
         InputError: a folder cannot be written or holds something else.
@@ -72,9 +75,9 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None) ->
     say(f"building {how.pairs} pairs")
     build_pairs(work / "pairs", count=how.pairs, workers=how.workers)
     say(f"base model at {len(how.seeds)} seeds")
-    generate(work / "base", seeds=list(how.seeds), report=say)
-    judge(work / "base", work / "base-verdicts", judge="learned")
-    _run_all(work, how, say)
+    generate(work / "base", seeds=list(how.seeds), loading=LoadOptions(device=device), report=say)
+    judge(work / "base", work / "base-verdicts", judge="learned", device=device)
+    _run_all(work, how, device, say)
     found = _results(work, how)
     write_json(out / "results.json", found)
     write_text(out / "results.md", results_page(found, how.methods, how.snapshots))
@@ -95,23 +98,24 @@ def _refresh(readme: Path, lines: Sequence[str]) -> None:
     write_text(readme, "\n".join([head + begin, "", *lines, "", end + tail]))
 
 
-def _run_all(work: Path, how: ReproduceSettings, say: Any) -> None:  # noqa: ANN401  (a printer)
+def _run_all(work: Path, how: ReproduceSettings, device: str, say: Any) -> None:  # noqa: ANN401  (a printer)
     """Every method and training seed, ``workers`` at a time on one core each."""
-    _encode_all(work / "pairs")
+    _encode_all(work / "pairs", device)
     jobs = [(method, seed) for seed in how.seeds for method in how.methods]
     with processes(how.workers) as pool:
-        for count, future in enumerate(as_completed([pool.submit(_run_one, work, how, *job) for job in jobs]), 1):
+        submitted = [pool.submit(_run_one, work, how, device, *job) for job in jobs]
+        for count, future in enumerate(as_completed(submitted), 1):
             say(f"{count}/{len(jobs)} {future.result()}")
 
 
-def _encode_all(pairs: Path) -> None:
+def _encode_all(pairs: Path, device: str) -> None:
     """Fill the latents cache once, because two runs that both found it short would stop each other."""
-    store, backbone = PairStore.open(pairs, split="train"), load("mini")
+    store, backbone = PairStore.open(pairs, split="train"), load("mini", LoadOptions(device=device))
     with Cache(latents_of(pairs)) as cache:
         encode_pairs(store, backbone, model_fingerprint(backbone), cache, range(len(store)))
 
 
-def _run_one(work: Path, how: ReproduceSettings, method: str, seed: int) -> str:
+def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed: int) -> str:
     """Train one method with one seed, then draw and judge the suite with each of its snapshots."""
     torch.set_num_threads(max(1, 2 // how.workers))
     run = work / "runs" / f"{method}-{seed}"
@@ -126,11 +130,13 @@ def _run_one(work: Path, how: ReproduceSettings, method: str, seed: int) -> str:
         seed=seed,
         full=how.full,
         snapshots=how.snapshots,
+        device=device,
     )
     for steps in how.snapshots:
         snapshot = run / "snapshots" / f"step-{steps:06d}"
-        generate(_pictures(work, method, seed, steps), adapter=snapshot, seeds=[seed])
-        judge(_pictures(work, method, seed, steps), _verdicts(work, method, seed, steps), judge="learned")
+        pictures = _pictures(work, method, seed, steps)
+        generate(pictures, adapter=snapshot, seeds=[seed], loading=LoadOptions(device=device))
+        judge(pictures, _verdicts(work, method, seed, steps), judge="learned", device=device)
     write_json(run / "seconds.json", {"seconds": done["seconds"], "stopped": done["stopped"]})
     return f"{method}, training seed {seed}: {done['seconds']:.0f} s"
 

@@ -3,10 +3,14 @@
 A window shows the edited place at half the picture's side, enlarged or reduced: a step on windows costs a fifth of one
 on whole pictures, and what it shows is where right and wrong differ.
 
-Legend: B pairs, S pixels, G cells, P parts.
+What is drawn for a step is drawn on the CPU; pictures lie on the device, if they fit, and everything else is done
+there.
+
+Legend: B pairs, S pixels, G cells, P parts, H pixels of what is shown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -18,7 +22,9 @@ from torch.nn import functional as F
 from asap.benchmark.judge.dataset import JudgePairs
 from asap.benchmark.judge.losses import Targets
 from asap.benchmark.judge.network import STRIDE, JudgeSpec
+from asap.core.ahead import THREADS, Ahead
 from asap.core.seeds import derive, generator
+from asap.tensors.places import lay, take
 
 __all__ = ["Batcher", "to_tensor"]
 
@@ -33,21 +39,50 @@ AROUND: Final = 1.2
 """Sides of a window to sides of what it must show, at least."""
 
 
-def to_tensor(images: npt.NDArray[np.uint8]) -> Tensor:
+LABELS: Final = ("visible", "wrong", "fails", "parts", "touched")
+
+
+def to_tensor(images: Tensor) -> Tensor:
     """(B, S, S, 3) bytes to (B, 3, S, S) in [-1, 1], channels last in memory."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    return tensor.to(torch.float32).div_(127.5).sub_(1.0)
+    return images.contiguous().permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """All that chance decides about a step."""
+
+    index: Tensor
+    """(B,) int64, which pairs."""
+    theta: Tensor
+    """(B, 2, 3) of ``affine_grid``: what of each pair is shown."""
+    weather: Tensor
+    """(B, 4) in [0, 1): gain, lift, blur, noise."""
+    grain: Tensor
+    """(B, 3, H, H) standard normal."""
+
+    def to(self, device: torch.device) -> "Drawn":
+        """The same on a device."""
+        return Drawn(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 class Batcher:
     """Pairs in a shuffled order that only ``seed`` and the step decide, so that a resumed run sees the same."""
 
-    def __init__(self, pairs: JudgePairs, spec: JudgeSpec, batch: int, seed: int) -> None:
-        """``batch`` is B, cut down to the number of pairs."""
-        self.pairs, self.seed = pairs, seed
+    def __init__(self, pairs: JudgePairs, spec: JudgeSpec, batch: int, seed: int, device: str = "cpu") -> None:
+        """``batch`` is B, cut down to the number of pairs; ``device`` is one of torch, where batches are made."""
+        self.pairs, self.seed, self.device = pairs, seed, torch.device(device)
         self.batch = min(batch, len(pairs))
-        self.classes = {name: _indices(pairs, column, spec) for column, (name, _) in enumerate(spec.attributes)}
         self.boxes = torch.tensor([_box(touched) for touched in pairs.touched])
+        self.classes = {
+            name: lay(torch.from_numpy(_indices(pairs, column, spec)), device)
+            for column, (name, _) in enumerate(spec.attributes)
+        }
+        names = (*LABELS, "chosen", "rejected")
+        self.tables = {name: lay(torch.from_numpy(getattr(pairs, name)), device) for name in names}
+        threads = THREADS if self.device.type == "cuda" else 0
+        side = pairs.chosen.shape[1]
+        self._drawn = Ahead(self._draws("judge-jitter", self._whole, side), threads)
+        self._narrow = Ahead(self._draws("judge-window", self._window, side // 2), threads)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -62,45 +97,62 @@ class Batcher:
 
     def train(self, step: int) -> tuple[Tensor, Targets]:
         """The jittered batch of a step."""
-        images, targets = self._gather(self.index(step))
-        rng = torch.Generator().manual_seed(derive(self.seed, "judge-jitter", step))
-        return jitter(images, targets, _whole(len(images) // 2, rng), images.shape[-1], rng)
+        return self._jittered(self._drawn(step))
 
     def windows(self, step: int) -> tuple[Tensor, Targets]:
         """The batch of a step as windows of half the side around what was edited: (2B, 3, S / 2, S / 2)."""
-        index = self.index(step)
-        images, targets = self._gather(index)
-        rng = torch.Generator().manual_seed(derive(self.seed, "judge-window", step))
-        return jitter(images, targets, _window(self.boxes[index], rng), images.shape[-1] // 2, rng)
+        return self._jittered(self._narrow(step))
 
     def every(self) -> Iterator[tuple[Tensor, Targets]]:
         """All pairs once, in order and as they are."""
         for start in range(0, len(self.pairs), self.batch):
-            yield self._gather(np.arange(start, min(start + self.batch, len(self.pairs))))
+            yield self._gather(torch.arange(start, min(start + self.batch, len(self.pairs))))
 
-    def _gather(self, index: npt.NDArray[np.int64]) -> tuple[Tensor, Targets]:
+    def _whole(self, index: Tensor, rng: torch.Generator) -> Tensor:
+        return _whole(len(index), rng)
+
+    def _window(self, index: Tensor, rng: torch.Generator) -> Tensor:
+        return _window(self.boxes[index], rng)
+
+    def _draws(
+        self, name: str, place: Callable[[Tensor, torch.Generator], Tensor], size: int
+    ) -> Callable[[int], Drawn]:
+        """What a step draws, in this order: order of pairs, ``place`` of each, weather, grain of ``size`` pixels."""
+
+        def draw(step: int) -> Drawn:
+            index = torch.from_numpy(self.index(step))
+            rng = torch.Generator().manual_seed(derive(self.seed, name, step))
+            theta, weather = place(index, rng), torch.rand(len(index), 4, generator=rng)
+            grain = torch.randn(len(index), 3, size, size, generator=rng)
+            return Drawn(index=index, theta=theta, weather=weather, grain=grain).to(self.device)
+
+        return draw
+
+    def _jittered(self, drawn: Drawn) -> tuple[Tensor, Targets]:
+        return jitter(*self._gather(drawn.index), drawn)
+
+    def _gather(self, index: Tensor) -> tuple[Tensor, Targets]:
         """(2B, 3, S, S) chosen then rejected, and their labels."""
-        rows = self.pairs.take(index)
-        defect = rows.fails[:, 1] == 1
-        touched = torch.from_numpy(rows.touched).float() / 255
-        maps = torch.from_numpy(rows.parts).float() / 255
+        rows = {name: take(table, index, self.device) for name, table in self.tables.items()}
+        defect = rows["fails"][:, 1] == 1
+        touched, maps = rows["touched"].float() / 255, rows["parts"].float() / 255
         # Inside the mask of a rejected picture the chosen one's part map no longer holds.
         moved = torch.where(touched[:, None] > 0, -1.0, maps)
-        wrong_cells = touched * torch.from_numpy(defect)[:, None, None]
+        wrong_cells = touched * defect[:, None, None]
         targets = Targets(
-            fails=_sides(rows.fails),
-            visible=_sides(rows.visible),
-            wrong=_sides(rows.wrong),
+            fails=_sides(rows["fails"]).float(),
+            visible=_sides(rows["visible"]).float(),
+            wrong=_sides(rows["wrong"]).float(),
             maps=torch.cat([maps, moved]),
             defect=torch.cat([torch.zeros_like(touched), wrong_cells]),
-            attributes={name: _sides(table[index]).long() for name, table in self.classes.items()},
+            attributes={name: _sides(take(table, index, self.device)) for name, table in self.classes.items()},
         )
-        return to_tensor(np.concatenate([rows.chosen, rows.rejected])), targets
+        return to_tensor(torch.cat([rows["chosen"], rows["rejected"]])), targets
 
 
-def _sides(labels: npt.NDArray[np.int8] | npt.NDArray[np.int64]) -> Tensor:
+def _sides(labels: Tensor) -> Tensor:
     """(B, 2, ...) to (2B, ...): chosen first."""
-    return torch.from_numpy(np.concatenate([labels[:, 0], labels[:, 1]])).float()
+    return torch.cat([labels[:, 0], labels[:, 1]])
 
 
 def _indices(pairs: JudgePairs, column: int, spec: JudgeSpec) -> npt.NDArray[np.int64]:
@@ -145,18 +197,16 @@ def _window(boxes: Tensor, rng: torch.Generator) -> Tensor:
     return _affine(draw[:, 0] < 0.5, side, torch.minimum(torch.maximum(centre, -edge), edge))
 
 
-def jitter(images: Tensor, targets: Targets, theta: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Targets]:
+def jitter(images: Tensor, targets: Targets, drawn: Drawn) -> tuple[Tensor, Targets]:
     """Place, light, blur and noise: drawn once per pair and used for both sides and, place, for the maps.
 
     Args:
         images: (2B, 3, S, S), chosen first.
         targets: of the whole pictures.
-        theta: (B, 2, 3) what of each pair to show.
-        size: side of what comes out.
-        rng: decides the rest.
+        drawn: for these pairs; the side of its grain is that of what comes out.
     """
-    draw, theta = torch.rand(len(theta), 4, generator=rng), theta.repeat(2, 1, 1)
-    moved = _weather(_warp(images, theta, "border", size), draw, rng)
+    size, theta = drawn.grain.shape[-1], drawn.theta.repeat(2, 1, 1)
+    moved = _weather(_warp(images, theta, "border", size), drawn)
     known = torch.cat([targets.maps.clamp_min(0), targets.defect[:, None], (targets.maps < 0).float()], 1)
     known = _warp(known, theta, "zeros", size // STRIDE)
     count = targets.maps.shape[1]
@@ -170,13 +220,12 @@ def jitter(images: Tensor, targets: Targets, theta: Tensor, size: int, rng: torc
     )
 
 
-def _weather(images: Tensor, draw: Tensor, rng: torch.Generator) -> Tensor:
-    """Light, blur and noise (2B, 3, H, H), by (B, 4) numbers in [0, 1)."""
-    gain, lift, blur, noise = draw.repeat(2, 1)[:, :, None, None, None].unbind(1)
+def _weather(images: Tensor, drawn: Drawn) -> Tensor:
+    """Light, blur and noise on (2B, 3, H, H)."""
+    gain, lift, blur, noise = drawn.weather.repeat(2, 1)[:, :, None, None, None].unbind(1)
     images = images * (1 + TONE * (2 * gain - 1)) + TONE * (2 * lift - 1)
     soft = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
-    grain = torch.randn(len(images) // 2, *images.shape[1:], generator=rng).repeat(2, 1, 1, 1)
-    return images.lerp(soft, blur**2) + NOISE * noise**2 * grain
+    return images.lerp(soft, blur**2) + NOISE * noise**2 * drawn.grain.repeat(2, 1, 1, 1)
 
 
 def _warp(values: Tensor, theta: Tensor, padding: str, size: int) -> Tensor:

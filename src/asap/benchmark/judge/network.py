@@ -112,6 +112,16 @@ def _peak(maps: Tensor) -> Tensor:
     return maps[:, -1].flatten(1).logsumexp(1, keepdim=True) - 4
 
 
+class _Dropout(nn.Dropout):
+    """Draws from the CPU's generator wherever the network lies, so that a seed means the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        if not self.training or x.device.type == "cpu":
+            return super().forward(x)
+        return x * F.dropout(torch.ones(x.shape, dtype=x.dtype), self.p).to(x.device)
+
+
 class JudgeNetwork(nn.Module):
     """Pictures (B, 3, S, S) in [-1, 1] to ``JudgeOutput``."""
 
@@ -125,13 +135,18 @@ class JudgeNetwork(nn.Module):
         self.top = nn.Sequential(_conv(third, top, 2), _Residual(top), _Residual(top))
         self.from_top, self.from_middle = nn.Conv2d(top, third, 1), nn.Conv2d(third, second, 1)
         self.maps = nn.Sequential(_Residual(second), nn.Conv2d(second, len(PARTS) + 2, 1))
-        self.summary = nn.Sequential(nn.Linear(2 * top, HIDDEN), nn.ReLU(), nn.Dropout(dropout))
+        self.summary = nn.Sequential(nn.Linear(2 * top, HIDDEN), nn.ReLU(), _Dropout(dropout))
         self.glance = nn.Linear(HIDDEN + 1, 1)
         width = third + HIDDEN
         self.part_weight = nn.Parameter(torch.randn(len(PARTS), width, 2) * width**-0.5)
         self.part_bias = nn.Parameter(torch.zeros(len(PARTS), 2))
         self.verdict = nn.Linear(2 * HIDDEN + len(PARTS) + 4, 1)
         self.attribute_heads = nn.ModuleList(nn.Linear(width, len(classes)) for _, classes in spec.attributes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies, and its pictures must."""
+        return self.part_bias.device
 
     def look(self, images: Tensor) -> JudgeLook:
         """Pictures or windows (B, 3, H, H), H a multiple of 16, at one scale."""

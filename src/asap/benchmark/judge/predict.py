@@ -65,8 +65,8 @@ def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int 
 
 def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
     """Numpy arrays of one batch; probabilities except for the score."""
-    tensor = to_tensor(images)
-    with precision():
+    tensor = to_tensor(torch.from_numpy(images).to(network.device))
+    with precision(device=network.device):
         plain, mirrored = network(tensor), network(tensor.flip(3))
     out = {
         "score": (plain.fails + mirrored.fails) / 2,
@@ -76,7 +76,7 @@ def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, F
     }
     for name, logits in plain.attributes.items():
         out[f"attribute:{name}"] = F.log_softmax(logits, 1) + F.log_softmax(mirrored.attributes[name], 1)
-    return {name: value.float().numpy() for name, value in out.items()}
+    return {name: value.float().cpu().numpy() for name, value in out.items()}
 
 
 def verdicts(predictions: Predictions, threshold: float, expected: Sequence[Sequence[str]]) -> list[Verdict]:

@@ -89,7 +89,9 @@ def _rate(step: int, total: int, peak: float) -> float:
 class _Run:
     """One training run: network, optimizer, place, best so far; saved whole."""
 
-    def __init__(self, spec: JudgeSpec, settings: JudgeTraining, folder: Path, init: JudgeNetwork | None) -> None:
+    def __init__(
+        self, spec: JudgeSpec, settings: JudgeTraining, folder: Path, init: JudgeNetwork | None, device: str
+    ) -> None:
         self.settings, self.folder = settings, folder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(settings.seed, "judge-init"))
@@ -97,9 +99,9 @@ class _Run:
         begin: dict[str, str] = {}
         if init is not None:
             self.network.load_state_dict(init.state_dict())
-            begin = {"init": digest(b"".join(value.numpy().tobytes() for value in init.state_dict().values()))}
+            begin = {"init": digest(b"".join(value.cpu().numpy().tobytes() for value in init.state_dict().values()))}
         # mypy knows no such overload of Module.to, though torch documents it.
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -126,7 +128,7 @@ class _Run:
         if not path.exists():
             return
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise StoreError(f"{path} cannot be read ({error}); delete it to start anew") from error
         if state.get("key") != self.key:
@@ -136,7 +138,7 @@ class _Run:
         self.step, self.seconds, self.best = int(state["place"][0]), float(state["place"][1]), float(state["place"][2])
         self.best_state = state["best"]
 
-    def advance(self, narrow: Batcher | None, whole: Batcher, total: int) -> dict[str, float]:
+    def advance(self, narrow: Batcher | None, whole: Batcher, total: int) -> dict[str, torch.Tensor]:
         """One step on windows of ``narrow`` or, if that is None, on whole pictures.
 
         Whole pictures are seen twice, at two scales; so that both meet the statistics that verdicts will use, those are
@@ -154,23 +156,23 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.settings.seed, "judge-dropout", self.step))
             loss, terms = self._loss(images, targets, narrow is not None)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the judge's loss is {loss.item()} at step {self.step}; lower the learning rate")
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimizer.step()
+        if not torch.isfinite(loss):  # only now: before the backward, a GPU would wait for it
+            raise TrainingError(f"the judge's loss is {loss.item()} at step {self.step}; lower the learning rate")
         self.step += 1
-        return {"loss": float(loss.detach())} | {name: float(term.detach()) for name, term in terms.items()}
+        return {name: value.detach() for name, value in {"loss": loss, **terms}.items()}
 
     def _loss(
         self, images: torch.Tensor, targets: Targets, narrow: bool
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         if narrow:
-            with precision():
+            with precision(device=self.network.device):
                 look = self.network.look(images)
             return window_loss(look, targets)
-        with precision():
+        with precision(device=self.network.device):
             output = self.network(images)
         return judge_loss(output, targets)
 
@@ -202,6 +204,7 @@ def train_judge(
     folder: Path,
     windows: JudgePairs | None = None,
     init: JudgeNetwork | None = None,
+    device: str = "cpu",
     report: Callable[[str], None] = lambda _: None,
 ) -> TrainedJudge:
     """Train, or go on training, in ``folder``; the log is ``log.jsonl`` there.
@@ -214,6 +217,7 @@ def train_judge(
         folder: of state and log.
         windows: pairs of which windows are seen first; None: those of ``train``.
         init: a network of the same spec to go on from; None: random weights.
+        device: of torch; every draw is the CPU's, so a seed means the same on each, but for rounding.
         report: is given a line now and then.
 
     Raises:
@@ -221,8 +225,8 @@ def train_judge(
         TrainingError: the loss is not a number.
     """
     make_folder(folder)
-    run, whole = _Run(spec, settings, folder, init), Batcher(train, spec, settings.batch, settings.seed)
-    narrow = Batcher(train if windows is None else windows, spec, settings.batch, settings.seed)
+    run, whole = _Run(spec, settings, folder, init, device), Batcher(train, spec, settings.batch, settings.seed, device)
+    narrow = Batcher(train if windows is None else windows, spec, settings.batch, settings.seed, device)
     run.restore()
     first_whole = round(settings.window_epochs * narrow.steps_per_epoch)
     total = max(1, first_whole + round(settings.epochs * whole.steps_per_epoch))
@@ -230,12 +234,14 @@ def train_judge(
     while run.step < total:
         terms = run.advance(narrow if run.step < first_whole else None, whole, total)
         last = run.step == total
+        checked: dict[str, float] = {}
         if last or (run.step > first_whole and (run.step - first_whole) % whole.steps_per_epoch == 0):
-            terms["val_auroc"] = run.validate(validation)
+            checked = {"val_auroc": run.validate(validation)}
         run.seconds = time.monotonic() - begin
-        if last or "val_auroc" in terms or run.step % 25 == 0:
-            _log(folder, {"step": run.step, "seconds": round(run.seconds, 1), **terms})
-            report(f"judge {run.step}/{total} " + " ".join(f"{name} {value:.3f}" for name, value in terms.items()))
+        if checked or run.step % 25 == 0:
+            row = {name: float(value) for name, value in terms.items()} | checked
+            _log(folder, {"step": run.step, "seconds": round(run.seconds, 1), **row})
+            report(f"judge {run.step}/{total} " + " ".join(f"{name} {value:.3f}" for name, value in row.items()))
         if last or run.step % settings.save_every == 0:
             run.save()
     return _finish(run, validation, 2 * settings.batch * (total - first))

@@ -1,0 +1,143 @@
+"""The flags that say where a network runs, and how long and on how much at a time it is trained."""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from asap.benchmark.judge import JudgeTraining
+from asap.cli.app import build_parser, main
+from asap.stages import demo, judge, judging, pretrain, reproduce
+from asap.stages.pretrain import PretrainConfig
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+Seen = dict[str, Any]
+
+
+@pytest.fixture
+def catch(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str], Seen]:
+    """Put a function in the place of a stage's that only remembers what it is given."""
+
+    def put(module: ModuleType, name: str) -> Seen:
+        seen: Seen = {}
+
+        def stage(*args: object, **how: object) -> dict[str, object]:
+            seen.update(how, args=args)
+            return {}
+
+        monkeypatch.setattr(module, name, stage)
+        return seen
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        (pretrain, "pretrain", ["mini", "pretrain", "--data", "d", "--steps", "1", "--out", "o"]),
+        (judge, "train", ["judge", "train", "--pairs", "p", "--out", "o"]),
+        (judge, "calibrate", ["judge", "calibrate", "--judge", "learned", "--pairs", "p", "--out", "o"]),
+        (judging, "run", ["judge", "run", "--judge", "learned", "--generations", "g", "--out", "o"]),
+        (demo, "demo", ["demo", "--out", "o"]),
+        (reproduce, "mini", ["reproduce", "mini", "--out", "o"]),
+    ],
+)
+def test_the_device_reaches_the_stage(
+    module: ModuleType, name: str, words: list[str], catch: Callable[[ModuleType, str], Seen]
+) -> None:
+    seen = catch(module, name)
+    assert main(words) == 0
+    assert seen["device"] == "auto"
+    assert main([*words, "--device", "cuda:1"]) == 0
+    assert seen["device"] == "cuda:1"
+
+
+def test_sizes_of_pretraining_are_the_recipe_s_unless_said(catch: Callable[[ModuleType, str], Seen]) -> None:
+    seen = catch(pretrain, "pretrain")
+    words = ["mini", "pretrain", "--data", "d", "--steps", "5", "--out", "o"]
+    assert main(words) == 0
+    assert seen["args"][2] == PretrainConfig(steps=5)
+    assert seen["save_seconds"] == 180
+    assert main([*words, "--batch", "256", "--lr", "1e-3", "--save-every", "30"]) == 0
+    assert seen["args"][2] == PretrainConfig(steps=5, batch=256, lr=1e-3)
+    assert seen["save_seconds"] == 30
+
+
+def test_sizes_of_the_judge_s_training_are_its_own_unless_said(catch: Callable[[ModuleType, str], Seen]) -> None:
+    seen = catch(judge, "train")
+    words = ["judge", "train", "--pairs", "p", "--out", "o"]
+    assert main(words) == 0
+    assert seen["settings"] == JudgeTraining()
+    assert "rounded" not in seen
+    assert seen.pop("init") is None
+    more = ["--batch", "64", "--epochs", "2.5", "--window-epochs", "0", "--lr", "1e-3", "--rounded", "9"]
+    assert main([*words, *more, "--init", "learned"]) == 0
+    assert seen["init"] == "learned"
+    assert seen["settings"] == JudgeTraining(batch=64, epochs=2.5, window_epochs=0, learning_rate=1e-3)
+    assert seen["rounded"] == 9
+
+
+def test_the_help_says_the_defaults_that_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judge", "train", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    told = {"--window-epochs": JudgeTraining().window_epochs, "--epochs": JudgeTraining().epochs}
+    told |= {"--batch": JudgeTraining().batch, "--lr": JudgeTraining().learning_rate}
+    told |= {"--rounded": inspect.signature(judge.train).parameters["rounded"].default}
+    for flag, wanted in told.items():
+        said = re.search(rf" {flag} \w+ [^()]*\(([\d.e-]+)\)", text)
+        assert said, flag
+        assert float(said[1]) == wanted, flag
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = spec_from_file_location("gpu", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_stage_of_the_script_is_a_command_that_asap_knows(script: ModuleType, tmp_path: Path) -> None:
+    how = script.arguments([*script.STAGES, "--work", str(tmp_path), "--out", "o"])
+    own = tmp_path / "mini" / "pipeline"
+    for model in ("mini", str(own)):
+        found: dict[str, argparse.Namespace] = {}
+        for stage in script.STAGES[1:]:
+            words = script.command(how, stage, 7)[len(script.ASAP) :]
+            found[stage] = build_parser(words[0]).parse_args(words)
+        assert found["mini"].steps == 7
+        assert found["judge"].model == found["calibrate"].model == model
+        own.mkdir(parents=True, exist_ok=True)
+        (own / "model_index.json").write_text("{}")
+    compile(script.command(how, "people")[2], "people", "exec")
+
+
+def test_the_script_stops_a_stage_at_its_limit_and_packs_what_there_is(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "work" / "mini" / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text('{"step": 25, "images_per_s": 9.5}\n{"step": 50, "held_out": 0.5}\n')
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(script, "command", lambda *_: sleep)
+    monkeypatch.setattr(script, "PIECE", 4096)
+    words = ["mini", "judge", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--seconds", "1"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *words, "--steps", "9"])
+    assert script.main() == 3
+    rows = script.read(tmp_path / "out" / "summary.json")
+    assert [(row["stage"], row["code"], row["step"], row["held_out"]) for row in rows] == [("mini", 3, 50, 0.5)]
+    assert "judge" not in capsys.readouterr().out
+    pieces = sorted((tmp_path / "out").glob("results.tar.*"))
+    assert len(pieces) > 1
+    whole = b"".join(piece.read_bytes() for piece in pieces)
+    assert b"mini/log.jsonl" in whole
+    assert log.read_bytes() in whole
