@@ -96,13 +96,21 @@ def test_a_switch_changes_no_weight(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
-def test_a_compiled_denoiser_takes_the_same_steps() -> None:
-    """Fused kernels round differently, so that weights agree to a tenth of a step."""
-    lr = 1e-4
-    usual, fused = taken(steps=3, lr=lr, loss={"tau": 0.5}), taken(steps=3, lr=lr, loss={"tau": 0.5}, compile=True)
+@pytest.mark.xfail(strict=True, reason="the compiled gradient is off by a tenth of the largest; the cause is not found")
+def test_a_compiled_denoiser_gives_the_same_gradient() -> None:
+    """To the rounding of fused kernels; weights cannot be compared, because Adam makes a step of any gradient."""
+    usual, fused = (
+        trainer(lora=True, batch_size=2, lr=1e-4, steps=3, loss={"tau": 0.5}, compile=flag) for flag in (False, True)
+    )
     assert fused.policy.denoiser._compiled_call_impl is not None
+    looks = [run._backward(run._slots(0, run.order.turn(0))) for run in (usual, fused)]
+    torch.testing.assert_close(looks[1].losses, looks[0].losses, atol=1e-5, rtol=0)
+    largest = max(float(value.grad.abs().max()) for value in usual.weights.values() if value.grad is not None)
     for name, value in usual.weights.items():
-        torch.testing.assert_close(fused.weights[name], value, atol=0.1 * lr, rtol=0, msg=name)
+        other = fused.weights[name].grad
+        assert value.grad is not None, name
+        assert other is not None, name
+        assert float((value.grad - other).abs().max()) <= 1e-4 * largest, name
 
 
 @pytest.mark.slow
