@@ -1,5 +1,6 @@
 """Body-guided pairs from rendered people to the store, on a tiny pipeline with random weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,10 @@ import pytest
 
 from asap.cli import main
 from asap.core.errors import InputError, UnknownNameError
+from asap.core.files import read_json
+from asap.core.vocabulary import SCREEN_REASON
+from asap.gates import GateLimits
+from asap.stages import guided
 from asap.stages.guided import build_guided_pairs
 from asap.stages.looking import Screening
 from asap.stages.painting import Painting
@@ -44,22 +49,23 @@ def test_wrong_words(words: list[str], line: str, tmp_path: Path, capsys: pytest
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gates that ask for no size and no contrast: random weights hardly follow the maps, and are refused for it."""
+    limits = replace(GateLimits.photographs(), contrast_min=0.0, region_ssim_max=1.0, area_max=1.0, short_side_min=0)
+    monkeypatch.setattr(GateLimits, "photographs", staticmethod(lambda: limits))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("lenient")
 def test_from_the_command_to_the_store_and_back(tmp_path: Path) -> None:
     model, network = save_tiny("sd", tmp_path / "model"), save_tiny("sd-controlnet", tmp_path / "controlnet")
-    words = ["pairs", "build", "--degrade", "guided", "--count", "3", "--size", "128", "--nulls", "0.2", "--seed", "4"]
-    words += [
-        "--painter",
-        str(model),
-        "--controlnet",
-        f"depth={network}",
-        "--steps",
-        "2",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    assert main(words) == 0
+    words = ["pairs", "build", "--degrade", "guided", "--count", "3", "--size", "64", "--nulls", "0.2", "--seed", "4"]
+    words += ["--painter", str(model), "--controlnet", f"depth={network}", "--steps", "1"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
     store = PairStore.open(tmp_path / "out")
+    assert len(store) == 3
+    assert "defect" in store.column("kind")
     assert {one.role for one in store.manifest.instruments} == {"generator", "pair_gate"}
     for row in store.rows(range(len(store))):
         inside = row.mask > 0
@@ -73,11 +79,15 @@ def test_from_the_command_to_the_store_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_screen_that_finds_nothing_keeps_nothing(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("lenient")
+def test_a_screen_that_finds_nothing_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, network = save_tiny("sd", tmp_path / "model"), save_tiny("sd-controlnet", tmp_path / "controlnet")
     painting = Painting(kind="guided", model=str(model), controlnet=str(network), steps=1)
-    with pytest.raises(InputError, match="50 pictures gave 0 pairs that pass"):
+    monkeypatch.setattr(guided, "MOST", 2)
+    with pytest.raises(InputError, match="2 pictures gave 0 pairs that pass"):
         build_guided_pairs(
             tmp_path / "out", count=1, painting=painting, size=64, null_share=0.0,
             screening=Screening(kind="landmarks"),
         )  # fmt: skip
+    refused = [read_json(path)["rejected"] for path in (tmp_path / "out" / "parts").iterdir()]
+    assert sum(one.get(SCREEN_REASON, 0) for one in refused) > 0

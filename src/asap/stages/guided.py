@@ -105,7 +105,7 @@ def build_guided_pairs(
     with PairWriter(out, config, CHUNK) as writer, Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("painting pairs", total=count, completed=writer.accepted())
         done = writer.done_chunks()
-        for chunk in (number for number in range(MOST * count // CHUNK + 1) if number not in done):
+        for chunk in (number for number in range(-(-MOST * count // CHUNK)) if number not in done):
             if writer.accepted() >= count:
                 break
             _write(writer, rig, guide, chunk, count)
@@ -148,7 +148,7 @@ def _instruments(guide: _Guide) -> tuple[Instrument, ...]:
 def _write(writer: PairWriter, rig: Rig, guide: _Guide, chunk: int, count: int) -> None:
     """Make and write one chunk, no pair more than are wanted."""
     begun, reasons, records = monotonic(), Counter[str](), list[PairRecord]()
-    for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+    for index in range(chunk * CHUNK, min((chunk + 1) * CHUNK, MOST * count)):
         if writer.accepted() + len(records) == count:
             break
         record, why = _pair(rig, guide, index)
