@@ -1,5 +1,6 @@
 """Body-guided pairs from rendered people to the store, on a tiny pipeline with random weights."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 
 from asap.cli import main
 from asap.core.errors import InputError, UnknownNameError
-from asap.core.files import read_json
 from asap.core.vocabulary import SCREEN_REASON
 from asap.gates import GateLimits
 from asap.stages import guided
@@ -89,5 +89,5 @@ def test_a_screen_that_finds_nothing_keeps_nothing(tmp_path: Path, monkeypatch: 
             tmp_path / "out", count=1, painting=painting, size=64, null_share=0.0,
             screening=Screening(kind="landmarks"),
         )  # fmt: skip
-    refused = [read_json(path)["rejected"] for path in (tmp_path / "out" / "parts").iterdir()]
-    assert sum(one.get(SCREEN_REASON, 0) for one in refused) > 0
+    parts = [json.loads(path.read_text()) for path in (tmp_path / "out" / "parts").iterdir()]
+    assert sum(part["rejected"].get(SCREEN_REASON, 0) for part in parts) > 0
