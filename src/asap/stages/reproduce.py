@@ -47,13 +47,13 @@ MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
 class ReproduceSettings:
     """Sizes of the reproduction."""
 
-    pairs: int = 1800
+    pairs: int = 10240
     methods: tuple[str, ...] = METHODS
-    snapshots: tuple[int, ...] = (40,)
+    snapshots: tuple[int, ...] = (60,)
     """Steps at which each run is measured; the last is its length and the one of "equal steps"."""
     seeds: tuple[int, ...] = (0, 1, 2)
     batch_size: int = 8
-    lr: float = 2e-5
+    lr: float = 3e-5
     full: bool = True
     workers: int = 2
 
