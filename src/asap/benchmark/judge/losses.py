@@ -22,7 +22,6 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "visible": 0.2,
     "maps": 0.3,
     "defect": 1.0,
-    "attributes": 0.3,
 }
 RARE: Final = 4.0
 """Weight of a wrong part or cell against a right one: a defect covers some 2 % of a picture."""
@@ -72,13 +71,6 @@ def judge_loss(output: JudgeOutput, targets: Targets) -> tuple[Tensor, dict[str,
         "maps": _masked(torch.cat([output.parts, output.person[:, None]], 1), targets.maps),
         "defect": _masked(output.defect, targets.defect, RARE),
     }
-    heads = [
-        F.cross_entropy(logits, targets.attributes[name], ignore_index=-1, reduction="sum")
-        / (targets.attributes[name] >= 0).sum().clamp_min(1)
-        for name, logits in output.attributes.items()
-    ]
-    if heads:
-        terms["attributes"] = torch.stack(heads).mean()
     return _total(terms), terms
 
 

@@ -93,6 +93,8 @@ class _Residual(nn.Module):
 class JudgeLook:
     """What the trunk makes of pictures (B, 3, H, H)."""
 
+    fine: Tensor
+    """(B, C, H / 4, H / 4) before anything coarser is added: colours are still in it."""
     middle: Tensor
     """(B, C, H / 8, H / 8)."""
     summary: Tensor
@@ -125,6 +127,9 @@ class _Dropout(nn.Dropout):
 class JudgeNetwork(nn.Module):
     """Pictures (B, 3, S, S) in [-1, 1] to ``JudgeOutput``."""
 
+    said_mean: Tensor
+    said_spread: Tensor
+
     def __init__(self, spec: JudgeSpec, dropout: float = 0.1) -> None:
         """Build with random weights from torch's global state; fork it around the call."""
         super().__init__()
@@ -141,7 +146,11 @@ class JudgeNetwork(nn.Module):
         self.part_weight = nn.Parameter(torch.randn(len(PARTS), width, 2) * width**-0.5)
         self.part_bias = nn.Parameter(torch.zeros(len(PARTS), 2))
         self.verdict = nn.Linear(2 * HIDDEN + len(PARTS) + 4, 1)
-        self.attribute_heads = nn.ModuleList(nn.Linear(width, len(classes)) for _, classes in spec.attributes)
+        said = (len(PARTS) + 2) * (3 + second) + 2 * HIDDEN
+        self.register_buffer("said_mean", torch.zeros(said))
+        self.register_buffer("said_spread", torch.ones(said))
+        self.attribute_trunk = nn.Sequential(nn.Linear(said, HIDDEN), nn.ReLU(), _Dropout(2 * dropout))
+        self.attribute_heads = nn.ModuleList(nn.Linear(HIDDEN, len(classes)) for _, classes in spec.attributes)
 
     @property
     def device(self) -> torch.device:
@@ -150,15 +159,15 @@ class JudgeNetwork(nn.Module):
 
     def look(self, images: Tensor) -> JudgeLook:
         """Pictures or windows (B, 3, H, H), H a multiple of 16, at one scale."""
-        fine = self.fine(images)
-        middle = self.middle(fine)
+        first = self.fine(images)
+        middle = self.middle(first)
         top = self.top(middle)
         middle = F.relu(middle + F.interpolate(self.from_top(top), scale_factor=2.0, mode="nearest"))
-        fine = F.relu(fine + F.interpolate(self.from_middle(middle), scale_factor=2.0, mode="nearest"))
+        fine = F.relu(first + F.interpolate(self.from_middle(middle), scale_factor=2.0, mode="nearest"))
         maps = self.maps(fine).float()
         summary = self.summary(torch.cat([top.mean((2, 3)), top.amax((2, 3))], 1)).float()
         fails = self.glance(torch.cat([summary, _peak(maps)], 1)).float()[:, 0]
-        return JudgeLook(middle=middle.float(), summary=summary, maps=maps, fails=fails)
+        return JudgeLook(fine=first.float(), middle=middle.float(), summary=summary, maps=maps, fails=fails)
 
     def forward(self, images: Tensor) -> JudgeOutput:
         """Pictures (B, 3, S, S) in [-1, 1], S a multiple of 32."""
@@ -170,7 +179,6 @@ class JudgeNetwork(nn.Module):
         both = torch.einsum("bpc,pck->bpk", features, self.part_weight) + self.part_bias
         looks = [value for look in (near, far) for value in (look.summary, look.peak, look.fails[:, None])]
         fails = self.verdict(torch.cat([*looks, both[..., 1]], 1)).float()[:, 0]
-        heads = zip(self.spec.attributes, self.attribute_heads, strict=True)
         return JudgeOutput(
             fails=fails,
             visible=both[..., 0].float(),
@@ -178,8 +186,23 @@ class JudgeNetwork(nn.Module):
             parts=parts,
             person=near.maps[:, -2],
             defect=near.maps[:, -1],
-            attributes={name: head(features[:, 0]).float() for (name, _), head in heads},
+            attributes=self.attributes(self.described(images, near, far)),
         )
+
+    def described(self, images: Tensor, near: JudgeLook, far: JudgeLook) -> Tensor:
+        """What attributes are read from, (B, F): colours and features of every part, of the person and of the rest."""
+        logits = near.maps[:, : len(PARTS) + 1].flatten(2)
+        person = logits[:, -1:].sigmoid()
+        where = torch.cat([logits[:, :-1].softmax(-1), person + 1e-6, 1 - person + 1e-6], 1)
+        cells = torch.cat([F.avg_pool2d(images, STRIDE).float(), near.fine], 1).flatten(2)
+        pooled = torch.einsum("bpn,bcn->bpc", where / where.sum(-1, keepdim=True), cells)
+        return torch.cat([pooled.flatten(1), near.summary, far.summary], 1).float()
+
+    def attributes(self, described: Tensor) -> dict[str, Tensor]:
+        """Logits (B, classes) of each attribute from (B, F)."""
+        hidden = self.attribute_trunk((described - self.said_mean) / self.said_spread)
+        heads = zip(self.spec.attributes, self.attribute_heads, strict=True)
+        return {name: head(hidden).float() for (name, _), head in heads}
 
 
 def freeze_statistics(network: JudgeNetwork) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from asap.benchmark.intervals import Estimate
+from asap.benchmark.judge.attributes import fit_attributes
 from asap.benchmark.judge.batches import Batcher
 from asap.benchmark.judge.dataset import JudgePairs
 from asap.benchmark.judge.losses import Targets, judge_loss, window_loss
@@ -244,7 +245,7 @@ def train_judge(
             report(f"judge {run.step}/{total} " + " ".join(f"{name} {value:.3f}" for name, value in row.items()))
         if last or run.step % settings.save_every == 0:
             run.save()
-    return _finish(run, validation, 2 * settings.batch * (total - first))
+    return _finish(run, whole, validation, 2 * settings.batch * (total - first))
 
 
 def _log(folder: Path, row: dict[str, float]) -> None:
@@ -252,9 +253,10 @@ def _log(folder: Path, row: dict[str, float]) -> None:
     append_text(folder / LOG, json.dumps(row) + "\n")
 
 
-def _finish(run: _Run, validation: JudgePairs, images: int) -> TrainedJudge:
-    """Best weights, rounded as they will be stored, and the threshold that those weights need."""
+def _finish(run: _Run, whole: Batcher, validation: JudgePairs, images: int) -> TrainedJudge:
+    """Best weights, their attribute heads, all rounded as they will be stored, and the threshold that they need."""
     run.network.load_state_dict(run.best_state)
+    fit_attributes(run.network, whole, run.settings.seed)
     rounded = {name: value.float() for name, value in halve(run.network).items()}
     run.network.load_state_dict(rounded, strict=False)
     positive, negative = _scores(run.network, validation)
