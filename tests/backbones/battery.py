@@ -58,8 +58,8 @@ class Step:
 
 
 def open_tiny(folder: Path) -> PipelineBackbone:
-    """Through the front door, so that the family is found by class name."""
-    backbone = load(folder)
+    """Through the front door, so that the family is found by class name; in float32 on every processor."""
+    backbone = load(folder, LoadOptions(dtype="float32"))
     assert isinstance(backbone, PipelineBackbone)
     return backbone
 

@@ -17,6 +17,7 @@ from asap.backbones.mini import MiniBackbone, load_folder, load_tiny
 from asap.backbones.mini.backbone import CHUNK
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.generate import round_trip
+from asap.tensors.precision import native_bf16
 from tests.one_device import OneDevice, bring_zeros
 
 PROMPTS = ["a person with pale skin", "one hand raises 5 fingers", "zzz unknown words", ""]
@@ -264,3 +265,13 @@ def test_options_that_the_embedded_models_do_not_take_are_refused(options: dict[
         load_tiny().save_pipeline(tmp_path)
         with pytest.raises(InputError, match="in float32 and whole, not in"):
             load(tmp_path, LoadOptions(**options))
+
+
+def test_float32_means_float32_wherever_it_runs(tmp_path: Path) -> None:
+    load_tiny().save_pipeline(tmp_path)
+    found = load(tmp_path, LoadOptions(device="cpu", dtype="float32"))
+    assert isinstance(found, MiniBackbone)
+    assert not found.bf16
+    free = load(tmp_path, LoadOptions(device="cpu"))
+    assert isinstance(free, MiniBackbone)
+    assert free.bf16 == native_bf16("cpu")

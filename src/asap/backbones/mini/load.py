@@ -48,13 +48,17 @@ def load_folder(
 
 
 def load_family(folder: Path, name: str, options: LoadOptions) -> MiniBackbone:
-    """``load_folder`` for ``asap.backbones.load``; raises ``InputError`` for another number type or offloading, too."""
+    """``load_folder`` for ``asap.backbones.load``; raises ``InputError`` for another number type or offloading, too.
+
+    The number type ``auto`` computes in bfloat16 where the device multiplies in it, ``float32`` never does.
+    """
     if options.dtype not in ("auto", "float32") or options.offload != "none":
         raise InputError(
             f"a model of this kind is loaded in float32 and whole, not in {options.dtype} with offload "
             f"{options.offload}; leave these out"
         )
-    return load_folder(folder, name, device=device_named(options.device))
+    bf16 = None if options.dtype == "auto" else False
+    return load_folder(folder, name, bf16=bf16, device=device_named(options.device))
 
 
 def _strange(folder: Path) -> list[str]:
