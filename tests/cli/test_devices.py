@@ -141,3 +141,24 @@ def test_the_script_stops_a_stage_at_its_limit_and_packs_what_there_is(
     whole = b"".join(piece.read_bytes() for piece in pieces)
     assert b"mini/log.jsonl" in whole
     assert log.read_bytes() in whole
+
+
+@pytest.mark.parametrize(
+    "words", [["mini", "pretrain", "--steps", "1"], ["demo"], ["reproduce", "mini", "--work", "w"]]
+)
+def test_a_device_that_lacks_is_told_before_anybody_is_rendered(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--out", "out", "--device", "cuda:99"]) == 2
+    assert "no device 'cuda:99' here" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_none_are_told_before_anybody_is_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["mini", "pretrain", "--steps", "1", "--init", str(tmp_path / "none"), "--out", str(out)]) == 2
+    assert "none" in capsys.readouterr().err
+    assert not out.exists()

@@ -30,12 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
-    from asap.stages.people import render_people
-    from asap.stages.pretrain import PretrainConfig, pretrain
+    from asap.stages.pretrain import PretrainConfig, pretrain, pretrain_on_new_people
 
-    data = arguments.data or arguments.out / "people"
-    if arguments.data is None:
-        workers = arguments.workers or os.cpu_count() or 1
-        render_people(data, count=arguments.people, seed=arguments.seed, workers=workers)
     config = PretrainConfig(**{name: getattr(arguments, name) for name in ("steps", "seed", "init", "batch", "lr")})
-    print(pretrain(data, arguments.out, config, device=arguments.device, save_seconds=arguments.save_every))
+    how = {"device": arguments.device, "save_seconds": arguments.save_every}
+    if arguments.data is not None:
+        print(pretrain(arguments.data, arguments.out, config, **how))
+    else:
+        workers = arguments.workers or os.cpu_count() or 1
+        print(pretrain_on_new_people(arguments.out, config, people=arguments.people, workers=workers, **how))

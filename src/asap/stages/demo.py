@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from asap.backbones.family import LoadOptions
+from asap.backbones.family import LoadOptions, device_named
 from asap.stages.generate import generate
 from asap.stages.judging import run as judge
 from asap.stages.pairs import build_pairs
@@ -39,7 +39,7 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
     Raises:
         InputError: ``out`` cannot be written or holds a demo with other settings, or this machine lacks the device.
     """
-    how = settings or DemoSettings()
+    how, device = settings or DemoSettings(), device_named(device)
     console, began = Console(stderr=True), time.monotonic()
 
     def say(text: str) -> None:

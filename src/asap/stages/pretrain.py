@@ -31,13 +31,13 @@ from asap.core.ahead import THREADS, Ahead
 from asap.core.errors import InputError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import derive, generator
-from asap.stages.people import read_people
+from asap.stages.people import read_people, render_people
 from asap.stages.phase import Phase, run_phase
 from asap.stores.png import encode
 from asap.tensors import to_signed
 from asap.tensors.places import lay, take
 
-__all__ = ["PretrainConfig", "pretrain", "write_sheet"]
+__all__ = ["PretrainConfig", "pretrain", "pretrain_on_new_people", "write_sheet"]
 
 HELD_OUT: Final = 512
 """Pictures never trained on, at most a tenth of all."""
@@ -122,14 +122,35 @@ def pretrain(
     return export(backbone, out / "pipeline", log, settings, time.monotonic() - began)
 
 
+def pretrain_on_new_people(
+    out: Path, config: PretrainConfig, *, people: int, workers: int, device: str = "auto", save_seconds: float = 180.0
+) -> Path:
+    """Render ``people`` people into ``out``/people with ``workers`` processes, then ``pretrain`` on them.
+
+    Raises as ``pretrain`` does; what can be wrong without any people is told before the first is rendered.
+    """
+    where = device_named(device)
+    if config.init:
+        _embedded(config.init, where)
+    make_folder(out)
+    _claim(out, config)
+    data = out / "people"
+    render_people(data, count=people, seed=config.seed, workers=workers)
+    return pretrain(data, out, config, device=where, save_seconds=save_seconds)
+
+
 def _begin(config: PretrainConfig, content: _Data, device: str) -> MiniBackbone:
     """Random weights, or those that ``config.init`` names; raises ``InputError`` for a model of another family."""
     if not config.init:
         pipeline = build_pipeline(config.size, content.captions, config.seed)
         return MiniBackbone(pipeline, config.size, bf16=None if config.size == "mini" else False, device=device)
-    backbone = load(config.init, LoadOptions(device=device))
+    return _embedded(config.init, device)
+
+
+def _embedded(name: str, device: str) -> MiniBackbone:
+    backbone = load(name, LoadOptions(device=device))
     if not isinstance(backbone, MiniBackbone):
-        raise InputError(f"pretraining goes on from an embedded model, and {config.init!r} is {backbone.name}")
+        raise InputError(f"pretraining goes on from an embedded model, and {name!r} is {backbone.name}")
     return backbone
 
 

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from asap.backbones import load
-from asap.backbones.family import LoadOptions
+from asap.backbones.family import LoadOptions, device_named
 from asap.benchmark.judge import measured_rates
 from asap.benchmark.report import Point
 from asap.benchmark.summary import Judged, summarize
@@ -64,9 +64,9 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, de
     Models and judge run on ``device``, a GPU if there is one; the published numbers were made on the CPU.
 
     Raises:
-        InputError: a folder cannot be written or holds something else.
+        InputError: a folder cannot be written or holds something else, or this machine lacks the device.
     """
-    how = settings or ReproduceSettings()
+    how, device = settings or ReproduceSettings(), device_named(device)
     console, began = Console(stderr=True), time.monotonic()
 
     def say(text: str) -> None:
