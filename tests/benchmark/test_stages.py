@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asap import backbones
 from asap.backbones.paths import FlowPath, NoisePath
 from asap.backbones.protocol import TextCondition, Window
-from asap.benchmark.judge import JudgeSpec, JudgeTraining
+from asap.benchmark.judge import JudgeSpec, JudgeTraining, weights
 from asap.benchmark.suite import SuitePrompt, write_suite
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.manifest import Instrument, Manifest, Parent
@@ -261,7 +261,7 @@ def test_a_new_calibration_goes_where_it_is_told_and_never_into_the_package(
     found = judge_stage.calibrate(world["judge"], pairs=world["pairs"], out=tmp_path / "new", model="fake", limit=8)
     assert json.loads((tmp_path / "new" / "calibration.json").read_text())["people"] == found["people"]
     assert found["people"] < judge_stage.calibrate(world["judge"])["people"]
-    monkeypatch.setattr(judge_stage, "PACKAGED", world["judge"])
+    monkeypatch.setattr(weights, "PACKAGED", world["judge"])
     for judge, out in (("learned", None), (world["judge"], None), ("learned", world["judge"] / "work" / "..")):
         with pytest.raises(InputError, match="is not overwritten; name another folder"):
             judge_stage.calibrate(judge, pairs=world["pairs"], out=out, model="fake", limit=40)

@@ -13,7 +13,6 @@ from asap.backbones.family import LoadOptions, device_named
 from asap.benchmark import judge as room
 from asap.benchmark.judge import (
     HELD_OUT,
-    PACKAGED,
     JudgePairs,
     JudgeSpec,
     JudgeTraining,
@@ -45,16 +44,12 @@ def judge_named(name: str | Path, device: str = "auto") -> StoredJudge:
         StoreError: there is none.
         InputError: this machine lacks the device.
     """
-    folder = _folder(name)
+    folder = room.judge_folder(name)
     if not (folder / SETTINGS).is_file():
         raise StoreError(f"{folder} holds no learned judge; make one with `asap judge train`, or use learned")
     stored = room.load_judge(folder)
     stored.network.to(device_named(device))
     return stored
-
-
-def _folder(name: str | Path) -> Path:
-    return PACKAGED if str(name) == "learned" else Path(name)
 
 
 def prepare(
@@ -358,7 +353,7 @@ def calibrate(
         StoreError: no judge, no stored calibration, or no readable store.
         InputError: no defect of a known operation among the test people, or the result would land in the package.
     """
-    folder, stored = _folder(judge), judge_named(judge, device)
+    folder, stored = room.judge_folder(judge), judge_named(judge, device)
     if pairs is None:
         if out is not None:
             raise InputError(f"{out} is for a new measurement; name the pair store to measure on, or leave it out")
@@ -386,7 +381,7 @@ def calibrate(
 def _target(judge: Path, out: Path | None) -> Path:
     """Where a new calibration goes; never into the package, whose own is replaced by an explicit copy only."""
     target = out or judge
-    if target.resolve() == PACKAGED.resolve():
+    if target.resolve() == room.judge_folder("learned").resolve():
         raise InputError(
             f"the packaged judge's {room.CALIBRATION} is not overwritten; name another folder (--out DIR), and copy "
             "the file if it is to replace the packaged one"

@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 
 import numpy as np
 
-from asap.benchmark.judge import PACKAGED
+from asap.benchmark.judge import judge_folder, read_calibration
 from asap.benchmark.lineage import refuse_own_examiner
 from asap.benchmark.pairwise import pairwise_strength
 from asap.benchmark.verdict import Judge, Picture, Verdict
@@ -116,11 +116,10 @@ def fit_judge(
 
 def _own(name: str | Path, judge: Judge) -> dict[str, Any] | None:
     """The calibration that lies beside a learned judge's weights, kept with the verdicts when it gets new weights."""
-    folder = PACKAGED if str(name) == "learned" else Path(name)
+    folder = judge_folder(name)
     if not isinstance(judge, LearnedJudge) or not (folder / CALIBRATION).is_file():
         return None
-    found = read_json(folder / CALIBRATION)
-    return found if isinstance(found, dict) and found.get("fingerprint") == judge.fingerprint else None
+    return read_calibration(folder, judge.fingerprint)
 
 
 def _lessons(judge: Judge) -> str | None:

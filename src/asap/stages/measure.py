@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asap.benchmark.judge import CALIBRATION, PACKAGED, measured_rates, read_calibration
+from asap.benchmark.judge import CALIBRATION, judge_folder, measured_rates, read_calibration
 from asap.benchmark.lineage import refuse_own_examiner
 from asap.benchmark.summary import Judged, summarize
 from asap.core.errors import InputError, StoreError
@@ -79,7 +79,7 @@ def calibration_of(verdicts: Path) -> dict[str, Any]:
     judge, fingerprint = str(config["judge"]), str(config["fingerprint"])
     if (verdicts / CALIBRATION).is_file():
         return read_calibration(verdicts, fingerprint)
-    folder = PACKAGED if judge == "learned" else Path(judge)
+    folder = judge_folder(judge)
     if not (folder / CALIBRATION).is_file():
         raise StoreError(
             f"{verdicts} cites no calibration of the judge {judge}; run `asap judge calibrate`, then `asap judge run` "

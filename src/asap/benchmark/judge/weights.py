@@ -20,6 +20,7 @@ __all__ = [
     "StoredJudge",
     "fingerprint",
     "halve",
+    "judge_folder",
     "load_judge",
     "read_calibration",
     "save_judge",
@@ -39,6 +40,11 @@ class StoredJudge:
     threshold: float
     fingerprint: str
     settings: Mapping[str, Any]
+
+
+def judge_folder(name: str | Path) -> Path:
+    """``learned`` is the packaged judge, anything else a folder."""
+    return PACKAGED if str(name) == "learned" else Path(name)
 
 
 def halve(network: JudgeNetwork) -> dict[str, torch.Tensor]:
