@@ -65,3 +65,14 @@ def test_damaged_shards_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "images-000000.npy").write_bytes(b"")
     with pytest.raises(StoreError, match="delete it and make it anew"):
         read_people(tmp_path)
+
+
+def test_pieces_are_whole_or_refused(tmp_path: Path) -> None:
+    render_people(tmp_path, count=3, size=2)
+    with pytest.raises(InputError, match=r"has no pieces-000000\.npy"):
+        people.read_pieces(tmp_path)
+    np.save(tmp_path / "pieces-000000.npy", np.zeros((3, 2, 2), np.uint8))
+    assert people.read_pieces(tmp_path).shape == (3, 2, 2)
+    (tmp_path / "pieces-000000.npy").write_bytes(b"no array")
+    with pytest.raises(StoreError, match="delete its shard"):
+        people.read_pieces(tmp_path)

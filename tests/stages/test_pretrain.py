@@ -12,6 +12,7 @@ import torch
 from asap.backbones.mini import MiniBackbone, fit, load_folder
 from asap.core.ahead import Ahead
 from asap.core.errors import InputError, StoreError, TrainingError
+from asap.core.vocabulary import PIECES
 from asap.stages import phase
 from asap.stages import pretrain as stage
 from asap.stages.pretrain import PretrainConfig, pretrain, write_sheet
@@ -27,14 +28,17 @@ def data(tmp_path: Path) -> Path:
     folder.mkdir()
     draw = np.random.default_rng(0)
     images = np.zeros((48, 32, 32, 3), dtype=np.uint8)
+    pieces = np.zeros((48, 32, 32), dtype=np.uint8)
     records = []
-    for image in images:
+    for image, piece in zip(images, pieces, strict=True):
         name = str(draw.choice(list(COLOURS)))
         row, column = draw.integers(0, 20, 2)
         image[:] = draw.integers(90, 160)
         image[row : row + 12, column : column + 12] = COLOURS[name]
+        piece[row : row + 12, column : column + 12] = PIECES.index("palm")
         records.append({"caption": f"a {name} block", "category": name})
     np.save(folder / "images-000000.npy", images)
+    np.save(folder / "pieces-000000.npy", pieces)
     (folder / "people-000000.json").write_text(json.dumps(records))
     return folder
 
@@ -152,7 +156,7 @@ def test_going_on_from_other_weights_keeps_the_autoencoder_and_trains_the_denois
 def test_on_another_device_both_phases_are_computed_there(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = stage._read(data, 0)
+    content = stage._read(data, CONFIG)
     backbone = stage._begin(CONFIG, content, "meta")
     bring_zeros(monkeypatch)
     monkeypatch.setattr(MiniBackbone, "sample", lambda self, prompts, _: np.zeros((len(prompts), 32, 32, 3), np.uint8))
@@ -190,3 +194,35 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_written(data: P
     with pytest.raises(InputError, match=r"device must be auto, cpu.* got 'warp9'"):
         pretrain(data, tmp_path / "out", CONFIG, device="warp9")
     assert not (tmp_path / "out").exists()
+
+
+def test_focus_weighs_what_is_seen_of_a_body_and_leaves_the_mean_at_one(data: Path) -> None:
+    content = stage._read(data, CONFIG)
+    weights = stage._weights(content, 1.0)
+    assert content.attention is not None
+    assert weights is not None
+    assert weights.shape == (48, 8, 8)
+    assert weights[torch.from_numpy(content.train)].float().mean().item() == pytest.approx(1, abs=2e-3)
+    empty, full = weights[torch.from_numpy(content.attention == 0)], weights[torch.from_numpy(content.attention == 2)]
+    assert len(set(empty.tolist())) == len(set(full.tolist())) == 1
+    assert (full[0] / empty[0]).item() == pytest.approx(3, abs=0.01)
+
+
+def test_focus_turns_with_the_mirror_image(data: Path) -> None:
+    content = stage._read(data, CONFIG)
+    backbone = stage._begin(CONFIG, content, "cpu")
+    latents = np.zeros((96, *backbone.latent_shape), np.float16)
+    task = stage._Denoising(backbone, content, latents, CONFIG)
+    there, mirrored = task.weight(torch.tensor([3])), task.weight(torch.tensor([3 + 48]))
+    assert not torch.equal(there, mirrored)
+    assert torch.equal(there, mirrored.flip(-1))
+
+
+def test_without_focus_nothing_is_read_of_pieces_and_with_it_old_shards_are_refused(data: Path, tmp_path: Path) -> None:
+    (data / "pieces-000000.npy").unlink()
+    with pytest.raises(InputError, match="--focus 0"):
+        pretrain(data, tmp_path / "out", CONFIG)
+    plain = pretrain(data, tmp_path / "plain", replace(CONFIG, focus=0.0))
+    lines = [json.loads(line) for line in (plain / "training.jsonl").read_text().splitlines()]
+    assert "held_out" in lines[-1]
+    assert "held_out_focus" not in lines[-1]

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from asap.cli.values import add_device, natural, positive, positive_real
+from asap.cli.values import add_device, natural, non_negative, positive, positive_real
 
 __all__ = ["configure"]
 
@@ -23,6 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--batch", type=positive, default=32, metavar="N", help="pictures a step (32)")
     pretrain.add_argument("--lr", type=positive_real, default=6e-4, metavar="RATE", help="highest learning rate (6e-4)")
     pretrain.add_argument(
+        "--focus",
+        type=non_negative,
+        default=1.0,
+        metavar="W",
+        help="extra weight of bodies in the loss, twice as much on hands and faces; 0 weighs all alike (1)",
+    )
+    pretrain.add_argument(
         "--save-every", type=positive_real, default=180.0, metavar="SECONDS", help="between checkpoints (180)"
     )
     add_device(pretrain)
@@ -32,7 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _pretrain(arguments: argparse.Namespace) -> None:
     from asap.stages.pretrain import PretrainConfig, pretrain, pretrain_on_new_people
 
-    config = PretrainConfig(**{name: getattr(arguments, name) for name in ("steps", "seed", "init", "batch", "lr")})
+    names = ("steps", "seed", "init", "batch", "lr", "focus")
+    config = PretrainConfig(**{name: getattr(arguments, name) for name in names})
     how = {"device": arguments.device, "save_seconds": arguments.save_every}
     if arguments.data is not None:
         print(pretrain(arguments.data, arguments.out, config, **how))

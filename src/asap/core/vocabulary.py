@@ -81,6 +81,27 @@ REGION_PART: Final = {
     "foot.R": "foot",
 }
 
+PIECES: Final = (
+    "background",
+    "object",
+    "torso",
+    "neck",
+    "head",
+    "eye",
+    "mouth",
+    "upperarm",
+    "lowerarm",
+    "palm",
+    *(f"finger{number}-{joint}" for number in range(1, 6) for joint in range(1, 4)),
+    "upperleg",
+    "lowerleg",
+    "foot",
+    *(f"toe{number}" for number in range(1, 6)),
+)
+"""Names of the values of a piece map (uint8), finer than ``REGIONS`` and the same for left and right."""
+FINE_PIECES: Final = tuple(name for name in PIECES if name.startswith(("finger", "palm", "toe", "eye", "mouth")))
+"""Pieces that are small in a picture and large in what people look at."""
+
 
 def region_id(name: str) -> int:
     """Value of region ``name`` in a part-id map; raises ``ValueError`` for an unknown name."""

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from asap.bodies import draw, load_rig, render, visible_parts
+from asap.bodies import draw, load_rig, pieces, render, visible_parts
 from asap.core.errors import InputError, StoreError
 from asap.core.files import read_json, write_bytes, write_json
 from asap.core.records import ByteArray
@@ -34,9 +34,10 @@ def render_people(
 ) -> int:
     """Write ``count`` pictures of people to ``out``; returns how many shards were made now.
 
-    ``images-XXXXXX.npy`` is uint8 (N, size, size, 3), ``people-XXXXXX.json`` a list of N records (caption, attributes,
-    category, person, visible_parts, seed); six digits, the number of the first picture. ``config.json`` holds the
-    settings. Shards already there are kept, so a killed run goes on where it was.
+    ``images-XXXXXX.npy`` is uint8 (N, size, size, 3), ``pieces-XXXXXX.npy`` uint8 (N, size, size) says what piece of
+    the body each pixel shows (``vocabulary.PIECES``), ``people-XXXXXX.json`` is a list of N records (caption,
+    attributes, category, person, visible_parts, seed); six digits, the number of the first picture. ``config.json``
+    holds the settings. Shards already there are kept, so a killed run goes on where it was.
 
     Raises:
         InputError: a count or size that is not positive, or ``out`` was begun with other settings or is unwritable.
@@ -88,6 +89,27 @@ def read_people(folder: Path) -> tuple[ByteArray, list[dict[str, object]]]:
     return np.concatenate(images), records
 
 
+def read_pieces(folder: Path) -> ByteArray:
+    """The piece maps (N, size, size) of all pictures of ``read_people``, in its order.
+
+    Raises:
+        InputError: a shard was rendered by a version that made none.
+        StoreError: a shard is damaged.
+    """
+    found = []
+    for shard in sorted(folder.glob("images-*.npy")):
+        path = shard.with_name(shard.name.replace("images", "pieces"))
+        if not path.is_file():
+            raise InputError(
+                f"{folder} has no {path.name}: an earlier version rendered it; render it anew, or train with --focus 0"
+            )
+        try:
+            found.append(np.load(path))
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path} cannot be read ({error}); delete its shard and make it anew") from error
+    return np.concatenate(found)
+
+
 def _shard(out: Path, start: int) -> Path:
     return out / f"images-{start:06d}.npy"
 
@@ -95,16 +117,22 @@ def _shard(out: Path, start: int) -> Path:
 def _render_shard(job: Job) -> None:
     folder, start, count, size, seed, namespace, held_out = job
     rig = load_rig()
-    images, records = [], []
+    images, maps, records = [], [], []
     for index in range(start, start + count):
         drawn = draw(rig, seed, namespace, index, held_out=held_out)
         picture = render(drawn.scene, size)
         images.append(picture.image)
+        maps.append(pieces(picture, rig))
         record = asdict(drawn.truth)
         record["visible_parts"] = list(visible_parts(drawn.truth, picture.regions))
         records.append(record)
     path = _shard(Path(folder), start)
     write_json(path.with_name(f"people-{start:06d}.json"), records)
+    _write(path.with_name(f"pieces-{start:06d}.npy"), np.stack(maps))
+    _write(path, np.stack(images))  # last: a shard with pictures is a whole one
+
+
+def _write(path: Path, rows: ByteArray) -> None:
     buffer = io.BytesIO()
-    np.save(buffer, np.stack(images))
+    np.save(buffer, rows)
     write_bytes(path, buffer.getvalue())

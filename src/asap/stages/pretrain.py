@@ -31,7 +31,8 @@ from asap.core.ahead import THREADS, Ahead
 from asap.core.errors import InputError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import derive, generator
-from asap.stages.people import read_people, render_people
+from asap.core.vocabulary import FINE_PIECES, PIECES
+from asap.stages.people import read_people, read_pieces, render_people
 from asap.stages.phase import Phase, run_phase
 from asap.stores.png import encode
 from asap.tensors import to_signed
@@ -41,9 +42,15 @@ __all__ = ["PretrainConfig", "pretrain", "pretrain_on_new_people", "write_sheet"
 
 HELD_OUT: Final = 512
 """Pictures never trained on, at most a tenth of all."""
+CELL: Final = 4
+"""Pixels along the side of a cell of the latents."""
 EVALUATE_BATCH: Final = 64
 ENCODER_PICTURES: Final = 1000
 """Pictures whose patches give the encoder its principal components."""
+IMPORTANCE: Final = np.array(
+    [0.0 if name == "background" else 2.0 if name in FINE_PIECES else 1.0 for name in PIECES], dtype=np.float32
+)
+"""Of each piece, for ``PretrainConfig.focus``."""
 GRID: Final = (4, 6)
 """Rows and columns of the sheets of samples."""
 
@@ -69,6 +76,8 @@ class PretrainConfig:
     drop: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
     decay: float = 0.998
+    focus: float = 1.0
+    """Extra weight of the loss where a body is seen; twice as much on fingers, palms, toes, eyes and mouths."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class _Data:
     categories: list[str]
     train: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.int64]
+    attention: npt.NDArray[np.float16] | None = None
+    """(N, h, w) importance of each cell of the latents; None where nothing weighs more than the rest."""
 
 
 def pretrain(
@@ -105,7 +116,7 @@ def pretrain(
     began, where = time.monotonic(), device_named(device)
     make_folder(out)
     _claim(out, config)
-    content = _read(data, config.seed)
+    content = _read(data, config)
     backbone = _begin(config, content, where)
     if content.images.shape[1] != backbone.resolution:
         raise InputError(
@@ -169,13 +180,14 @@ def _claim(out: Path, config: PretrainConfig) -> None:
         raise InputError(f"{out} belongs to another run: {was}; use its settings or another folder")
 
 
-def _read(folder: Path, seed: int) -> _Data:
+def _read(folder: Path, config: PretrainConfig) -> _Data:
     images, records = read_people(folder)
-    order = generator(seed, "pretrain", "held out").permutation(len(images))
+    attention = fit.attention(read_pieces(folder), IMPORTANCE, CELL) if config.focus else None
+    order = generator(config.seed, "pretrain", "held out").permutation(len(images))
     held = min(HELD_OUT, len(images) // 10)
     captions = [str(record["caption"]) for record in records]
     categories = [str(record.get("category", "")) for record in records]
-    return _Data(images, captions, categories, np.sort(order[held:]), np.sort(order[:held]))
+    return _Data(images, captions, categories, np.sort(order[held:]), np.sort(order[:held]), attention)
 
 
 def _rows(config: PretrainConfig, phase: str, step: int, count: int, batch: int) -> npt.NDArray[np.int64]:
@@ -208,7 +220,7 @@ def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConf
     few = np.linspace(0, len(data.train) - 1, min(ENCODER_PICTURES, len(data.train))).astype(np.int64)
     fit.principal_encoder(vae, data.images[data.train[few]])
     window = min(config.vae_window, backbone.resolution)
-    channels, cells = backbone.latent_shape[0], window // 4
+    channels, cells = backbone.latent_shape[0], window // CELL
     held = to_signed(data.images[data.held_out[:EVALUATE_BATCH]]).to(backbone.device)
 
     def drawn(step: int) -> tuple[Tensor, ...]:
@@ -289,21 +301,31 @@ class _Denoising:
         self.ids = backbone.tokenize(data.captions)
         self.empty = backbone.tokenize([""])[0]
         self.text: nn.Module = backbone.pipeline.text_encoder
+        self.weights = _weights(data, config.focus)
 
     def error(self, rows: Tensor, ids: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Mean squared error of the prediction, (B,); all on the backbone's device."""
+        """Squared error of the prediction, mean over channels, (B, h, w); all on the backbone's device."""
         path = self.backbone.path
         x = take(self.latents, rows, self.device).float()
         with self.backbone.precision():
             states = self.text(ids)[0]
         prediction = self.backbone.denoise(path.mix(x, noise, t), t, TextCondition({"text": states}))
-        return F.mse_loss(prediction, path.target(x, noise, t), reduction="none").mean((1, 2, 3))
+        return F.mse_loss(prediction, path.target(x, noise, t), reduction="none").mean(1)
+
+    def weight(self, rows: Tensor) -> Tensor:
+        """Of each cell at ``rows``, (B, h, w), on the CPU, mirrored with the picture; 1 without focus."""
+        if self.weights is None:
+            return torch.ones(1, 1, 1)
+        count = len(self.data.images)
+        found, mirrored = self.weights[rows % count], rows >= count
+        found[mirrored] = found[mirrored].flip(-1)
+        return found.float()
 
     def _noise(self, count: int, draw: torch.Generator) -> Tensor:
         return torch.randn(count, *self.backbone.latent_shape, generator=draw)
 
     def _draw(self, step: int) -> tuple[Tensor, ...]:
-        """Rows of the latents, tokens, times and noise of a training step."""
+        """Rows of the latents, tokens, times, noise and weights of a training step."""
         config, count = self.config, len(self.data.images)
         draw = _torch_generator(config, "denoiser", step)
         rows = self.data.train[_rows(config, "denoiser", step, len(self.data.train), config.batch)]
@@ -311,24 +333,41 @@ class _Denoising:
         ids[torch.rand(len(rows), generator=draw) < config.drop] = self.empty
         mirrored = torch.randint(2, (len(rows),), generator=draw).numpy()
         t = self.backbone.path.sample_time(len(rows), draw)
-        return torch.from_numpy(rows + count * mirrored), ids, t, self._noise(len(rows), draw)
+        places = torch.from_numpy(rows + count * mirrored)
+        return places, ids, t, self._noise(len(rows), draw), self.weight(places)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Of training step ``step``."""
-        return self.error(*self.drawn(step)).mean(), {}
+        *drawn, weight = self.drawn(step)
+        error = self.error(*drawn)
+        return (error * weight).mean(), {} if self.weights is None else {"plain": error.detach().mean()}
 
     @torch.no_grad()
-    def held_out(self) -> float:
-        """Loss on the held-out pictures at fixed noise and evenly spread times of the training distribution."""
+    def held_out(self) -> dict[str, float]:
+        """Loss on the held-out pictures at fixed noise and evenly spread times of the training distribution.
+
+        ``held_out`` weighs all places alike, ``held_out_focus`` as training does.
+        """
         rows = self.data.held_out
         draw = _torch_generator(self.config, "held out", 0)
         times = self.backbone.path.sample_time(len(rows), draw)
-        parts = []
+        plain, weighed = [], []
         for k in range(0, len(rows), EVALUATE_BATCH):
             some = torch.from_numpy(rows[k : k + EVALUATE_BATCH])
             drawn = some, self.ids[some], times[k : k + EVALUATE_BATCH], self._noise(len(some), draw)
-            parts.append(self.error(*(part.to(self.device) for part in drawn)))
-        return torch.cat(parts).mean().item()
+            error = self.error(*(part.to(self.device) for part in drawn))
+            plain.append(error)
+            weighed.append(error * self.weight(some).to(self.device))
+        found = {"held_out": plain} | ({} if self.weights is None else {"held_out_focus": weighed})
+        return {name: round(torch.cat(parts).mean().item(), 6) for name, parts in found.items()}
+
+
+def _weights(data: _Data, focus: float) -> Tensor | None:
+    """(N, h, w), mean 1 over the pictures trained on; None for weights that are all 1."""
+    if data.attention is None:
+        return None
+    weights = 1 + focus * torch.from_numpy(data.attention).float()
+    return (weights / weights[torch.from_numpy(data.train)].mean()).half()
 
 
 def _denoiser_phase(
@@ -350,7 +389,7 @@ def _denoiser_phase(
         if done % (2 * evaluate_every) == 0 or done == config.steps:
             pictures = backbone.sample(prompts, list(range(len(prompts))))
             write_sheet(out / "samples" / f"step-{done:06d}.png", pictures, GRID[1])
-        return {"held_out": round(task.held_out(), 6)}
+        return task.held_out()
 
     return Phase(
         name="denoiser",

@@ -11,7 +11,17 @@ from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-__all__ = ["Average", "calm_decoder", "calm_denoiser", "crops", "decoder_loss", "principal_encoder", "psnr", "schedule"]
+__all__ = [
+    "Average",
+    "attention",
+    "calm_decoder",
+    "calm_denoiser",
+    "crops",
+    "decoder_loss",
+    "principal_encoder",
+    "psnr",
+    "schedule",
+]
 
 LATENT_NOISE = 0.03
 """Noise on latents while the autoencoder learns, so that near latents decode to near pictures."""
@@ -113,6 +123,17 @@ def decoder_loss(vae: nn.Module, images: Tensor, noise: Tensor) -> tuple[Tensor,
 def psnr(decoded: Tensor, images: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each picture in dB, (B,), for a range of 2 (from -1 to 1)."""
     return 10 * torch.log10(4 / (decoded - images).square().mean((1, 2, 3)).clamp_min(1e-10))
+
+
+def attention(pieces: npt.NDArray[np.uint8], importance: npt.NDArray[np.float32], cell: int) -> npt.NDArray[np.float16]:
+    """How much each cell of the latents is about people: the mean importance of its pixels, (N, H / cell, W / cell).
+
+    ``pieces`` (N, H, W) are indices into ``importance``.
+    """
+    count, height, width = pieces.shape
+    looked_up = importance.astype(np.float16)[pieces]
+    cells = looked_up.reshape(count, height // cell, cell, width // cell, cell)
+    return np.asarray(cells.mean((2, 4), dtype=np.float32), dtype=np.float16)
 
 
 def schedule(step: int, total: int, warmup: int) -> float:

@@ -1,0 +1,54 @@
+"""Piece maps: which phalanx, palm, eye or limb each pixel of a rendered person shows."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from asap.bodies.rig import Rig
+from asap.core.records import ByteArray, Rendering
+from asap.core.vocabulary import PIECES
+
+__all__ = ["pieces"]
+
+_BONES: Final = (
+    ("finger", ""),
+    ("toe", ""),
+    ("metacarpal", "palm"),
+    ("wrist", "palm"),
+    ("upperarm", "upperarm"),
+    ("lowerarm", "lowerarm"),
+    ("upperleg", "upperleg"),
+    ("lowerleg", "lowerleg"),
+    ("foot", "foot"),
+    ("neck", "neck"),
+    ("eye", "eye"),
+    ("orbicularis", "eye"),
+    ("jaw", "mouth"),
+    ("oris", "mouth"),
+    ("tongue", "mouth"),
+    ("levator", "mouth"),
+    ("risorius", "mouth"),
+    *((name, "torso") for name in ("root", "pelvis", "spine", "breast", "clavicle", "shoulder")),
+)
+"""How the names of bones begin, and the piece they move; fingers and toes say it themselves, others move the head."""
+
+
+def pieces(picture: Rendering, rig: Rig) -> ByteArray:
+    """(H, W) index into ``vocabulary.PIECES`` of what each pixel of ``picture`` shows."""
+    own = _of_vertices(rig)
+    hit = picture.vertices_hit
+    found = np.where(hit < len(own), own[np.clip(hit, 0, len(own) - 1)], PIECES.index("object"))
+    return np.where(hit < 0, PIECES.index("background"), found).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _of_vertices(rig: Rig) -> ByteArray:
+    """(V,) the piece of each vertex of the unedited body."""
+    return np.array([PIECES.index(_piece(label)) for label in rig.labels], dtype=np.uint8)[rig.dominant]
+
+
+def _piece(bone: str) -> str:
+    name = bone.removesuffix(".L").removesuffix(".R")
+    piece = next((piece or name for start, piece in _BONES if name.startswith(start)), "head")
+    return piece.split("-")[0] if piece.startswith("toe") else piece
