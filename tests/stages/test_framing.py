@@ -1,5 +1,6 @@
 """Crops to several shapes and windows around the mask: what is seen of a pair, and that training on it is exact."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +17,10 @@ from asap.core.errors import ConfigError, InputError
 from asap.core.manifest import Manifest
 from asap.core.records import PairRecord
 from asap.core.seeds import generator
+from asap.stages import dryrun
 from asap.stages.encode import LatentPairs, encode_pairs
 from asap.stages.framing import Framer, Framing, groups_of, views_of
+from asap.stages.request import request
 from asap.stages.train import TrainResult, train
 from asap.stages.trained import trained_hash
 from asap.stores.cache import Cache
@@ -247,6 +250,35 @@ def test_windows_train_and_are_remembered(model: Path, large: Path, tmp_path: Pa
         run(model, large, tmp_path / "run", steps=6)
     with pytest.raises(ConfigError, match=r"window must be > 0 and <= 1, got 1.5"):
         run(model, large, tmp_path / "other", options={"window": 1.5})
+
+
+def test_a_dry_run_knows_of_windows(model: Path, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boxes of at most 15 pixels are seen in windows of half the sides: a quarter of activations and forwards.
+
+    One large mask, if it is met, makes the activations those of its own window.
+    """
+    monkeypatch.setattr(dryrun, "GIB", 1)  # tiny models are told in bytes
+
+    def told(pairs: Path, **more: object) -> tuple[float, int, str]:
+        how = {"model": str(model), "pairs": pairs, "out": "o", "steps": 40, "batch_size": 2, **more}
+        found = dryrun.dry_run(request(how))
+        counted = re.search(r"activations of 4 (?:images|windows) ([\d.]+)", str(found["memory"]))
+        cost = re.search(r"about ([\d,]+) forwards of one image", str(found["forwards"]))
+        assert counted is not None
+        assert cost is not None
+        return float(counted[1]), int(cost[1].replace(",", "")), str(found["forwards"])
+
+    whole, windows = told(large), told(large, window=0.5)
+    assert (windows[0] / whole[0], windows[1] / whole[1]) == (0.25, 0.25)
+    assert (whole[1], windows[1]) == (640, 160)
+    assert windows[2].endswith("for windows show 25% of a picture on the mean")
+    assert "windows" not in whole[2]
+    monkeypatch.setattr(
+        Framer, "_window", lambda _self, crop, _size, _box: (0, 0, *((64, 32) if crop[2] > 64 else (32, 32)))
+    )
+    uneven = told(large, window=0.5)
+    assert uneven[0] / whole[0] == 0.5
+    assert 0.25 < uneven[1] / whole[1] < 0.5
 
 
 BOTH: dict[str, Any] = {"buckets": True, "window": 0.5}

@@ -1,5 +1,6 @@
 """What a training run would take, before it begins: parameters, memory, steps, forwards. Nothing is written."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from asap.align.policy import Policy
 from asap.backbones import Backbone
+from asap.stages.framing import View
 from asap.stages.request import Request
 from asap.stages.train import prepare
 from asap.stages.training import Plan, build_policy
@@ -33,22 +35,45 @@ def dry_run(asked: Request) -> dict[str, object]:
     trained = sum(value.numel() for value in policy.trainable().values())
     settings, batch = plan.settings, plan.global_batch
     looks = settings.steps * batch * settings.draws
-    touched = len(plan.order().needed(settings.steps))
+    touched = plan.order().needed(settings.steps)
+    seen = _seen(plan, touched)
     return {
         "model": f"{plan.backbone.name}, {total:,} parameters",
         "method": f"{plan.method.name}: {plan.method.summary}",
         "trained": f"{trained:,} parameters, {trained / total:.2%} of the model",
-        "pairs": f"{len(plan.positions):,}, of which {touched:,} are met and encoded once",
+        "pairs": f"{len(plan.positions):,}, of which {len(touched):,} are met and encoded once",
         "steps": f"{settings.steps:,} of {batch} pairs ({settings.batch_size} x {settings.grad_accum} micro-batches x "
         f"{plan.team.count} processes), {settings.steps * batch / len(plan.positions):.1f} passes over the pairs",
-        "memory": _memory(plan, policy, weights, trained),
+        "memory": _memory(plan, policy, weights, trained, touched),
         "forwards": f"{PASSES['policy'] * looks:,} of the policy, {PASSES['reference'] * looks:,} of the reference, "
-        f"{PASSES['backward'] * looks:,} backwards: about {_cost(looks):,} forwards of one image",
+        f"{PASSES['backward'] * looks:,} backwards: about {_cost(looks, seen):,} forwards of one image"
+        + (f", for windows show {seen:.0%} of a picture on the mean" if plan.framer.framing.window < 1 else ""),
     }
 
 
-def _cost(looks: int) -> int:
-    return looks * (PASSES["policy"] + PASSES["reference"] + BACKWARD * PASSES["backward"])
+def _cost(looks: int, seen: float) -> int:
+    """In forwards of a whole image; text, which no window cuts, is not counted apart."""
+    return round(looks * seen * (PASSES["policy"] + PASSES["reference"] + BACKWARD * PASSES["backward"]))
+
+
+def _seen(plan: Plan, touched: Sequence[int]) -> float:
+    """Share of their pictures that the pairs that are met show, on the mean."""
+    views = [plan.views[index] for index in touched] if plan.views else []
+    shares = [view.window[2] * view.window[3] / (view.size[0] * view.size[1]) for view in views]
+    return sum(shares) / len(shares) if shares else 1.0
+
+
+def _largest(plan: Plan, touched: Sequence[int]) -> tuple[int, int]:
+    """Height and width, in latent cells, of the largest that is seen of a pair."""
+    if not plan.views:
+        return plan.backbone.latent_shape[1:]
+    cells = [_cells(plan, plan.views[index]) for index in touched]
+    return max(cells, key=lambda size: size[0] * size[1])
+
+
+def _cells(plan: Plan, view: View) -> tuple[int, int]:
+    _, height, width = plan.backbone.latent_size(*view.size)
+    return height * view.window[2] // view.size[0], width * view.window[3] // view.size[1]
 
 
 def _modules(backbone: Backbone) -> list[Tensor]:
@@ -58,16 +83,20 @@ def _modules(backbone: Backbone) -> list[Tensor]:
     return [value for part in parts if isinstance(part, nn.Module) for value in part.parameters()]
 
 
-def _memory(plan: Plan, policy: Policy, weights: int, trained: int) -> str:
-    """An estimate for one process: weights, what training keeps of each trained one, activations of a micro-batch."""
+def _memory(plan: Plan, policy: Policy, weights: int, trained: int, touched: Sequence[int]) -> str:
+    """An estimate for one process: weights, what training keeps of each trained one, activations of a micro-batch.
+
+    Of the pairs that are met, those that show most decide.
+    """
     settings = plan.settings
     copies = 1 + ADAM + (settings.ema > 0) + (plan.rank is None)  # gradient, moments, average, frozen copy
     state = 4 * trained * copies
     together = PASSES["policy"] * settings.draws * (1 if settings.skip else settings.batch_size)
     images = 1 if settings.gradient == "two_pass" else together
     size = 4 if settings.precision == "fp32" else 2
-    activations = images * size * activation_bytes(plan.backbone, policy) // 4
-    parts = {"weights": weights, "gradient and optimizer": state, f"activations of {images} images": activations}
+    activations = images * size * activation_bytes(plan.backbone, policy, _largest(plan, touched)) // 4
+    what = "windows" if plan.framer.framing.window < 1 else "images"
+    parts = {"weights": weights, "gradient and optimizer": state, f"activations of {images} {what}": activations}
     whole = sum(parts.values())
     told = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
     return f"about {whole / GIB:.2f} GiB: {told}; activations are estimated within a factor of two" + (
@@ -75,14 +104,16 @@ def _memory(plan: Plan, policy: Policy, weights: int, trained: int) -> str:
     )
 
 
-def activation_bytes(backbone: Backbone, policy: Policy) -> int:
-    """Bytes in float32 of what the layers of the denoiser give for one image of the model's resolution.
+def activation_bytes(backbone: Backbone, policy: Policy, size: tuple[int, int] | None = None) -> int:
+    """Bytes in float32 of what the layers of the denoiser give for one image of ``size``, in latent cells.
+
+    ``size`` is height and width; None for the model's resolution.
 
     They are counted in a forward of a small image and scaled by area, which holds as long as no layer keeps a matrix of
     tokens by tokens; fused attention does not.
     """
-    channels, height, width = backbone.latent_shape
-    side = min(PROBE, height, width)
+    channels, *whole = backbone.latent_shape
+    side, (height, width) = min(PROBE, *whole), size or tuple(whole)
     counted = 0
 
     def count(_module: nn.Module, _given: object, output: object) -> None:
