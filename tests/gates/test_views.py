@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from asap.core.records import BoolArray, ByteArray
 from asap.gates import residuals, rim
-from asap.gates.residuals import _grid, planes, residual_features, unchanged
+from asap.gates.residuals import _grid, planes, residual_features, surroundings, unchanged
 from asap.gates.rim import rim_features
 
 SIDE = 96
@@ -67,6 +67,20 @@ class TestRim:
         black[square()] = 0
         assert set(rim_gap(flat, black).values()) == {0.0}
 
+    def test_a_faint_outline_across_the_rim_is_anatomy(self) -> None:
+        """One side has a bar of six grey levels more that crosses the rim: what it adds there is no seam."""
+        one, two = texture(), texture()
+        two[44:52, 20:60] += 6
+        two[~square()] = one[~square()]
+        assert max(map(abs, rim_gap(one, two).values())) < 1e-3
+
+    def test_a_tint_is_noticed_beside_an_outline(self) -> None:
+        one, two = texture(), texture()
+        two[44:52, 20:60] += 6
+        two += 2
+        two[~square()] = one[~square()]
+        assert rim_gap(one, two)["signed step in brightness"] == pytest.approx(2, abs=0.05)
+
     def test_exchanged_sides(self) -> None:
         one, two = texture(), texture()
         two[square()] = np.clip(two[square()].astype(int) + 3, 0, 255)
@@ -116,6 +130,14 @@ class TestResiduals:
         first, second = residual_features(one, two, nobody, nobody)
         assert not first.any()
         assert not second.any()
+
+    def test_the_surroundings_of_an_outline_differ(self) -> None:
+        """From column 48 on one side is 12 levels lighter: the filter reaches 2 pixels, the surroundings 2 more."""
+        flat, edged = np.full((SIDE, SIDE, 3), 100, np.uint8), np.full((SIDE, SIDE, 3), 100, np.uint8)
+        edged[:, 48:] = 112
+        gap = surroundings(planes(flat), planes(edged))
+        assert gap[:, :44].max() == pytest.approx(0, abs=1e-3)
+        assert gap[:, 44].min() == pytest.approx(12 / 5, abs=1e-3)
 
     def test_the_tightest_limit_that_leaves_enough_is_taken(self) -> None:
         area = np.ones((10, 10), dtype=bool)

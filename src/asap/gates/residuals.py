@@ -1,7 +1,10 @@
 """High frequencies without the anatomy: what noise, blur, JPEG and autoencoders leave in pixels that did not change.
 
 An edit changes edges, so edges may not count. Only pixels count whose surroundings show the same on both sides after a
-low-pass filter: there the sides may differ in traces of processing alone. Legend: H and W pixels, P pixels of an area.
+low-pass filter: there the sides may differ in traces of processing alone. The surroundings are wide, since beside an
+outline that only one side has the filter leaves little of it: in narrow ones its flanks would count.
+
+Legend: H and W pixels, P pixels of an area.
 """
 
 from dataclasses import dataclass
@@ -16,6 +19,8 @@ __all__ = ["NAMES", "Planes", "planes", "residual_features", "unchanged"]
 
 LOW = 5
 """Side in pixels of the box filter that takes high frequencies away."""
+AROUND = 5
+"""Side in pixels of the surroundings that must show the same."""
 LIMITS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Grey levels that the filtered sides may differ by in pixels that count as unchanged: the least that leaves enough."""
 FLAT = 24.0
@@ -108,6 +113,12 @@ def unchanged(gap: FloatArray, area: BoolArray) -> BoolArray:
     return np.zeros_like(area)
 
 
+def surroundings(one: Planes, two: Planes) -> FloatArray:
+    """(H, W) how far the sides' low frequencies differ at most around each pixel, in grey levels."""
+    gap = np.abs(one.low - two.low).max(axis=2)
+    return np.asarray(ndimage.maximum_filter(gap, AROUND), dtype=np.float32)
+
+
 def residual_features(
     one: Planes, two: Planes, inside: BoolArray, outside: BoolArray, corner: tuple[int, int] = (0, 0)
 ) -> tuple[FloatArray, FloatArray]:
@@ -120,7 +131,7 @@ def residual_features(
         outside: (H, W) pixels that are surely outside it.
         corner: row and column of the window in the whole picture, for the grid of blocks.
     """
-    gap = np.asarray(ndimage.maximum_filter(np.abs(one.low - two.low).max(axis=2), 3), dtype=np.float32)
+    gap = surroundings(one, two)
     smooth = np.maximum(one.spread, two.spread) <= FLAT
     areas = [unchanged(gap, where & kind) for where in (inside, outside) for kind in (smooth, ~smooth)]
     wholes = [where & (gap <= LIMITS[-1]) for where in (inside, outside)]

@@ -2,6 +2,10 @@
 
 Only those places of the rim count where the two sides are nearly equal just inside, so that an edge of the anatomy that
 happens to lie along the rim does not. A seam higher than that limit shows in the gate ``edge_ssim`` instead.
+
+Nearly equal is not enough: an outline or a shade that an edit adds may be faint, and is anatomy all the same. So the
+difference between the sides, without fine detail, must also be that of most of the rim, to a grey level: a seam or a
+tint runs along it, an outline crosses it.
 """
 
 import numpy as np
@@ -14,6 +18,10 @@ __all__ = ["NAMES", "rim_features"]
 
 NEAR = 16.0
 """Grey levels that the sides may differ by just inside the rim."""
+LIKE = 1.0
+"""Grey levels by which the low-pass difference of the sides may deviate from its median along the rim."""
+WIDE = 5
+"""Side in pixels of the box filter of that difference."""
 LEAST = 16
 """Fewer places of the rim than these say nothing."""
 STEPS = (1.0, 2.0, 4.0, 8.0)
@@ -42,7 +50,7 @@ def rim_features(one: Planes, two: Planes, inside: BoolArray) -> tuple[FloatArra
         two: the other.
         inside: (H, W) the mask.
     """
-    near = np.asarray(np.abs(one.values - two.values).max(axis=2) <= NEAR)
+    near = np.asarray(np.abs(one.values - two.values).max(axis=2) <= NEAR) & _usual(one, two, inside)
     places = [_places(inside, near, axis) for axis in (0, 1)]
     if sum(int(found.sum()) for found in places) < LEAST:
         nothing = np.zeros(len(NAMES), dtype=np.float32)
@@ -51,6 +59,24 @@ def rim_features(one: Planes, two: Planes, inside: BoolArray) -> tuple[FloatArra
     beyond = ~inside & ndimage.binary_dilation(inside, iterations=2)
     first, second = (_of_side(side, inside, places, band, beyond) for side in (one, two))
     return first, second
+
+
+def _usual(one: Planes, two: Planes, inside: BoolArray) -> BoolArray:
+    """(H, W) where the low-pass difference of the sides is, around each pixel, that of most of the rim just inside.
+
+    Both sides of the rim are filtered apart, so that a step along it does not blur into either.
+    """
+    out = np.zeros(inside.shape, dtype=bool)
+    for area in (inside, ~inside):
+        rim = area & ndimage.binary_dilation(~area, iterations=2)
+        if not rim.any():
+            continue
+        gap = np.where(area[:, :, None], two.values - one.values, 0)
+        weight = ndimage.uniform_filter(area.astype(np.float32), WIDE)[:, :, None]
+        low = ndimage.uniform_filter(gap, (WIDE, WIDE, 1)) / np.maximum(weight, 1e-3)
+        away = np.abs(low - np.median(low[rim], axis=0)).max(axis=2)
+        out |= area & (ndimage.maximum_filter(np.where(area, away, 0), 3) <= LIKE)
+    return out
 
 
 def _places(inside: BoolArray, near: BoolArray, axis: int) -> BoolArray:
