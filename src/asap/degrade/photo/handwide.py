@@ -16,6 +16,17 @@ from asap.degrade.photo.laying import Painting, laid
 from asap.degrade.photo.sampling import linear, pixels, smooth_noise
 from asap.degrade.photo.window import Window
 
+_ROOT = 0.3
+"""Bones over which a copied finger fades in."""
+_BARE_ROOT = 0.25
+"""Squares of a finger's radius that may be seen of where it fades in: more looks like a ghost."""
+_ONE_PIECE = 0.9
+"""Share of what is seen of a copy that must hang together."""
+_OWN_COLOUR = 3.0
+"""Standard deviations (all three together) within which a colour is the hand's own."""
+_BEHIND = 0.2
+"""Share of a hand's surroundings with the hand's own colour above which another hand, or a face, is behind it."""
+
 
 def axis(window: Window) -> tuple[Floats, Floats, float]:
     """The wrist (2,), the unit vector (2,) from it to the knuckles, and their distance in pixels.
@@ -51,9 +62,29 @@ def _around(window: Window, distance: float) -> Bools:
     return np.asarray(ndimage.distance_transform_edt(window.share < 0.02) <= distance)
 
 
+def _alone(window: Window) -> None:
+    """Refuse a hand before something of its own colour: what it bares cannot be told from what it is.
+
+    Raises:
+        InputError: there is such a thing beside the hand, away from its wrist.
+    """
+    wrist, ahead, length = axis(window)
+    near = _around(window, max(4.0, 0.06 * window.size)) & ~_around(window, 2)
+    near[near] = _held(pixels(near) - wrist, ahead, length) > 0.7
+    own = window.image[window.share > 0.95]
+    if not near.any() or len(own) < 50:
+        return
+    spread = np.linalg.inv(np.cov(own.T) + 9 * np.eye(3))
+    away = window.image[near] - own.mean(axis=0)
+    alike = float((np.einsum("nc,cd,nd->n", away, spread, away) < _OWN_COLOUR**2).mean())
+    if alike > _BEHIND:
+        raise InputError("what is behind this hand has its colour, as another hand would; choose another operation")
+
+
 def melted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
     """The hand as if its flesh had run: everything bent and swollen at the size of its fingers, the wrist kept."""
     wrist, ahead, length = axis(window)
+    _alone(window)
     size = 0.09 * window.size
     strength = (0.5, 0.66, 0.82)[severity - 1] * float(rng.uniform(0.9, 1.1))
     where = _around(window, 1.5 * size)
@@ -102,6 +133,7 @@ def swapped_side(window: Window, severity: int, rng: np.random.Generator, region
     region = window.region
     if not any(r.part == "arm" and (r.side, r.person) == (region.side, region.person) for r in regions):
         raise InputError("without its arm in the picture a mirrored hand is just the other hand; give the arm's region")
+    _alone(window)
     wrist, ahead, length = axis(window)
     size = (1.0, 1.1, 1.2)[severity - 1] * float(rng.uniform(0.98, 1.02))
     side = np.array([-ahead[1], ahead[0]])
@@ -133,31 +165,45 @@ def _behind(window: Window, layer: Layer, front: Floats) -> Layer:
     """``layer`` behind what ``front`` (h, w) covers, with the shadow that this throws on it."""
     depth = ndimage.gaussian_filter(front, 0.03 * window.size)
     light = 1 - 0.45 * np.clip(depth[layer.where], 0, 1)
+    # it reaches under the hand's own soft rim, which is laid over it again (``_over``)
+    cover = np.where(front > window.share + 1e-6, front, np.clip((front - 0.9) / 0.08, 0, 1))
     return Layer(
         where=layer.where,
         source=layer.source,
-        share=layer.share * (1 - front[layer.where]),
+        share=layer.share * (1 - cover[layer.where]),
         light=light,
         image=layer.image,
     )
+
+
+def _over(window: Window, behind: Sequence[Layer]) -> Layer:
+    """The hand's soft rim in its own colour, where something is ``behind`` it: the photograph has background in it."""
+    where = np.zeros(window.shape, dtype=bool)
+    for layer in behind:
+        where[layer.where] |= layer.share > 0.01
+    where &= (window.share > 0.004) & (window.share < 0.99)
+    return Layer(where=where, source=pixels(where), share=window.share[where])
 
 
 def extra(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
     """A finger, or two, copied, bent anew and set behind the hand beside its source.
 
     Raises:
-        InputError: no place beside a finger is free.
+        InputError: no place beside a finger is free, or something of the hand's colour is behind it.
     """
+    _alone(window)
     moved, tubes = choose(window, (1, 1, 2)[severity - 1], rng)
     front = _front(window, regions)
     layers = []
     for tube in moved:
-        found = [_copy(window, tube, front, swing, rng) for swing in _swings(severity, rng)]
+        copies = [_copy(window, tube, front, swing, rng) for swing in _swings(severity, rng)]
+        found = [layer for layer, bare_root in copies if _attached(layer, bare_root, tube, window.share)]
         worth = [float(layer.share.sum()) / (2 * tube.radius * tube.length) for layer in found]
-        if max(worth) > (0.25, 0.35, 0.35)[severity - 1]:
+        if max(worth, default=0.0) > (0.25, 0.35, 0.35)[severity - 1]:
             layers.append(found[int(np.argmax(worth))])
     if not layers:
         raise InputError("no room beside a finger of this hand for one more; choose another operation")
+    layers.append(_over(window, layers))
     return Painting(layers=layers, detail={"fingers": names(moved), "way": "behind", "of": len(tubes)})
 
 
@@ -167,11 +213,29 @@ def _swings(severity: int, rng: np.random.Generator) -> list[float]:
     return [sign * wide * float(rng.uniform(0.85, 1.15)) * size for sign in (-1, 1) for size in (1.0, 1.35)]
 
 
-def _copy(window: Window, tube: Tube, front: Floats, swing: float, rng: np.random.Generator) -> Layer:
+def _copy(window: Window, tube: Tube, front: Floats, swing: float, rng: np.random.Generator) -> tuple[Layer, float]:
+    """The finger bent anew behind the hand, and how many pixels of its fading root are seen."""
     lengths, angles = bones(tube.joints)
     bent = angles + swing + np.linspace(0, rng.uniform(-0.3, 0.3), len(angles))
     line = along(tube, lengths * rng.uniform(0.85, 1.08), bent)
-    return _behind(window, laid(window, tube, line, wide=float(rng.uniform(0.9, 1.05))), front)
+    wide = float(rng.uniform(0.9, 1.05))
+    layer, whole = (laid(window, tube, line, wide=wide, root=root) for root in (_ROOT, 0.0))
+    seen = (whole.share - layer.share) * (1 - front[layer.where]) * (whole.share > 0)
+    return _behind(window, layer, front), float(seen.sum())
+
+
+def _attached(layer: Layer, bare_root: float, tube: Tube, hand: Floats) -> bool:
+    """Whether what is seen of a copy is one piece that grows out of the hand, its root hidden behind it."""
+    seen = np.zeros(layer.where.shape, dtype=bool)
+    seen[layer.where] = layer.share > 0.4
+    labels, count = ndimage.label(seen)
+    if count == 0:
+        return False
+    sizes = np.bincount(labels.ravel())[1:]
+    main = labels == 1 + int(sizes.argmax())
+    meets = main & ndimage.binary_dilation(hand > 0.5, iterations=2)
+    one_piece = sizes.max() > _ONE_PIECE * sizes.sum()
+    return bool(one_piece and meets.sum() >= 3 * tube.radius and bare_root < _BARE_ROOT * tube.radius**2)
 
 
 def duplicated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
@@ -182,19 +246,15 @@ def duplicated(window: Window, severity: int, rng: np.random.Generator, regions:
     """
     if window.region.cut:
         raise InputError("the picture's edge cuts this hand; choose another hand or operation")
-    wrist, ahead, length = axis(window)
+    _alone(window)
     angle = np.deg2rad((32, 45, 60)[severity - 1]) * float(rng.uniform(0.9, 1.1))
     front = _front(window, regions)
     best: Layer | None = None
-    spots = pixels(np.ones(window.shape, dtype=bool))
     for sign in (-1.0, 1.0):
-        source = _rotated(spots - wrist, -sign * angle)
-        share = linear(window.share, source + wrist) * _held(source - 0.2 * length * ahead, ahead, length)
-        where = (share > 0).reshape(window.shape)
-        layer = Layer(where=where, source=(source + wrist)[share > 0], share=share[share > 0].astype(np.float32))
-        layer = _behind(window, layer, front)
+        # the skin of the wrist follows, so the second hand leaves the arm where the first does, and no root shows
+        layer = _behind(window, turned(window, sign * angle).layers[0], front)
         if best is None or layer.share.sum() > best.share.sum():
             best = layer
     if best is None or best.share.sum() < 0.2 * window.share.sum():
         raise InputError("a second hand would be hidden behind this one; choose another operation")
-    return Painting(layers=[best], detail={"angle": angle})
+    return Painting(layers=[best, _over(window, [best])], detail={"angle": angle})

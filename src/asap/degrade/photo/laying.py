@@ -22,6 +22,9 @@ _LARGE = 0.4
 """Share of the part that is left bare from which its background must be plain."""
 _LIVELY = 45.0
 """Mean grey levels from the median around a hole above which it is not."""
+_SLIT = 0.045
+"""Half the width, as a share of the square root of the hand's area, of a gap that is no gap between fingers: a quarter
+of a finger."""
 _TIP = 1.15
 """Radii by which a finger reaches beyond its last keypoint at most."""
 
@@ -55,15 +58,30 @@ def painted(window: Window, painting: Painting, edit: Edit) -> EditedPhoto:
     if painting.barred is not None:
         ground &= ~painting.barred
     _guessable(window, hole, ground)
-    if not painting.on_part:
-        plate = fill(window.image, hole, ground)
+    skin = ndimage.minimum_filter(window.share, size=3) > 0.95
+    skin &= ~ndimage.binary_dilation(painting.bare)
+    if painting.on_part:
+        flesh = hole & (ndimage.distance_transform_edt(~skin) < ndimage.distance_transform_edt(~ground))
     else:
-        skin = ndimage.minimum_filter(window.share, size=3) > 0.95
-        skin &= ~ndimage.binary_dilation(painting.bare)
-        nearer = ndimage.distance_transform_edt(~skin) < ndimage.distance_transform_edt(~ground)
-        plate = fill(window.image, hole & ~nearer, ground)
-        plate = np.where((hole & nearer)[:, :, None], fill(window.image, hole & nearer, skin), plate)
+        flesh = hole & ndimage.binary_dilation(hole & _between(window, painting.bare, covered), iterations=2)
+    plate = fill(window.image, hole & ~flesh, ground)
+    if flesh.any() and skin.any():
+        plate = np.where(flesh[:, :, None], fill(window.image, flesh, skin), plate)
     return window.finish(painting.layers, edit, plate=plate, hole=hole)
+
+
+def _between(window: Window, bare: Bools, covered: Floats) -> Bools:
+    """(h, w) slits and holes of a hand once its fingers are laid anew: flesh is behind them, and no background."""
+    if window.region.part != "hand":
+        return np.zeros(window.shape, dtype=bool)
+    body = ((window.share > 0.5) & ~bare) | (covered > 0.5)
+    reach = max(2, int(_SLIT * window.size))
+    padded = np.pad(body, 2 * reach)
+    closed = ndimage.distance_transform_edt(~padded) <= reach
+    closed = ndimage.distance_transform_edt(closed) > reach
+    closed = ndimage.binary_fill_holes(closed | padded)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
+    # what is a single pixel wide is the soft rim of what was laid
+    return np.asarray(ndimage.binary_opening(closed & ~body, np.ones((2, 2))))
 
 
 def _guessable(window: Window, hole: Bools, ground: Bools) -> None:

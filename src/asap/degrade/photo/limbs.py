@@ -26,6 +26,12 @@ JOINTS: Final = {
 """The joints of a part's bones. A foot takes the first known of its names; a torso the middle of both."""
 ENDING: Final = {"arm": "hand", "leg": "foot"}
 """What hangs from a limb and goes with it."""
+_WHOLE: Final = 0.97
+"""Share of a hand or foot that must go with its limb."""
+_RAGGED: Final = 0.12
+"""Radii of a limb over which its rim is made even before it is made wider: fuzz of three pixels would become fur."""
+_FUZZ: Final = 3.0
+"""Pixels over which it is made even at most: what is larger is a strap or a fold."""
 
 
 def joints_of(region: PartRegion) -> Floats | None:
@@ -62,7 +68,34 @@ def limb(window: Window, regions: Sequence[PartRegion], *, whole: bool = False) 
         after = _far(window, joints[-1], joints[-1] - joints[-2], regions)
     line = curve(joints, 0.6 * thick, after)
     found_tube = tube(window, region.part, joints, line, [], 1.25 * thick)
+    if whole and region.part in ENDING:
+        found_tube = _holding(window, found_tube, regions)
     return replace(found_tube, ends_open=whole or region.part == "foot")
+
+
+def _holding(window: Window, limb_: Tube, regions: Sequence[PartRegion]) -> Tube:
+    """The limb, beyond its last joint as wide as the hand or foot that it is carried on over.
+
+    Raises:
+        InputError: the picture's edge cuts the hand or foot, or it does not follow the limb: what is moved would end in
+            a straight cut.
+    """
+    part = ENDING[window.region.part]
+    others = ending(window.region, regions)
+    if any(other.cut for other in others):
+        raise InputError(f"the picture's edge cuts the {part} of this {window.region.part}; choose another operation")
+    spots = np.concatenate([pixels(window.crop(other.mask)) for other in others])
+    along, beside = limb_.curve.locate(spots)
+    last = len(limb_.curve.points) - 1
+    beyond = np.arange(last + 1) > last - ENDS - 2
+    below, above = limb_.below.copy(), limb_.above.copy()
+    below[beyond] = max(float(-beside.min()), float(below[beyond].max()))
+    above[beyond] = max(float(beside.max()), float(above[beyond].max()))
+    wider = replace(limb_, below=below, above=above)
+    held = (along < last - 1) & (np.abs(beside) <= 1.3 * wider.limit(along, beside) + 1)
+    if held.mean() < _WHOLE:
+        raise InputError(f"the {part} does not follow its {window.region.part}; choose another operation")
+    return wider
 
 
 def _far(window: Window, wrist: Floats, ahead: Floats, regions: Sequence[PartRegion]) -> float:
@@ -78,8 +111,8 @@ def _far(window: Window, wrist: Floats, ahead: Floats, regions: Sequence[PartReg
         raise InputError(f"the {ENDING[part]} at the end of this {part} is not known; choose another operation")
     for other in ending(window.region, regions):
         spots = pixels(window.crop(other.mask))
-        reach = max(reach, float(np.quantile((spots - wrist) @ ahead, 0.98)) if len(spots) else 0.0)
-    return 1.15 * reach
+        reach = max(reach, float(((spots - wrist) @ ahead).max()) if len(spots) else 0.0)
+    return 1.1 * reach + 4
 
 
 def ending(region: PartRegion, regions: Sequence[PartRegion]) -> list[PartRegion]:
@@ -98,7 +131,8 @@ def _laid(
     beside = beside / target.at(along, factors)
     source = limb_.curve.places(along, beside)
     before = _before(window, regions)
-    share = linear(window.share, source) * _ends(limb_, along) * (1 - before[where])
+    rim = _even(window, limb_) if float(factors.max()) > 1 else window.share
+    share = linear(rim, source) * _ends(limb_, along) * (1 - before[where])
     share *= np.clip(1.3 * limb_.limit(along, beside) + 2 - np.abs(beside), 0, 1)
     old = near(window.shape, limb_.curve, float(np.maximum(limb_.below, limb_.above).max()) * 1.3 + 3)
     place, _ = limb_.curve.locate(pixels(old))
@@ -107,6 +141,13 @@ def _laid(
     bare[old] = _ends(limb_, place) > 0.999
     layer = Layer(where=where, source=source, share=share.astype(np.float32))
     return Painting(layers=[layer], bare=bare & _shown(window) & (before < 0.5), barred=_skins(window, regions))
+
+
+def _even(window: Window, limb_: Tube) -> Floats:
+    """(h, w) how much the part covers, with the fuzz of its rim smoothed away and as sharp as before."""
+    width = min(_RAGGED * limb_.radius, _FUZZ)
+    smooth = ndimage.gaussian_filter(window.share, width)
+    return np.asarray(np.clip((smooth - 0.5) * 2.5 * max(width, 0.4) / 1.5 + 0.5, 0, 1), dtype=np.float32)
 
 
 def _shown(window: Window) -> Bools:
@@ -144,8 +185,9 @@ def _through(limb_: Tube, joints: Floats) -> Curve:
 def _ends(limb_: Tube, along: Floats) -> Floats:
     last = len(limb_.curve.points) - 1
     # a foot, and a limb that is carried on over its hand, ends free
-    end = last + ENDS if limb_.ends_open else last - 2
-    ramp = np.clip(np.minimum(along - 2, end - along) / (0.5 * ENDS), 0, 1)
+    # a place beyond the curve has the number of its end, and would look at the same row of pixels again and again
+    end = (last - along) / 1.5 if limb_.ends_open else (last - 2 - along) / (0.5 * ENDS)
+    ramp = np.clip(np.minimum((along - 2) / (0.5 * ENDS), end), 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
 
 
@@ -159,7 +201,7 @@ def _held(tube_: Tube) -> Floats:
 def thickened(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
     """A limb swollen between its ends, or thin as a stick."""
     own = limb(window, regions)
-    factor = (1.45, 1.7, 2.0)[severity - 1] * float(rng.uniform(0.95, 1.05))
+    factor = (1.4, 1.6, 1.8)[severity - 1] * float(rng.uniform(0.95, 1.05))
     if rng.random() < 0.4:
         factor = 1 / factor
     held = _held(own)
