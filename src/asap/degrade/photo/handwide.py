@@ -101,7 +101,12 @@ def melted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[
 
 
 def turned(window: Window, angle: float) -> Painting:
-    """The hand turned in the picture by ``angle`` radians at the wrist, where its skin follows over a short way."""
+    """The hand turned in the picture by ``angle`` radians at the wrist, where its skin follows over a short way.
+
+    Raises:
+        InputError: the wrist is not known, or something of the hand's colour is behind it.
+    """
+    _alone(window)
     wrist, ahead, length = axis(window)
     where = np.ones(window.shape, dtype=bool)
     local = pixels(where) - wrist
@@ -246,7 +251,6 @@ def duplicated(window: Window, severity: int, rng: np.random.Generator, regions:
     """
     if window.region.cut:
         raise InputError("the picture's edge cuts this hand; choose another hand or operation")
-    _alone(window)
     angle = np.deg2rad((32, 45, 60)[severity - 1]) * float(rng.uniform(0.9, 1.1))
     front = _front(window, regions)
     best: Layer | None = None
