@@ -44,6 +44,8 @@ SIZES: Final = {"sdxl": 448, "flux": 368}
 TEXT_TOKENS: Final = {"sdxl": 16, "flux": 64}
 """77 / 5 and 512 / 8."""
 CLIP_TOKENS: Final = 16
+LATENTS: Final = {"sdxl": 4, "flux": 16}
+"""Channels of a latent."""
 Levels = tuple[int, int, int, int]
 """Channels of the autoencoder's four levels."""
 
@@ -94,6 +96,14 @@ def autoencoder(levels: Levels, channels: int) -> AutoencoderKL:
     )
 
 
+def encoder(family: str, levels: Levels) -> AutoencoderKL:
+    """A family's autoencoder with random weights, frozen."""
+    vae = autoencoder(levels, LATENTS[family])
+    if family == "flux":
+        vae.register_to_config(scaling_factor=0.3611, shift_factor=0.1159)
+    return vae.eval().requires_grad_(False)
+
+
 def _clip(hidden: int, layers: int, **more: Any) -> CLIPTextConfig:  # noqa: ANN401
     return CLIPTextConfig(
         hidden_size=hidden,
@@ -123,7 +133,7 @@ def _sdxl(levels: Levels) -> PipelineBackbone:
         norm_num_groups=32,
     )
     pipeline = StableDiffusionXLPipeline(
-        vae=autoencoder(levels, 4),
+        vae=encoder("sdxl", levels),
         text_encoder=CLIPTextModel(_clip(160, 12)),
         text_encoder_2=CLIPTextModelWithProjection(_clip(256, 32, projection_dim=256)),
         tokenizer=words,
@@ -148,11 +158,9 @@ def _flux(levels: Levels) -> PipelineBackbone:
         axes_dims_rope=(16, 56, 56),
     )
     long = T5Config(d_model=512, d_kv=64, d_ff=1280, num_layers=4, num_heads=8, vocab_size=512)
-    vae = autoencoder(levels, 16)
-    vae.register_to_config(scaling_factor=0.3611, shift_factor=0.1159)
     pipeline = FluxPipeline(
         transformer=transformer,
-        vae=vae,
+        vae=encoder("flux", levels),
         text_encoder=CLIPTextModel(_clip(96, 2)),
         text_encoder_2=T5EncoderModel(long),
         tokenizer=build_tokenizer(list(CAPTIONS), CLIP_TOKENS),

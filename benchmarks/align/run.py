@@ -3,10 +3,11 @@
     python -m benchmarks.align.run --out benchmarks/align/results-cpu.json
 
 Times are CPU seconds of the process (one thread), which other work on the machine disturbs little, with wall seconds
-beside them; each is the median over the rounds, in each of which every step runs once. Memory is the most bytes that
-autograd keeps for the backward at one time, weights not counted; two passes have their gradient buffers added. The
-share of the encoder is measured in the same rounds; a run in which it lies outside 0.67 to 0.73 says so and ends with
-exit code 1.
+beside them. In each round every step runs once; a ratio is taken within each round, and what is told is the median over
+rounds, with the lowest and the highest beside it, because a shared machine drifts by more between rounds than within
+one. Memory is the most bytes that autograd keeps for the backward at one time, weights not counted; two passes have
+their gradient buffers added. The share of the encoder is measured in the same rounds; a run in which it lies outside
+0.67 to 0.73 says so and ends with exit code 1.
 """
 
 import argparse
@@ -27,15 +28,31 @@ from benchmarks.align.ours import StoredPairs, trainer
 from benchmarks.align.peer import PeerStep
 from torch import Tensor, nn
 
+from asap.backbones.pipeline import PipelineBackbone
 from asap.stores.references import ReferenceStore
 
 RANK: Final = 4
 """The peer's default."""
-WARM: Final = 1
-"""Rounds that are not counted; after them the reference bank knows its draws, of which there is one."""
+TRIAL: Final = 2
+"""Rounds that try an encoder; they are not counted, and after them the reference bank knows its one draw."""
+TRIALS: Final = 4
+"""Encoders that are tried in rounds."""
+NEAR: Final = 0.02
+"""So far from the share wanted it may be in trial rounds."""
 BOUNDS: Final = (0.67, 0.73)
 """Where the encoder's share must lie."""
+STEPS: Final = ("diffusers", "diffusers_checkpointing", "asap", "asap_two_pass", "asap_bank")
+RATIOS: Final = (
+    ("time_vs_diffusers", "asap", "diffusers"),
+    ("time_vs_diffusers_equal_memory", "asap_two_pass", "diffusers_checkpointing"),
+    ("time_vs_diffusers_bank", "asap_bank", "diffusers"),
+    ("encoder_share_of_a_forward", "encode", "forward"),
+    ("one_image_of_two", "floor_one_image", "floor"),
+)
+"""What is divided by what."""
 Call = Callable[[], object]
+Runs = dict[str, tuple[Call, PipelineBackbone]]
+"""Steps by name, and the model of each."""
 
 
 def saved_bytes(step: Call, weights: nn.Module) -> int:
@@ -64,27 +81,27 @@ def saved_bytes(step: Call, weights: nn.Module) -> int:
     return most
 
 
-def steps(family: str, levels: models.Levels, work: Path) -> dict[str, tuple[Call, nn.Module]]:
+def steps(family: str, work: Path) -> Runs:
     """Every step that is compared, each with a model of its own, and that model."""
     pairs = models.pairs(models.SIZES[family])
-    found: dict[str, tuple[Call, nn.Module]] = {}
+    found: Runs = {}
     for name, checkpointing in (("diffusers", False), ("diffusers_checkpointing", True)):
-        backbone = models.build(family, levels)
+        backbone = models.build(family, share.START)
         peer = PeerStep(family, backbone, pairs, rank=RANK, checkpointing=checkpointing)
-        found[name] = (peer.step, backbone.denoiser)
+        found[name] = (peer.step, backbone)
     ours: dict[str, dict[str, Any]] = {
         "asap": {},
         "asap_two_pass": {"gradient": "two_pass"},
         "asap_bank": {"kept_draws": 1, "bank": ReferenceStore(work, {"benchmark": family})},
     }
     for name, settings in ours.items():
-        backbone = models.build(family, levels)
+        backbone = models.build(family, share.START)
         source = StoredPairs(family, backbone, pairs, work)
         run = trainer(backbone, source, rank=RANK, **settings)
-        found[name] = (run.step, backbone.denoiser)
+        found[name] = (run.step, backbone)
         if name == "asap":
             for images, floor in ((2, "floor"), (1, "floor_one_image")):
-                found[floor] = (_floor(backbone, source, images), backbone.denoiser)
+                found[floor] = (_floor(backbone, source, images), backbone)
     return found
 
 
@@ -103,42 +120,71 @@ def _floor(backbone: Any, source: StoredPairs, images: int) -> Call:  # noqa: AN
 
 def measure(family: str, rounds: int, work: Path) -> dict[str, Any]:
     """Medians and ratios of one family."""
-    fit = share.fit(family)
-    runs = steps(family, fit.levels, work / family)
-    encode, forward = share.work(family, fit.levels)
-    calls = {name: step for name, (step, _) in runs.items()} | {"encode": encode, "forward": forward}
-    cpu: dict[str, list[float]] = {name: [] for name in calls}
-    wall: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(WARM + rounds):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            spent = share.cpu_seconds(call)
-            if number >= WARM:
-                cpu[name].append(spent)
-                wall[name].append(time.perf_counter() - start)
-        print(f"{family}: round {number} of {WARM + rounds - 1}", file=sys.stderr, flush=True)
+    runs = steps(family, work / family)
+    pair = share.Work(family)
+    calls = {name: step for name, (step, _) in runs.items()} | {"encode": pair.encode, "forward": pair.forward}
+    _rounds(family, calls, 1)
+    fit = share.Fit(pair)
+    levels, trials = _settle(family, fit, runs, calls)
+    cpu, wall = _rounds(family, calls, rounds)
     seconds = {name: float(np.median(values)) for name, values in cpu.items()}
-    memory = {name: saved_bytes(*run) for name, run in runs.items() if not name.startswith("floor")}
-    adapter = sum(4 * value.numel() for value in runs["asap_two_pass"][1].parameters() if value.requires_grad)
-    memory["asap_two_pass"] += 2 * adapter
+    memory = {name: saved_bytes(step, backbone.denoiser) for name, (step, backbone) in runs.items() if name in STEPS}
+    weights = [value for value in runs["asap_two_pass"][1].denoiser.parameters() if value.requires_grad]
+    memory["asap_two_pass"] += 2 * sum(4 * value.numel() for value in weights)
+    each = {
+        name: [ours / theirs for ours, theirs in zip(cpu[one], cpu[other], strict=True)] for name, one, other in RATIOS
+    }
+    medians = {name: float(np.median(values)) for name, values in each.items()}
+    ratios = {name: medians[name] for name in each if name.startswith("time_")}
     return {
-        "ratios": {
-            "time_vs_diffusers": seconds["asap"] / seconds["diffusers"],
-            "time_vs_diffusers_equal_memory": seconds["asap_two_pass"] / seconds["diffusers_checkpointing"],
-            "time_vs_diffusers_bank": seconds["asap_bank"] / seconds["diffusers"],
-            "memory_two_pass": memory["asap_two_pass"] / memory["asap"],
-        },
-        "encoder_share_of_a_forward": seconds["encode"] / seconds["forward"],
-        "one_image_of_two": seconds["floor_one_image"] / seconds["floor"],
+        "ratios": {**ratios, "memory_two_pass": memory["asap_two_pass"] / memory["asap"]},
+        "ratios_lowest_highest": {name: [min(each[name]), max(each[name])] for name in ratios},
+        "encoder_share_of_a_forward": medians["encoder_share_of_a_forward"],
+        "one_image_of_two": medians["one_image_of_two"],
         "cpu_seconds": seconds,
         "cpu_seconds_all": cpu,
         "wall_seconds": {name: float(np.median(values)) for name, values in wall.items()},
         "saved_bytes": memory,
-        "encoder_channels": fit.levels,
-        "encoder_shares_tried": fit.tried,
-        "denoiser_weights": sum(value.numel() for value in runs["diffusers"][1].parameters()),
+        "encoder_channels": levels,
+        "encoder_shares_tried": {"/".join(map(str, one)): value for one, value in fit.tried.items()},
+        "encoder_shares_in_trial_rounds": trials,
+        "denoiser_weights": sum(value.numel() for value in runs["diffusers"][1].denoiser.parameters()),
         "picture": models.SIZES[family],
     }
+
+
+def _settle(family: str, fit: share.Fit, runs: Runs, calls: dict[str, Call]) -> tuple[models.Levels, dict[str, float]]:
+    """Give all the encoder that fits, and correct it by what rounds show; its levels and the shares of rounds."""
+    levels, trials = fit.find(), dict[str, float]()
+    for _ in range(TRIALS):
+        _use(levels, fit, runs)
+        cpu, _ = _rounds(family, calls, TRIAL)
+        seen = float(np.median([one / other for one, other in zip(cpu["encode"], cpu["forward"], strict=True)]))
+        trials["/".join(map(str, levels))] = seen
+        if abs(seen - share.SHARE) <= NEAR or (better := fit.corrected(levels, seen)) == levels:
+            break
+        levels = better
+    _use(levels, fit, runs)
+    return levels, trials
+
+
+def _use(levels: models.Levels, fit: share.Fit, runs: Runs) -> None:
+    fit.work.use(levels)
+    for _, backbone in runs.values():
+        backbone.pipeline.vae = models.encoder(fit.work.family, levels)
+
+
+def _rounds(family: str, calls: dict[str, Call], count: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """CPU and wall seconds of every call in ``count`` rounds."""
+    cpu: dict[str, list[float]] = {name: [] for name in calls}
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(count):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            cpu[name].append(share.cpu_seconds(call))
+            wall[name].append(time.perf_counter() - start)
+        print(f"{family}: round {number + 1} of {count}", file=sys.stderr, flush=True)
+    return cpu, wall
 
 
 def main() -> int:

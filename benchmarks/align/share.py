@@ -2,37 +2,30 @@
 
 All channels are multiples of 8, as the real ones are of 128: kernels fall to a slow path at others (a level of 18
 channels cost twice one of 16). The levels may leave the real proportions 1 : 2 : 4 : 4 by up to a half, which makes
-steps fine enough. Candidates are sorted by arithmetic, the place where the measured share crosses the one wanted is
-halved out, and its neighbours are tried. Every figure is the median of several in CPU seconds, taken under the
-conditions of the peer's step: two pictures at once, no gradient, weights in diffusers' own layout.
+steps fine enough. A share is the median over pairs of calls, an encoding and a forward right after it: a machine that
+other work shares may become a third faster or slower within minutes, and figures taken minutes apart then say nothing
+of each other. All of it runs in the process of the rounds, after their steps have run once, under the conditions of the
+peer's step: two pictures at once, no gradient, weights in diffusers' own layout. What fits is tried in whole rounds and
+corrected by what they show (``Fit.corrected``).
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import torch
-from benchmarks.align.models import CAPTIONS, SIZES, Levels, autoencoder, build, embed
+from benchmarks.align.models import CAPTIONS, SIZES, Levels, build, embed, encoder
 
-__all__ = ["SHARE", "Fit", "candidates", "cpu_seconds", "fit", "multiplications", "work"]
+__all__ = ["SHARE", "START", "Fit", "Work", "candidates", "cpu_seconds", "multiplications"]
 
 SHARE: Final = 0.7
 """SDXL's at 1024x1024: about 4.3 of 6.0 TFLOP."""
-AROUND: Final = 4
-"""Neighbours on either side that are tried in the end."""
-SMALL: Final[Levels] = (8, 16, 32, 32)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What was found."""
-
-    levels: Levels
-    share: float
-    tried: dict[str, float]
-    """Share by channels of the levels, in the order they were tried."""
+GUESSES: Final = 5
+AROUND: Final = 3
+"""Neighbours on either side of the best guess that are tried in the end."""
+START: Final[Levels] = (16, 32, 64, 64)
 
 
 def cpu_seconds(run: Callable[[], object]) -> float:
@@ -42,27 +35,35 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def _median(run: Callable[[], object], times: int) -> float:
-    run()
-    return float(np.median([cpu_seconds(run) for _ in range(times)]))
-
-
-def work(family: str, levels: Levels) -> tuple[Callable[[], object], Callable[[], object]]:
+class Work:
     """Encoding two pictures, and a denoiser forward of two, without gradient."""
-    backbone, size = build(family, levels), SIZES[family]
-    pictures, vae = torch.zeros(2, 3, size, size).uniform_(-1, 1), backbone.pipeline.vae
-    latents = torch.zeros(2, *backbone.latent_size(size, size)).normal_()
-    condition = embed(family, backbone, [CAPTIONS[0]]).repeat(2)
 
-    def encode() -> object:
+    def __init__(self, family: str) -> None:
+        """Build a denoiser of its own and the encoder to begin with."""
+        self.family, size = family, SIZES[family]
+        self.backbone = build(family, START)
+        self.pictures = torch.zeros(2, 3, size, size).uniform_(-1, 1)
+        self.latents = torch.zeros(2, *self.backbone.latent_size(size, size)).normal_()
+        self.condition = embed(family, self.backbone, [CAPTIONS[0]]).repeat(2)
+
+    def use(self, levels: Levels) -> None:
+        """Encode with so many channels from now on."""
+        self.backbone.pipeline.vae = encoder(self.family, levels)
+
+    def encode(self) -> object:
+        """Latents of both pictures."""
         with torch.no_grad():
-            return vae.encode(pictures).latent_dist.sample()
+            return self.backbone.pipeline.vae.encode(self.pictures).latent_dist.sample()
 
-    def denoise() -> object:
+    def forward(self) -> object:
+        """Predictions of both latents."""
         with torch.no_grad():
-            return backbone.denoise(latents, torch.tensor([0.5, 0.5]), condition)
+            return self.backbone.denoise(self.latents, torch.tensor([0.5, 0.5]), self.condition)
 
-    return encode, denoise
+    def share(self, times: int) -> float:
+        """Of an encoding in a forward, the median of ``times`` in turn."""
+        self.encode()
+        return float(np.median([cpu_seconds(self.encode) / cpu_seconds(self.forward) for _ in range(times)]))
 
 
 def multiplications(levels: Levels) -> float:
@@ -86,36 +87,44 @@ def candidates() -> list[Levels]:
     return sorted(found, key=multiplications)
 
 
-def fit(family: str, *, times: int = 5) -> Fit:
-    """Try candidates; ``times`` calls stand behind each figure."""
-    _, denoise = work(family, SMALL)
-    forward, tried = _median(denoise, 2 * times), dict[Levels, float]()
-    known = candidates()
+@dataclass
+class Fit:
+    """Candidates and what was measured of them."""
 
-    def share(place: int) -> float:
-        levels = known[place]
-        if levels not in tried:
-            tried[levels] = _encoding(family, levels, times) / forward
-        return tried[levels]
+    work: Work
+    times: int = 3
+    """Calls behind each share."""
+    tried: dict[Levels, float] = field(default_factory=dict)
+    """Share by channels of the levels, in the order they were tried."""
 
-    low, high = 0, len(known) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if share(middle) < SHARE else (low, middle)
-    for place in range(max(low - AROUND, 0), min(low + AROUND + 1, len(known))):
-        share(place)
-    best = min(tried, key=lambda levels: abs(tried[levels] - SHARE))
-    return Fit(best, tried[best], {"/".join(map(str, levels)): share for levels, share in tried.items()})
+    def find(self) -> Levels:
+        """Guess by arithmetic from the last share, then try the neighbours of the best guess; what comes nearest."""
+        known, levels = candidates(), START
+        for _ in range(GUESSES):
+            amount = multiplications(levels) * SHARE / self._share(levels)
+            levels = min(known, key=lambda one: abs(multiplications(one) - amount))
+            if levels in self.tried:
+                break
+        place = known.index(self.nearest())
+        for one in known[max(place - AROUND, 0) : place + AROUND + 1]:
+            self._share(one)
+        return self.nearest()
 
+    def nearest(self, factor: float = 1.0) -> Levels:
+        """Of those tried, the one whose share times ``factor`` is nearest to the one wanted."""
+        return min(self.tried, key=lambda levels: abs(self.tried[levels] * factor - SHARE))
 
-def _encoding(family: str, levels: Levels, times: int) -> float:
-    """CPU seconds of encoding two pictures."""
-    size = SIZES[family]
-    vae = autoencoder(levels, 4 if family == "sdxl" else 16).eval().requires_grad_(False)
-    pictures = torch.zeros(2, 3, size, size).uniform_(-1, 1)
+    def corrected(self, levels: Levels, seen: float) -> Levels:
+        """What to take where rounds with ``levels`` showed the share ``seen``; neighbours of it are tried first."""
+        factor, known = seen / self.tried[levels], candidates()
+        amount = multiplications(levels) * SHARE / seen
+        place = known.index(min(known, key=lambda one: abs(multiplications(one) - amount)))
+        for one in known[max(place - 1, 0) : place + 2]:
+            self._share(one)
+        return self.nearest(factor)
 
-    def encode() -> object:
-        with torch.no_grad():
-            return vae.encode(pictures).latent_dist.sample()
-
-    return _median(encode, times)
+    def _share(self, levels: Levels) -> float:
+        if levels not in self.tried:
+            self.work.use(levels)
+            self.tried[levels] = self.work.share(self.times)
+        return self.tried[levels]

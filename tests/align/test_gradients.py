@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from asap.align import lean, products
 from asap.align.adapters import AdapterSettings, adapt
 from asap.align.batch import Slots, draw
 from asap.align.gradients import slopes
@@ -172,6 +173,16 @@ def test_skipped_pairs_are_those_past_the_margin() -> None:
     assert any(not torch.equal(start[name], value) for name, value in run.weights.items())
 
 
+@pytest.mark.parametrize(("precision", "asked"), [("fp32", [4]), ("bf16", [1, 1, 1, 1])])
+def test_two_passes_ask_the_reference_at_once_in_float32_alone(precision: str, asked: list[int]) -> None:
+    """Two draws of a pair are four rows; whichever way, delta is 0 before the first step, to rounding."""
+    run = trainer(lora=True, batch_size=1, draws=2, gradient="two_pass", precision=precision)
+    inner, seen = run.gradients.reference, []
+    run.gradients = replace(run.gradients, reference=lambda x, t, c: seen.append(len(x)) or inner(x, t, c))  # type: ignore[func-returns-value]
+    assert run.step()["delta"] == pytest.approx(0, abs=1e-6)
+    assert seen == asked
+
+
 def test_two_passes_hold_one_image() -> None:
     """Bytes that autograd keeps at the peak: two passes hold at most 0.6 of one pass on a single pair."""
     one, _ = peak(trainer(lora=True, batch_size=1))
@@ -296,12 +307,10 @@ def test_lean_layers_give_what_pefts_give(dtype: torch.dtype) -> None:
     settings = AdapterSettings(rank=2, alpha=3.0)
     adapt(lean, settings, seed=1)
     adapt(usual, settings, seed=1)
-    changed = 0
-    for module in usual.denoiser.modules():
-        if "forward" in vars(module):
-            del module.forward
-            changed += 1
-    assert changed == 32
+    changed = [module for module in usual.denoiser.modules() if "forward" in vars(module)]
+    for module in changed:
+        del module.forward
+    assert sum(hasattr(module, "lora_A") for module in changed) == 32
     half = dtype is torch.bfloat16
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
         (ours, slopes_ours), (theirs, slopes_theirs) = prediction(lean), prediction(usual)
@@ -310,6 +319,69 @@ def test_lean_layers_give_what_pefts_give(dtype: torch.dtype) -> None:
     largest = max(float(value.abs().max()) for value in slopes_theirs)
     for one, other in zip(slopes_ours, slopes_theirs, strict=True):
         assert float((one - other).abs().max()) <= tolerance * largest
+
+
+def usual_layers(run: Trainer) -> Trainer:
+    """The trainer with every layer's own forward again."""
+    changed = [module for module in run.policy.modules() if "forward" in vars(module)]
+    assert len(changed) > 32
+    for module in changed:
+        del module.forward
+    return run
+
+
+@pytest.mark.parametrize(
+    ("merges", "product"), [(True, True), (True, False), (False, True), (False, False)],
+    ids=["merged-onednn", "merged-blas", "apart-onednn", "apart-blas"],
+)  # fmt: skip
+def test_lean_layers_change_no_weight(merges: bool, product: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty steps, merged or not, by either library, against peft's layers and torch's: within 1e-6."""
+    settings: dict[str, Any] = {"lora": True, "steps": STEPS, "batch_size": 2, "lr": 1e-4, "loss": {"tau": 0.5}}
+    usual = usual_layers(trainer("asap", **settings))
+    list(usual.steps())
+    counts = {"merged": 0, "fast": 0}
+
+    def merge(_rows: int, _weight: Tensor) -> bool:
+        counts["merged"] += merges
+        return merges
+
+    def fast(x: Tensor, weight: Tensor) -> bool:
+        counts["fast"] += product
+        return product and x.dtype == weight.dtype == torch.float32
+
+    monkeypatch.setattr(lean, "_merges", merge)
+    for module in (lean, products):
+        monkeypatch.setattr(module, "fast", fast)
+    assert furthest(usual, taken(loss={"tau": 0.5})) <= EQUAL
+    assert (counts["merged"] > 0, counts["fast"] > 0) == (merges, product)
+
+
+def test_a_step_uses_both_where_it_should() -> None:
+    """Rows that outnumber channels are merged in float32 alone; oneDNN is asked for enough rows of float32 alone."""
+    weight, half = torch.zeros(32, 16), torch.zeros(32, 16, dtype=torch.bfloat16)
+    assert [lean._merges(rows, weight) for rows in (21, 22)] == [False, True]  # 2 * 32 * 16 against rows * (32 + 16)
+    assert not lean._merges(10**6, half)
+    there = products._ONEDNN is not None
+    assert [products.fast(torch.zeros(rows, 16), weight) for rows in (63, 64)] == [False, there]
+    assert products.fast(torch.zeros(4, 16, 16), weight) == there
+    assert not products.fast(torch.zeros(64, 16, dtype=torch.bfloat16), half)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not products.fast(torch.zeros(64, 16), weight)
+
+
+@pytest.mark.parametrize("rows", [2, 200])
+def test_products_are_those_of_torch(rows: int) -> None:
+    """Value and gradient of a frozen map, of inputs with axes before the last and a gradient that is not contiguous."""
+    source = torch.Generator().manual_seed(rows)
+    x = torch.randn(2, rows // 2, 24, generator=source).requires_grad_()
+    weight, bias = torch.randn(40, 24, generator=source), torch.randn(40, generator=source)
+    slope = torch.randn(40, rows // 2, 2, generator=source).permute(2, 1, 0)
+    found, usual = products.fixed(x, weight, bias), torch.nn.functional.linear(x, weight, bias)
+    torch.testing.assert_close(found, usual, atol=1e-5, rtol=1e-5)
+    (one,), (other,) = (torch.autograd.grad(value, x, slope) for value in (found, usual))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(products.fixed(x, weight, None), x @ weight.t(), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["dora", "lokr"])

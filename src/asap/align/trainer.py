@@ -236,6 +236,7 @@ class Trainer:
             backward=torch.Tensor.backward if self.by_hand else self.accelerator.backward,
             mode=settings.gradient,
             batched=settings.batched,
+            exact=self.precision == "fp32" and all(value.dtype == torch.float32 for value in self.policy.parameters()),
             skip=settings.skip,
         )
 
