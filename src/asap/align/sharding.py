@@ -17,6 +17,7 @@ __all__ = [
     "forget_joined",
     "gathered",
     "is_spread",
+    "lay_out_plainly",
     "local",
     "shard",
     "spread_like",
@@ -85,11 +86,16 @@ def shard(accelerator: Any, denoiser: nn.Module, optimizer: torch.optim.Optimize
 
     FSDP2 takes weights in the usual layout only, so convolutions lose the channels-last one.
     """
+    lay_out_plainly(denoiser)
+    _, prepared = accelerator.prepare(denoiser, optimizer)
+    return prepared
+
+
+def lay_out_plainly(denoiser: nn.Module) -> None:
+    """Convolutions in the usual layout, for whoever sends weights as they lie."""
     for module in denoiser.modules():
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    _, prepared = accelerator.prepare(denoiser, optimizer)
-    return prepared
 
 
 def whole_state(state: Mapping[str, Any], *, keep: bool) -> dict[str, Any]:

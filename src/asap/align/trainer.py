@@ -6,8 +6,8 @@ by (seed, step, slot, draw), so a trainer restored from ``state()`` goes on as i
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -38,6 +38,7 @@ from asap.align.sharding import (
 )
 from asap.align.step import NoisePath
 from asap.align.times import Law, TimeLaw, TimeSampler
+from asap.align.zero import Zero, unzeroable
 from asap.core.errors import ConfigError, TrainingError
 
 __all__ = ["Path", "ReferenceBank", "TrainSettings", "Trainer"]
@@ -193,8 +194,10 @@ class Trainer:
         self.path, self.source, self.bank, self.policy = path, source, bank, policy
         self.precision = settle(settings.precision, self.accelerator.device)
         self.scale = LossScale.of(self.precision)
-        self.sharded = bool(self.accelerator.is_fsdp2)
+        self.sharded, self.zero = bool(self.accelerator.is_fsdp2), None
         if self.sharded and (faults := unshardable(policy.denoiser, vars(settings))):
+            raise ConfigError.collect(faults)
+        if self._zeroed and (faults := unzeroable(policy.denoiser, {**vars(settings), "precision": self.precision})):
             raise ConfigError.collect(faults)
         _prepare(policy, settings)
         optimizer = build_optimizer(
@@ -202,6 +205,9 @@ class Trainer:
         )
         if self.sharded:
             self.model, self.optimizer = policy, shard(self.accelerator, policy.denoiser, optimizer)
+        elif self._zeroed:
+            self.zero = Zero(self.accelerator, policy, optimizer, settings)
+            self.model, self.optimizer = policy, self.zero.adam
         else:
             placed = [not is_offloaded(policy), True]  # weights that come and go by layer cannot be moved as a whole
             self.model, self.optimizer = self.accelerator.prepare(policy, optimizer, device_placement=placed)
@@ -216,6 +222,11 @@ class Trainer:
     def by_hand(self) -> bool:
         """Whether gradients are joined over processes here, because they do not come from one backward a step."""
         return self.settings.gradient == "two_pass" or self.settings.skip
+
+    @property
+    def _zeroed(self) -> bool:
+        """Whether the launcher asks for DeepSpeed."""
+        return str(self.accelerator.distributed_type.value) == "DEEPSPEED"
 
     @property
     def _synced(self) -> torch.nn.Module:
@@ -233,12 +244,25 @@ class Trainer:
             loss=self.loss,
             weights=list(self.weights.values()),
             cast=lambda: autocast(self.precision, self.accelerator.device),
-            backward=torch.Tensor.backward if self.by_hand else self.accelerator.backward,
+            backward=torch.Tensor.backward if self.by_hand else self._backwards,
             mode=settings.gradient,
             batched=settings.batched,
             exact=self.precision == "fp32" and all(value.dtype == torch.float32 for value in self.policy.parameters()),
             skip=settings.skip,
         )
+
+    @property
+    def _backwards(self) -> Callable[[Tensor], None]:
+        return self.zero.backward if self.zero else self.accelerator.backward
+
+    def _joining(self, *, last: bool) -> AbstractContextManager[None]:
+        """Around a micro-batch: processes join their gradients in the backward of a step's last one alone."""
+        if self.zero:
+            self.zero.last(last)
+        if last or self.by_hand or self.zero:
+            return nullcontext()
+        found: AbstractContextManager[None] = self.accelerator.no_sync(self._synced)
+        return found
 
     @property
     def global_batch(self) -> int:
@@ -262,8 +286,7 @@ class Trainer:
         turn = self.order.turn(self.done)
         looks = []
         for micro in range(settings.grad_accum):
-            last = micro == settings.grad_accum - 1
-            with nullcontext() if last or self.by_hand else self.accelerator.no_sync(self._synced):
+            with self._joining(last=micro == settings.grad_accum - 1):
                 looks.append(self._backward(self._slots(micro, turn)))
         self._join()
         norm = self._gradient_norm()
@@ -333,7 +356,7 @@ class Trainer:
         finite = math.isfinite(norm)
         if not (self.scale.active and not finite and self.scale.value > 1):
             self._refuse_nonsense(loss, norm)
-            self.optimizer.step()
+            (self.zero.move if self.zero else self.optimizer.step)()
             if self.average:
                 now = [local(value.data) for value in self.weights.values()]
                 torch._foreach_lerp_([local(value) for value in self.average], now, 1 - self.settings.ema)
@@ -350,6 +373,8 @@ class Trainer:
 
     def _gradient_norm(self) -> float:
         """Norm before clipping."""
+        if self.zero:
+            return self.zero.norm()
         limit = self.settings.max_grad_norm or math.inf
         return float(whole(self.accelerator.clip_grad_norm_(list(self.weights.values()), limit)))
 
@@ -396,7 +421,7 @@ class Trainer:
             "step": self.done,
             "weights": {name: whole(value.detach()).cpu() for name, value in self.weights.items()},
             "average": [whole(value).cpu() for value in self.average],
-            "optimizer": whole_state(self.optimizer.state_dict(), keep=keep),
+            "optimizer": self.zero.state() if self.zero else whole_state(self.optimizer.state_dict(), keep=keep),
             "scale": asdict(self.scale),
         }
 
@@ -417,7 +442,10 @@ class Trainer:
             for mean, kept in zip(self.average, state["average"], strict=True):
                 mean.copy_(spread_like(mean, kept))
         forget_joined(self.policy)
-        self.optimizer.load_state_dict(spread_state(state["optimizer"], list(self.weights.values())))
+        if self.zero:
+            self.zero.restore([saved[name] for name in self.weights], state["optimizer"])
+        else:
+            self.optimizer.load_state_dict(spread_state(state["optimizer"], list(self.weights.values())))
         self.scale = LossScale(**state["scale"])
         self.done = int(state["step"])
 

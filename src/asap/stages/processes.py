@@ -4,6 +4,7 @@ A run under ``accelerate launch`` or ``torchrun`` is the same program in several
 holds the lock and writes; the others read what it has written.
 """
 
+import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -36,12 +37,14 @@ class Team:
         """
         from accelerate import PartialState
 
-        self.spreads = _spreads()
+        self.spreads, self.divides = _spreads(), _asked("ACCELERATE_USE_DEEPSPEED")
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self._state: Any = PartialState(cpu=device == "cpu", **({"timeout": PATIENCE} if several else {}))
 
     spreads: bool
     """Whether the denoiser's weights will be spread over the processes (FSDP2)."""
+    divides: bool
+    """Whether each process will keep a part of gradients and moments (DeepSpeed)."""
 
     @property
     def main(self) -> bool:
@@ -119,12 +122,16 @@ def _asked(name: str, default: str = "false") -> bool:
 
 def _spreads() -> bool:
     """Whether the launcher asks for FSDP2; raises ``InputError`` for what the trainer does not know."""
-    for name in ("DEEPSPEED", "MEGATRON_LM"):
-        if _asked(f"ACCELERATE_USE_{name}"):
-            raise InputError(
-                f"asap train knows no {name}; launch it with configs/accelerate/ddp.yaml, or with fsdp2.yaml to spread "
-                "weights over processes"
-            )
+    if _asked("ACCELERATE_USE_MEGATRON_LM"):
+        raise InputError(
+            "asap train knows no MEGATRON_LM; launch it with configs/accelerate/ddp.yaml, or with fsdp2.yaml to spread "
+            "weights over processes"
+        )
+    if _asked("ACCELERATE_USE_DEEPSPEED") and importlib.util.find_spec("deepspeed") is None:
+        raise InputError(
+            "the launcher asks for DeepSpeed, which is not installed; run pip install deepspeed, or launch with "
+            "configs/accelerate/ddp.yaml, or with fsdp2.yaml to spread weights over processes"
+        )
     if not _asked("ACCELERATE_USE_FSDP"):
         return False
     if os.environ.get("FSDP_VERSION", "1") != "2":

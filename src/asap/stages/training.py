@@ -308,13 +308,14 @@ def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None)
         settings=plan.settings,
         groups=source.groups(),
         bank=references,
-        device=(plan.team.device if plan.team.spreads else trained).type,
+        device=(plan.team.device if plan.team.spreads or plan.team.divides else trained).type,
     )
-    if plan.team.spreads and not trainer.sharded:
-        raise InputError(
-            "weights are spread over GPUs alone (FSDP2), and accelerate sees none here; launch with "
-            "configs/accelerate/ddp.yaml"
-        )
+    unmet = {
+        "weights are spread over GPUs alone (FSDP2)": plan.team.spreads and not trainer.sharded,
+        "gradients and moments are spread over GPUs alone (DeepSpeed)": plan.team.divides and trainer.zero is None,
+    }
+    for told in (text for text, wrong in unmet.items() if wrong):
+        raise InputError(f"{told}, and accelerate sees none here; launch with configs/accelerate/ddp.yaml")
     return trainer
 
 
