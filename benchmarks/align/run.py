@@ -35,6 +35,9 @@ RANK: Final = 4
 """The peer's default."""
 TRIAL: Final = 2
 """Rounds that try an encoder; they are not counted, and after them the reference bank knows its one draw."""
+SHARED: Final = ("encode", "forward")
+REPEATS: Final = 3
+"""Times that these two are called in a round, in turn: their ratio must not leave bounds of 4 % by chance."""
 TRIALS: Final = 4
 """Encoders that are tried in rounds."""
 NEAR: Final = 0.02
@@ -178,9 +181,10 @@ def _rounds(family: str, calls: dict[str, Call], count: int) -> tuple[dict[str, 
     """CPU and wall seconds of every call in ``count`` rounds."""
     cpu: dict[str, list[float]] = {name: [] for name in calls}
     wall: dict[str, list[float]] = {name: [] for name in calls}
+    order = [*(name for name in calls if name not in SHARED), *SHARED * REPEATS]
     for number in range(count):
-        for name, call in calls.items():
-            start = time.perf_counter()
+        for name in order:
+            call, start = calls[name], time.perf_counter()
             cpu[name].append(share.cpu_seconds(call))
             wall[name].append(time.perf_counter() - start)
         print(f"{family}: round {number + 1} of {count}", file=sys.stderr, flush=True)
