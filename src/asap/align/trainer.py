@@ -194,29 +194,40 @@ class Trainer:
         self.path, self.source, self.bank, self.policy = path, source, bank, policy
         self.precision = settle(settings.precision, self.accelerator.device)
         self.scale = LossScale.of(self.precision)
-        self.sharded, self.zero = bool(self.accelerator.is_fsdp2), None
-        if self.sharded and (faults := unshardable(policy.denoiser, vars(settings))):
-            raise ConfigError.collect(faults)
-        if self._zeroed and (faults := unzeroable(policy.denoiser, {**vars(settings), "precision": self.precision})):
+        self.sharded: bool = bool(self.accelerator.is_fsdp2)
+        self.zero: Zero | None = None
+        if faults := self._unmet():
             raise ConfigError.collect(faults)
         _prepare(policy, settings)
         optimizer = build_optimizer(
             settings.optimizer, list(policy.trainable().values()), lr=settings.lr, weight_decay=settings.weight_decay
         )
-        if self.sharded:
-            self.model, self.optimizer = policy, shard(self.accelerator, policy.denoiser, optimizer)
-        elif self._zeroed:
-            self.zero = Zero(self.accelerator, policy, optimizer, settings)
-            self.model, self.optimizer = policy, self.zero.adam
-        else:
-            placed = [not is_offloaded(policy), True]  # weights that come and go by layer cannot be moved as a whole
-            self.model, self.optimizer = self.accelerator.prepare(policy, optimizer, device_placement=placed)
+        self._place(optimizer)
         self.weights = policy.trainable()
         self.reference = reference(policy)
         self.gradients = self._gradients()
         self.order = Order(settings.seed, self.global_batch, groups or [range(len(source))])
         self.average = [value.detach().clone() for value in self.weights.values()] if settings.ema else []
         self.done = 0
+
+    def _unmet(self) -> list[str]:
+        """What does not go with the launcher's way of sharing, in words."""
+        asked = {**vars(self.settings), "precision": self.precision}
+        if self.sharded:
+            return unshardable(self.policy.denoiser, asked)
+        return unzeroable(self.policy.denoiser, asked) if self._zeroed else []
+
+    def _place(self, optimizer: torch.optim.Optimizer) -> None:
+        """Bring model and optimizer to where they are trained: whole, or spread over processes."""
+        policy = self.policy
+        if self.sharded:
+            self.model, self.optimizer = policy, shard(self.accelerator, policy.denoiser, optimizer)
+        elif self._zeroed:
+            self.zero = Zero(self.accelerator, policy, optimizer, self.settings)
+            self.model, self.optimizer = policy, self.zero.adam
+        else:
+            placed = [not is_offloaded(policy), True]  # weights that come and go by layer cannot be moved as a whole
+            self.model, self.optimizer = self.accelerator.prepare(policy, optimizer, device_placement=placed)
 
     @property
     def by_hand(self) -> bool:
