@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 
-from asap.benchmark.judge import CalibrationSet, calibrate
+from asap.benchmark.judge import CalibrationSet, calibrate, judge_folder, load_judge, read_calibration
 from asap.stages.judgepage import judge_page
 
 KINDS = ["defect"] * 6 + ["null_pose"] * 2
@@ -61,3 +63,10 @@ def test_threshold_people_and_a_short_fingerprint() -> None:
     assert "People: 8. Threshold (logit): 0.2500" in PAGE
     assert "`0123456789abcdef`" in PAGE
     assert PAGE.endswith("|\n")
+
+
+def test_the_packaged_calibration_is_the_published_one() -> None:
+    """Once a test's own calibration of 32 defects was committed in its place, and every corrected AER with it."""
+    packaged = read_calibration(judge_folder("learned"), load_judge(judge_folder("learned")).fingerprint)
+    assert judge_page(packaged) == (Path(__file__).parents[2] / "docs" / "judge.md").read_text(encoding="utf-8")
+    assert packaged["sensitivity"]["n"] >= 1000
