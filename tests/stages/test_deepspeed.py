@@ -7,7 +7,6 @@ engine, is the real thing.
 
 import importlib.util
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,15 @@ from torch import Tensor
 
 from asap.stages.train import train
 from asap.stores.trainlog import read_log
-from tests.stages.test_processes import assert_same, codes, settings, start_two, trained
+from tests.stages.test_processes import (
+    assert_same,
+    codes,
+    kill_and_go_on,
+    settings,
+    spread_and_go_on,
+    start_two,
+    trained,
+)
 from tests.stages.test_request import ROOT
 from tests.stages.test_spread import full
 from tests.stages.test_train import store
@@ -98,34 +105,13 @@ def unkilled(pairs: Path) -> dict[str, Tensor]:
 
 
 def test_a_killed_process_costs_nothing(pairs: Path, unkilled: dict[str, Tensor]) -> None:
-    out, how = pairs.parent / "killed", settings()
-    last, victim = time.time_ns() % 14 + 4, time.time_ns() % 2  # others each time the test is run
-    team = spread(pairs, out, how, pace=0.05)
-    while len(read_log(out / "log.jsonl")) < last and all(process.is_alive() for process in team):
-        time.sleep(0.02)
-    for process in (team[victim], team[1 - victim]):  # as a launcher does with the others
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-    assert not (out / "manifest.json").exists()
-    assert codes(spread(pairs, out, how)) == [0, 0]
-    assert [row["step"] for row in read_log(out / "log.jsonl")] == list(range(20))
-    assert_same(trained(out), unkilled, 0)
+    victim = time.time_ns() % 2  # another each time the test is run
+    kill_and_go_on(spread, pairs, pairs.parent / "killed", settings(), victim, unkilled)
 
 
 @pytest.mark.parametrize("spread_first", [True, False])
 def test_a_run_goes_on_with_and_without(pairs: Path, unkilled: dict[str, Tensor], spread_first: bool) -> None:
-    out = pairs.parent / f"elastic-{spread_first}"
-    half, whole = (settings(steps=steps) for steps in (9, 20))
-
-    def alone(how: dict[str, Any]) -> None:
-        train("tiny", pairs, out, **{**how, "grad_accum": 2})
-
-    def together(how: dict[str, Any]) -> None:
-        assert codes(spread(pairs, out, how)) == [0, 0]
-
-    for step, how in zip((together, alone) if spread_first else (alone, together), (half, whole), strict=True):
-        step(how)
-    assert_same(trained(out), unkilled, 1e-5)
+    spread_and_go_on(spread, pairs, pairs.parent / f"elastic-{spread_first}", settings(), spread_first, unkilled)
 
 
 @pytest.mark.parametrize("wish", [{"gradient": "two_pass"}, {"skip": True}, {"compile": True}, {"precision": "fp16"}])

@@ -133,6 +133,51 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor], atol: float) 
         torch.testing.assert_close(value, right[name], atol=atol, rtol=0, msg=name)
 
 
+def kill_and_go_on(
+    start: Callable[..., list[Any]],
+    pairs: Path,
+    out: Path,
+    how: dict[str, Any],
+    victim: int,
+    unkilled: dict[str, Tensor],
+) -> None:
+    """Kill one of two processes at some step, then the other, and start both again: the weights are ``unkilled``."""
+    last = time.time_ns() % 14 + 4  # another step each time the test is run
+    team = start(pairs, out, how, pace=0.05)
+    while len(read_log(out / "log.jsonl")) < last and all(process.is_alive() for process in team):
+        time.sleep(0.02)
+    for process in (team[victim], team[1 - victim]):  # as a launcher does with the others
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert team[victim].exitcode == -signal.SIGKILL
+    assert not (out / "manifest.json").exists()
+    assert codes(start(pairs, out, how)) == [0, 0]
+    assert [row["step"] for row in read_log(out / "log.jsonl")] == list(range(20))
+    assert_same(trained(out), unkilled, 0)
+
+
+def spread_and_go_on(
+    start: Callable[..., list[Any]],
+    pairs: Path,
+    out: Path,
+    how: dict[str, Any],
+    spread_first: bool,
+    unkilled: dict[str, Tensor],
+) -> None:
+    """Nine steps by two processes and the rest by one, or the other way round: the weights are ``unkilled``."""
+
+    def alone(asked: dict[str, Any]) -> None:
+        train("tiny", pairs, out, **{**asked, "grad_accum": 2})
+
+    def together(asked: dict[str, Any]) -> None:
+        assert codes(start(pairs, out, asked)) == [0, 0]
+
+    first, second = (together, alone) if spread_first else (alone, together)
+    first({**how, "steps": 9})
+    second({**how, "steps": 20})
+    assert_same(trained(out), unkilled, 1e-5)
+
+
 def test_two_processes_are_one_with_the_doubled_batch(pairs: Path) -> None:
     """And the second one has written nothing: ``one_of_several`` would end with another code."""
     runs = pairs.parent
@@ -196,19 +241,7 @@ def whole(pairs: Path) -> dict[str, Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_costs_nothing(pairs: Path, whole: dict[str, Tensor], victim: int) -> None:
-    out = pairs.parent / f"killed-{victim}"
-    last = time.time_ns() % 14 + 4  # another step each time the test is run
-    team = start_two(pairs, out, settings(), pace=0.05)
-    while len(read_log(out / "log.jsonl")) < last and all(process.is_alive() for process in team):
-        time.sleep(0.02)
-    os.kill(team[victim].pid, signal.SIGKILL)
-    team[victim].join()
-    os.kill(team[1 - victim].pid, signal.SIGKILL)  # as a launcher does with the others
-    assert codes(team)[victim] == -signal.SIGKILL
-    assert not (out / "manifest.json").exists()
-    assert codes(start_two(pairs, out, settings())) == [0, 0]
-    assert [row["step"] for row in read_log(out / "log.jsonl")] == list(range(20))
-    assert_same(trained(out), whole, 0)
+    kill_and_go_on(start_two, pairs, pairs.parent / f"killed-{victim}", settings(), victim, whole)
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ __all__ = [
     "is_spread",
     "lay_out_plainly",
     "local",
+    "refusals",
     "shard",
     "spread_like",
     "spread_state",
@@ -63,7 +64,7 @@ def unshardable(denoiser: nn.Module, settings: Mapping[str, object]) -> list[str
     Processes meet in every layer of every forward, so all of them must run equally many; and gradients reach a part
     through FSDP2's own backward alone.
     """
-    why = {
+    why: dict[tuple[str, object], str] = {
         ("gradient", "two_pass"): "takes gradients of whole weights; checkpointing spares memory there",
         ("skip", True): "lets processes run unequal numbers of backwards",
         ("reuse_reference", True): "lets processes run unequal numbers of forwards",
@@ -71,13 +72,20 @@ def unshardable(denoiser: nn.Module, settings: Mapping[str, object]) -> list[str
         ("optimizer", "adamw8bit"): "keeps moments that cannot be spread; take adamw",
         ("optimizer", "adamw8bit_ao"): "keeps moments that cannot be spread; take adamw",
     }
+    return refusals(denoiser, settings, why, "weights spread by FSDP2")
+
+
+def refusals(
+    denoiser: nn.Module, settings: Mapping[str, object], why: Mapping[tuple[str, object], str], what: str
+) -> list[str]:
+    """A line for each setting of ``why`` (name, value: reason) that is asked for, and one for quantized weights."""
     faults = [
-        f"{name} {str(value).lower()} does not go with weights spread by FSDP2: it {reason}"
+        f"{name} {str(value).lower()} does not go with {what}: it {reason}"
         for (name, value), reason in why.items()
         if settings.get(name) == value
     ]
     if getattr(denoiser, "is_quantized", False):
-        faults.append("quantization does not go with weights spread by FSDP2; leave it off, or launch with ddp.yaml")
+        faults.append(f"quantization does not go with {what}; leave it off, or launch with ddp.yaml")
     return faults
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor, nn
 
-from asap.align.sharding import lay_out_plainly
+from asap.align.sharding import lay_out_plainly, refusals
 from asap.core.errors import ConfigError
 
 __all__ = ["Zero", "unzeroable"]
@@ -30,7 +30,7 @@ class _Settings(Protocol):
 
 def unzeroable(denoiser: nn.Module, settings: Mapping[str, object]) -> list[str]:
     """What a run asks for that does not go with ZeRO-2, in words."""
-    why = {
+    why: dict[tuple[str, object], str] = {
         ("gradient", "two_pass"): "takes gradients past DeepSpeed's engine; checkpointing spares memory there",
         ("skip", True): "takes gradients past DeepSpeed's engine",
         ("compile", True): "was never tried with it",
@@ -38,14 +38,7 @@ def unzeroable(denoiser: nn.Module, settings: Mapping[str, object]) -> list[str]
         ("optimizer", "adamw8bit"): "keeps moments that cannot be spread; take adamw",
         ("optimizer", "adamw8bit_ao"): "keeps moments that cannot be spread; take adamw",
     }
-    faults = [
-        f"{name} {str(value).lower()} does not go with DeepSpeed: it {reason}"
-        for (name, value), reason in why.items()
-        if settings.get(name) == value
-    ]
-    if getattr(denoiser, "is_quantized", False):
-        faults.append("quantization does not go with DeepSpeed; leave it off, or launch with ddp.yaml")
-    return faults
+    return refusals(denoiser, settings, why, "DeepSpeed")
 
 
 class Zero:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from asap.cli.values import add_device
+from asap.cli.values import add_device, positive
 
 __all__ = ["configure"]
 
@@ -15,11 +15,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("runs/reproduce"), metavar="DIR", help="folder of runs (runs/reproduce)"
     )
+    parser.add_argument("--seeds", type=positive, metavar="N", help="training seeds of every method (3)")
     add_device(parser)
     parser.set_defaults(run=_reproduce)
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from asap.stages.reproduce import mini
+    from asap.stages.reproduce import ReproduceSettings, mini
 
-    mini(arguments.out, work=arguments.work, device=arguments.device)
+    settings = None if arguments.seeds is None else ReproduceSettings(seeds=tuple(range(arguments.seeds)))
+    mini(arguments.out, work=arguments.work, settings=settings, device=arguments.device)
