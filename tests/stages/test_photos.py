@@ -16,8 +16,9 @@ from PIL import Image
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.seeds import generator
 from asap.stages.painting import Painting
-from asap.stages.photopair import METHODS, split_of
+from asap.stages.photopair import METHODS, PhotoPlan, make_photo_pairs, split_of
 from asap.stages.photos import SOURCES, build_photo_pairs
+from asap.stages.sources import fit, halved, list_sources, read
 from asap.stores.pairs import PairStore
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,39 @@ def test_rows_hold_what_they_claim(store: Path) -> None:
     texts = {"thumb_up.jpg": "A thumb held up", "two_thumbs_up.jpg": "", "sitting_stretch.jpg": ""}
     assert said == {name: texts[name] for name in said}
     assert len({row.split for row in rows if row.source == "thumb_up.jpg"}) == 1
+
+
+def test_half_the_size_keeps_the_mean_of_four_in_brightness_and_smooths_colour() -> None:
+    grey = np.array([[[0] * 3, [0] * 3], [[1] * 3, [2] * 3]], np.uint8)
+    assert halved(grey).tolist() == [[[1, 1, 1]]]
+    assert halved(np.full((4, 6, 3), 255, np.uint8)).tolist() == [[[255] * 3] * 3] * 2
+    noise = np.random.default_rng(0).integers(80, 170, (64, 64, 3)).astype(np.uint8)
+    weights = np.array([0.299, 0.587, 0.114])
+    means = noise.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+    found = halved(noise).astype(float)
+    np.testing.assert_allclose(found @ weights, means @ weights, atol=0.5)
+    colour = [(side - (side @ weights)[..., None])[..., 0].std() for side in (found, means)]
+    assert colour[0] < 0.4 * colour[1]
+
+
+def test_both_sides_are_reduced_from_a_picture_of_twice_the_size(folder: Path) -> None:
+    """Where nothing is edited the pair is the finer picture's means of four, and its parts lie at half their places."""
+    source = next(one for one in list_sources(folder) if one.name == "thumb_up.jpg")
+    plan = PhotoPlan(
+        degrade=("warp",), per_image=12, size=256, seed=0, null_share=1.0, operations=(), landmarker="mediapipe"
+    )
+    pairs = make_photo_pairs(plan, source).pairs
+    fine = fit(read(source), 512, grid=16).image
+    assert max(fine.shape) == 512
+    assert {pair.edit.kind for pair in pairs} == {"null_equal", "null_pose"}
+    for pair in pairs:
+        assert pair.chosen.shape == (*pair.regions.shape, 3) == (fine.shape[0] // 2, fine.shape[1] // 2, 3)
+        gap = np.abs(pair.chosen.astype(int) - halved(fine)).max(axis=2)
+        assert (gap == 0).mean() > 0.5  # beside the part it is looked up again
+        assert pair.edit.kind == "null_pose" or gap.max() == 0
+        seen = pair.keypoints[pair.keypoints[:, 2] == 2][:, :2]
+        assert (seen < np.array(pair.chosen.shape[1::-1])).all()
+        assert pair.regions[tuple(seen.mean(axis=0).astype(int)[::-1])] > 0
 
 
 def test_the_manifest_lists_what_had_a_say(store: Path) -> None:

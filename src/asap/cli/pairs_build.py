@@ -17,7 +17,7 @@ __all__ = ["configure"]
 
 BODIES = "bodies"
 GUIDED = "guided"
-SIZE = {"bodies": 128, "guided": 512, "photographs": 1024}
+SIZE = {"bodies": 128, "guided": 512, "photographs": 512}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=positive,
         metavar="PIXELS",
-        help="side of rendered people (128; guided 512), longest side of photos (1024)",
+        help="side of rendered people (128; guided 512), longest side of photos, worked on at twice that (512)",
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="decides every pair (0)")
     parser.add_argument("--nulls", type=fraction, default=0.1, metavar="SHARE", help="share of null edits (0.1)")

@@ -18,7 +18,7 @@ from asap.core.wholebody import KEYPOINTS
 from asap.degrade import photo as cpu
 from asap.stages.looking import Screening, perceptual_of, screen_of, screened
 from asap.stages.painting import DIFFUSION, Painting, paint, painter_of
-from asap.stages.sources import Source, fit, fit_part, read, sidecars
+from asap.stages.sources import GRID, Source, fit, fit_part, halved, read, sidecars
 
 __all__ = ["DRAWS", "METHODS", "TRIES", "USER", "PhotoPlan", "PhotoResult", "make_photo_pairs"]
 
@@ -31,6 +31,12 @@ NULL_EQUAL: Final = 0.25
 USER: Final = "user"
 """The landmarker that reads the user's own masks and keypoints beside each photograph."""
 METHODS: Final = (*cpu.METHODS, *DIFFUSION)
+FINER: Final = 2
+"""Pixels of the picture that is worked on for one of the pair, along each side.
+
+Both sides are reduced alike at the end. What a look-up between pixels leaves, and what JPEG leaves in a photograph and
+a warp turns, lies in the finest band, which the mean of four pixels takes away (``docs/gates.md``).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,7 @@ class PhotoPlan:
     """Of ``METHODS``."""
     per_image: int
     size: int
-    """Pixels of the longer side; larger photographs are made smaller, smaller ones stay."""
+    """Pixels of the longer side of a pair; a photograph less than ``FINER`` times as large gives smaller ones."""
     seed: int
     null_share: float
     operations: tuple[str, ...]
@@ -66,6 +72,20 @@ class PhotoResult:
     """Plain values for the store: name, digest, outcome, notes, people, parts, pairs, hash."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Shot:
+    """One photograph, as it is worked on and as a pair shows it."""
+
+    source: Source
+    fine: Photo
+    """``FINER`` times as large as ``photo``."""
+    parts: tuple[PartRegion, ...]
+    """In ``fine``."""
+    photo: Photo
+    shown: tuple[PartRegion, ...]
+    """The parts in ``photo``."""
+
+
 @dataclass
 class _Tries:
     """Counts along the way."""
@@ -84,17 +104,21 @@ def make_photo_pairs(plan: PhotoPlan, source: Source) -> PhotoResult:
         whole = read(source)
     except PhotoError as error:
         return _nothing(head, error.reason)
-    photo = fit(whole, plan.size)
-    head |= {"digest": photo.digest, "notes": list(photo.notes), "hash": f"{gates.perceptual_hash(photo.image):048x}"}
+    fine = fit(whole, FINER * plan.size, grid=FINER * GRID)
+    photo = replace(fine, image=halved(fine.image))
+    code = gates.perceptual_hash(fit(whole, plan.size).image)  # of a cut that does not depend on ``FINER``
+    head |= {"digest": photo.digest, "notes": list(photo.notes), "hash": f"{code:048x}"}
     try:
-        found = _find(plan, source, whole, photo)
+        found = _find(plan, source, whole, fine)
     except InputError as error:
         return _nothing(head | {"fault": error.line}, "bad_masks")
     if not found:
         return _nothing(head, "no_person")
     head |= {"people": len({part.person for part in found}), "parts": len(found)}
     tries = _Tries()
-    made = [_pair(plan, source, photo, found, number, tries) for number in range(plan.per_image)]
+    shown = tuple(part for part in (_reduced_part(part) for part in found) if part is not None)
+    shot = _Shot(source=source, fine=fine, parts=found, photo=photo, shown=shown)
+    made = [_pair(plan, shot, number, tries) for number in range(plan.per_image)]
     pairs = tuple(pair for pair in made if pair is not None)
     outcome = "pairs" if pairs else "no_pair"
     return PhotoResult(pairs=pairs, refused=tries.refused, outcome=head | {"outcome": outcome, "pairs": len(pairs)})
@@ -104,14 +128,27 @@ def _nothing(head: Mapping[str, object], reason: str) -> PhotoResult:
     return PhotoResult(pairs=(), refused={reason: 1}, outcome={**head, "outcome": reason, "pairs": 0})
 
 
-def _find(plan: PhotoPlan, source: Source, whole: Photo, photo: Photo) -> tuple[PartRegion, ...]:
-    """Parts in the fitted picture; raises ``InputError`` when the user's own files say nonsense."""
+def _find(plan: PhotoPlan, source: Source, whole: Photo, fine: Photo) -> tuple[PartRegion, ...]:
+    """Parts in the picture that is worked on; raises ``InputError`` when the user's own files say nonsense."""
     if plan.landmarker != USER:
-        return tuple(_landmarker(plan).find(photo.image))
+        return tuple(_landmarker(plan).find(fine.image))
     shape = (whole.image.shape[0], whole.image.shape[1])
     parts = regions.user_parts(shape, sidecars(source), image=whole.image)
-    fitted = [fit_part(part, shape, plan.size) for part in parts]
+    fitted = [fit_part(part, shape, FINER * plan.size, grid=FINER * GRID) for part in parts]
     return tuple(part for part in fitted if part is not None)
+
+
+def _reduced_part(part: PartRegion) -> PartRegion | None:
+    """``part`` of the picture that is worked on as a pair shows it; None when nothing of it is left."""
+    shape = (part.mask.shape[0], part.mask.shape[1])
+    return fit_part(part, shape, max(shape) // FINER)
+
+
+def _reduced(edited: EditedPhoto) -> EditedPhoto:
+    """Both sides at the size of a pair."""
+    chosen, rejected = halved(edited.chosen), halved(edited.rejected)
+    mask = np.maximum.reduce([edited.mask[row::FINER, column::FINER] for row in (0, 1) for column in (0, 1)])
+    return replace(edited, chosen=chosen, rejected=rejected, mask=mask)
 
 
 @lru_cache(maxsize=2)
@@ -119,19 +156,18 @@ def _landmarker(plan: PhotoPlan) -> Any:  # noqa: ANN401  (a protocol of the roo
     return regions.landmarker(plan.landmarker, **dict(plan.landmarker_options))
 
 
-def _pair(
-    plan: PhotoPlan, source: Source, photo: Photo, found: Sequence[PartRegion], number: int, tries: _Tries
-) -> PairRecord | None:
+def _pair(plan: PhotoPlan, shot: _Shot, number: int, tries: _Tries) -> PairRecord | None:
     """Pair ``number`` of a photograph, or None after ``TRIES`` refusals or ``DRAWS`` draws."""
-    kind, refusals = _kind(plan, photo, number), 0
+    kind, refusals = _kind(plan, shot.photo, number), 0
     for attempt in range(DRAWS):
-        rng = generator(plan.seed, "photo", photo.digest, number, attempt)
+        rng = generator(plan.seed, "photo", shot.photo.digest, number, attempt)
         try:
-            part, method, edited = _edit(plan, photo, found, kind, rng)
+            part, method, edited = _edit(plan, shot.fine, shot.parts, kind, rng)
         except InputError:
             tries.refused["geometry"] += 1
             continue
-        mask = gates.difference_mask(edited.chosen, edited.rejected, _dilate(photo.image))
+        edited = _reduced(edited)
+        mask = gates.difference_mask(edited.chosen, edited.rejected, _dilate(shot.photo.image))
         chosen, rejected = gates.share_outside(edited.chosen, edited.rejected, mask)
         values = gates.measure(chosen, rejected, mask, perceptual=perceptual_of(plan.perceptual))
         box = gates.box_of(mask)
@@ -139,12 +175,13 @@ def _pair(
         reasons = result.reasons[:1]
         if not reasons and plan.screening is not None and method in DIFFUSION:
             screen = screen_of(plan.screening, plan.landmarker, plan.landmarker_options)
-            passed = screened(screen, plan.screening.least, replace(edited, chosen=chosen, rejected=rejected), part)
+            seen = replace(edited, chosen=chosen, rejected=rejected)
+            passed = screened(screen, plan.screening.least, seen, _reduced_part(part) or part)
             edited, reasons = (edited, (SCREEN_REASON,)) if passed is None else (passed, ())
         if not reasons:
             sides = chosen, rejected, mask
             where: dict[str, int | str] = {"number": number, "attempt": attempt, "method": method}
-            return _record(plan, source, photo, found, part, sides, edited.edit, result, where)
+            return _record(plan, shot, part, sides, edited.edit, result, where)
         tries.refused.update(reasons)
         refusals += 1
         if refusals == TRIES:
@@ -185,16 +222,15 @@ def _edit(
 
 def _record(
     plan: PhotoPlan,
-    source: Source,
-    photo: Photo,
-    found: Sequence[PartRegion],
+    shot: _Shot,
     part: PartRegion,
     sides: tuple[ByteArray, ByteArray, ByteArray],
     edit: Edit,
     result: GateResult,
     where: Mapping[str, int | str],
 ) -> PairRecord:
-    own = [region for region in found if region.person == part.person]
+    photo, source = shot.photo, shot.source
+    own = [region for region in shot.shown if region.person == part.person]
     truth = SceneTruth(
         person=f"photo-{photo.digest[:12]}",
         category=source.category or UNSPECIFIED,
@@ -210,7 +246,7 @@ def _record(
         chosen=sides[0],
         rejected=sides[1],
         mask=sides[2],
-        regions=part_map(found, photo.image.shape[:2]),
+        regions=part_map(shot.shown, photo.image.shape[:2]),
         edit=edit,
         truth=truth,
         box=gates.box_of(sides[2]),

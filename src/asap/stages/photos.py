@@ -23,7 +23,7 @@ from asap.core.vocabulary import OPERATIONS
 from asap.stages.engines import in_order
 from asap.stages.looking import Screening, perceptual_of, screen_of
 from asap.stages.painting import DIFFUSION, Painting, painter_of
-from asap.stages.photopair import DRAWS, METHODS, TRIES, USER, PhotoPlan, PhotoResult, make_photo_pairs
+from asap.stages.photopair import DRAWS, FINER, METHODS, TRIES, USER, PhotoPlan, PhotoResult, make_photo_pairs
 from asap.stages.sources import Source, list_sources
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairWriter, encode_rows
 
@@ -43,7 +43,7 @@ def build_photo_pairs(
     source: Path,
     degrade: Sequence[str] = ("warp", "remove", "graft"),
     per_image: int = 4,
-    size: int = 1024,
+    size: int = 512,
     seed: int = 0,
     null_share: float = 0.1,
     operations: Sequence[str] = (),
@@ -65,7 +65,7 @@ def build_photo_pairs(
         source: folder of photographs, see ``asap.stages.sources``.
         degrade: methods to draw from, of ``METHODS``.
         per_image: pairs tried for each photograph.
-        size: longest side of the pictures in pixels, 64 to 4096.
+        size: longest side of the pairs in pixels, 64 to 4096; photographs are worked on at twice that and then reduced.
         seed: decides every draw.
         null_share: share of pairs whose rejected side is correct.
         operations: operations to draw from; empty for all.
@@ -177,6 +177,7 @@ def _config(plan: PhotoPlan, sources: Sequence[Source], instruments: Sequence[In
         **own,
         "tries": TRIES,
         "draws": DRAWS,
+        "finer": FINER,
         "gates": asdict(gates.GateLimits.photographs()),
         "files": len(sources),
         "file_names": names,

@@ -13,19 +13,23 @@ from typing import Final
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from asap.core.errors import InputError, PhotoError
 from asap.core.photos import PartRegion, Photo
+from asap.core.records import ByteArray
 from asap.core.vocabulary import PARTS
 from asap.regions.reading import decode
 
-__all__ = ["TABLES", "Source", "caption_of", "fit", "fit_part", "list_sources", "read", "sidecars"]
+__all__ = ["TABLES", "Source", "caption_of", "fit", "fit_part", "halved", "list_sources", "read", "sidecars"]
 
 MASKS: Final = ".mask.png"
 KEYPOINTS: Final = ".keypoints.json"
 TABLES: Final = ("metadata.jsonl", "captions.jsonl")
 GRID: Final = 8
 """Sides are cut to a multiple of it, because latents are eight times smaller."""
+COLOUR: Final = 1.0
+"""Pixels of the Gaussian by which colour is smoothed where a picture is made half as large."""
 SIDECARS: Final = (".txt", ".json", ".jsonl", ".yaml", ".yml", ".md", ".csv")
 """Endings of files that accompany photographs and are none."""
 
@@ -97,18 +101,18 @@ def read(source: Source) -> Photo:
     return decode(data, source.name, caption=caption_of(source))
 
 
-def fit(photo: Photo, size: int) -> Photo:
-    """The photograph with its longer side at most ``size`` and both sides a multiple of ``GRID`` (cut evenly)."""
-    to = _fitted(photo.image.shape[:2], size)
+def fit(photo: Photo, size: int, *, grid: int = GRID) -> Photo:
+    """The photograph with its longer side at most ``size`` and both sides a multiple of ``grid`` (cut evenly)."""
+    to = _fitted(photo.image.shape[:2], size, grid)
     image = photo.image
     if to.whole != image.shape[:2]:
         image = np.asarray(Image.fromarray(image).resize(to.whole[::-1], Image.Resampling.LANCZOS), dtype=np.uint8)
     return replace(photo, image=np.ascontiguousarray(image[to.cut]))
 
 
-def fit_part(part: PartRegion, shape: tuple[int, int], size: int) -> PartRegion | None:
+def fit_part(part: PartRegion, shape: tuple[int, int], size: int, *, grid: int = GRID) -> PartRegion | None:
     """A part of a picture of ``shape`` (H, W) in the picture as ``fit`` makes it; None when nothing of it is left."""
-    to = _fitted(shape, size)
+    to = _fitted(shape, size, grid)
     grey = Image.fromarray(part.mask.astype(np.uint8) * 255)
     mask = np.asarray(grey.resize(to.whole[::-1], Image.Resampling.BOX))[to.cut] > 127
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -121,6 +125,20 @@ def fit_part(part: PartRegion, shape: tuple[int, int], size: int) -> PartRegion 
     return replace(part, mask=mask, box=box, keypoints=points.astype(np.float32))
 
 
+def halved(image: ByteArray) -> ByteArray:
+    """(H, W, 3) at half the size, H and W even: brightness is the mean of four pixels, colour is smoothed further.
+
+    JPEG keeps colour at half the resolution of brightness, so the finest band of colour reaches an octave lower; a
+    Gaussian of ``COLOUR`` pixels takes it away. Brightness stays as it is.
+    """
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    means = image.reshape(height, 2, width, 2, 3).mean(axis=(1, 3), dtype=np.float32)
+    red, green, blue = means[:, :, 0], means[:, :, 1], means[:, :, 2]
+    bright = (0.299 * red + 0.587 * green + 0.114 * blue)[:, :, None]
+    colour = ndimage.gaussian_filter(means - bright, (COLOUR, COLOUR, 0), truncate=3.0)
+    return np.asarray(np.clip(np.rint(bright + colour), 0, 255), dtype=np.uint8)
+
+
 @dataclass(frozen=True)
 class _Fitted:
     whole: tuple[int, int]
@@ -128,10 +146,10 @@ class _Fitted:
     cut: tuple[slice, slice]
 
 
-def _fitted(shape: tuple[int, ...], size: int) -> _Fitted:
+def _fitted(shape: tuple[int, ...], size: int, grid: int) -> _Fitted:
     factor = min(1.0, size / max(shape))
-    whole = (max(GRID, round(shape[0] * factor)), max(GRID, round(shape[1] * factor)))
-    kept = [side // GRID * GRID for side in whole]
+    whole = (max(grid, round(shape[0] * factor)), max(grid, round(shape[1] * factor)))
+    kept = [side // grid * grid for side in whole]
     starts = [(side - length) // 2 for side, length in zip(whole, kept, strict=True)]
     cut = (slice(starts[0], starts[0] + kept[0]), slice(starts[1], starts[1] + kept[1]))
     return _Fitted(whole, cut)

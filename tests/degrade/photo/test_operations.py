@@ -112,6 +112,16 @@ class TestNulls:
         battery.sound(pair, image)
         assert pair.edit.detail == {"way": "remade"}
 
+    def test_a_part_looked_up_again_does_not_tear_along_its_rim(self) -> None:
+        image, region, _ = scene("hand")
+        bare = replace(region, keypoints=np.zeros((0, 3), np.float32), keypoint_names=())
+        pair = null_edit(image, bare, np.random.default_rng(0))
+        gap = np.abs(pair.chosen.astype(int) - pair.rejected).max(axis=2)
+        inward = ndimage.distance_transform_edt(region.mask)
+        outward = ndimage.distance_transform_edt(~region.mask)
+        rim = (inward <= 1.5) & (outward <= 1.5)
+        assert gap[rim].mean() < 0.5 * gap[(inward > 4) & (inward < 12)].mean()
+
     def test_equal(self) -> None:
         image, region, _ = scene("face")
         pair = null_equal(image, region)

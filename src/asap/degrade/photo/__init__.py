@@ -6,6 +6,7 @@ Both sides of a pair are looked up once from the photograph by one spline (``eas
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.photos import EditedPhoto, PartRegion
@@ -25,6 +26,10 @@ __all__ = ["CELLS", "METHODS", "apply", "null_edit", "null_equal", "sample_edit"
 
 _LEAST_FACE = 14
 """Pixels between the eyes below which a face is left alone."""
+_ASIDE = 0.7
+"""Standard deviation, in pixels, of the shift of a part that is only looked up again."""
+_CALM = 10.0
+"""Pixels from the part's rim from which that shift is whole."""
 
 
 def sample_edit(
@@ -186,9 +191,11 @@ def _harmless(window: Window, rng: np.random.Generator) -> Painting:
 
 
 def _remade(window: Window, rng: np.random.Generator) -> Painting:
-    """The part as it is, looked up about a pixel aside."""
+    """The part as it is, looked up about a pixel aside; towards its rim less and less, else its outline would tear."""
     where = window.share > 0.5
+    inward = ndimage.distance_transform_edt(where)[where]
+    aside = _ASIDE * np.minimum(inward / _CALM, 1)[:, None].astype(np.float32)
     shift = np.stack([smooth_noise(window.shape, 30, rng)[where] for _ in range(2)], axis=1)
-    source = pixels(where) + 0.7 * shift
-    layer = Layer(where=where, source=source, share=window.share[where], image=window.image)
+    share = np.ones(len(shift), dtype=np.float32)
+    layer = Layer(where=where, source=pixels(where) + aside * shift, share=share, image=window.image)
     return Painting(layers=[layer], detail={"way": "remade"})
