@@ -36,7 +36,7 @@ RANK: Final = 4
 TRIAL: Final = 2
 """Rounds that try an encoder; they are not counted, and after them the reference bank knows its one draw."""
 SHARED: Final = ("encode", "forward")
-REPEATS: Final = 3
+REPEATS: Final = 5
 """Times that these two are called in a round, in turn: their ratio must not leave bounds of 4 % by chance."""
 TRIALS: Final = 4
 """Encoders that are tried in rounds."""
@@ -164,9 +164,9 @@ def _settle(family: str, fit: share.Fit, runs: Runs, calls: dict[str, Call]) -> 
         cpu, _ = _rounds(family, calls, TRIAL)
         seen = float(np.median([one / other for one, other in zip(cpu["encode"], cpu["forward"], strict=True)]))
         trials["/".join(map(str, levels))] = seen
-        if abs(seen - share.SHARE) <= NEAR or (better := fit.corrected(levels, seen)) == levels:
-            break
-        levels = better
+        if abs(seen - share.SHARE) <= NEAR:
+            return levels, trials
+        levels = fit.corrected(levels, seen)
     _use(levels, fit, runs)
     return levels, trials
 

@@ -96,6 +96,8 @@ class Fit:
     """Calls behind each share."""
     tried: dict[Levels, float] = field(default_factory=dict)
     """Share by channels of the levels, in the order they were tried."""
+    refuted: set[Levels] = field(default_factory=set)
+    """Those that were off in rounds."""
 
     def find(self) -> Levels:
         """Guess by arithmetic from the last share, then try the neighbours of the best guess; what comes nearest."""
@@ -110,18 +112,18 @@ class Fit:
             self._share(one)
         return self.nearest()
 
-    def nearest(self, factor: float = 1.0) -> Levels:
-        """Of those tried, the one whose share times ``factor`` is nearest to the one wanted."""
-        return min(self.tried, key=lambda levels: abs(self.tried[levels] * factor - SHARE))
+    def nearest(self) -> Levels:
+        """Of those tried, the one whose share is nearest to the one wanted."""
+        return min(self.tried, key=lambda levels: abs(self.tried[levels] - SHARE))
 
     def corrected(self, levels: Levels, seen: float) -> Levels:
-        """What to take where rounds with ``levels`` showed the share ``seen``; neighbours of it are tried first."""
-        factor, known = seen / self.tried[levels], candidates()
+        """What to take where rounds with ``levels`` showed the share ``seen``: another one, by trying neighbours."""
+        self.refuted.add(levels)
+        factor, known = seen / self.tried[levels], [one for one in candidates() if one not in self.refuted]
         amount = multiplications(levels) * SHARE / seen
         place = known.index(min(known, key=lambda one: abs(multiplications(one) - amount)))
-        for one in known[max(place - 1, 0) : place + 2]:
-            self._share(one)
-        return self.nearest(factor)
+        near = known[max(place - 1, 0) : place + 2]
+        return min(near, key=lambda one: abs(self._share(one) * factor - SHARE))
 
     def _share(self, levels: Levels) -> float:
         if levels not in self.tried:

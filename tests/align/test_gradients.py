@@ -361,12 +361,20 @@ def test_a_step_uses_both_where_it_should() -> None:
     weight, half = torch.zeros(32, 16), torch.zeros(32, 16, dtype=torch.bfloat16)
     assert [lean._merges(rows, weight) for rows in (21, 22)] == [False, True]  # 2 * 32 * 16 against rows * (32 + 16)
     assert not lean._merges(10**6, half)
-    there = products._ONEDNN is not None
+    there = products.ASKED
     assert [products.fast(torch.zeros(rows, 16), weight) for rows in (63, 64)] == [False, there]
     assert products.fast(torch.zeros(4, 16, 16), weight) == there
     assert not products.fast(torch.zeros(64, 16, dtype=torch.bfloat16), half)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not products.fast(torch.zeros(64, 16), weight)
+
+
+@pytest.mark.parametrize(("instructions", "asked"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_onednn_is_asked_where_it_is_the_faster(
+    instructions: str, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
+    assert products._asked() == (asked and products._ONEDNN is not None)
 
 
 @pytest.mark.parametrize("rows", [2, 200])

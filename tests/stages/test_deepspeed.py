@@ -39,6 +39,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed"),
 ]
 FILE = ROOT / "configs" / "accelerate" / "deepspeed.yaml"
+KEYS = "add_embedding.pool.k_proj.bias"
 
 
 def asked(*words: str) -> dict[str, str]:
@@ -91,10 +92,17 @@ def test_an_adapter_is_trained_as_by_one_process(pairs: Path) -> None:
 
 
 def test_all_weights_are_trained_as_by_one_process(pairs: Path) -> None:
+    """All but the bias of the pooling's keys, which shifts every score alike.
+
+    A softmax does not see that, so its gradient is rounding, and AdamW makes steps of up to the learning rate of it.
+    """
     runs, how = pairs.parent, settings(full=True, lora_rank=None, steps=8)
     assert codes(spread(pairs, runs / "two-full", how)) == [0, 0]
     train("tiny", pairs, runs / "one-full", **{**how, "batch_size": 4})
-    assert_same(full(runs / "two-full"), full(runs / "one-full"), 1e-5)
+    two, one = full(runs / "two-full"), full(runs / "one-full")
+    moved = (two.pop(KEYS) - one.pop(KEYS)).abs().max().item()
+    assert moved <= 2 * 8 * how["lr"]
+    assert_same(two, one, 1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,10 @@
 """Matrix products with frozen weights, by whichever library of torch is faster.
 
 torch multiplies float32 matrices on the CPU through the BLAS that it was built with (MKL in its own builds), and has
-oneDNN beside it, which it asks for convolutions only. Both give the same numbers up to rounding. Where oneDNN can be
-asked, on the CPU and in float32, it is; anywhere else ``functional.linear`` is what runs. How much it gains depends on
-the processor; ``benchmarks/align`` has what was measured.
+oneDNN beside it, which it asks for convolutions only. Both give the same numbers up to rounding. On a processor with
+AVX-512 oneDNN is the faster and is asked, in float32; on one with AVX2 alone it is the slower, and there and anywhere
+else ``functional.linear`` is what runs. Which one runs depends on the processor only, so that a run that goes on takes
+the products it began with. ``benchmarks/align`` has what was measured.
 """
 
 from typing import Any, Final
@@ -14,6 +15,8 @@ from torch.nn import functional
 
 __all__ = ["back", "fast", "fixed", "linear"]
 
+WIDE: Final = "AVX512"
+"""What torch calls the instructions with which oneDNN is the faster."""
 FEWEST: Final = 64
 """Rows from which oneDNN is asked: below, a call costs more than the product."""
 
@@ -24,13 +27,19 @@ def _operator() -> Any:  # noqa: ANN401
     return getattr(found, "default", None)
 
 
+def _asked() -> bool:
+    """Whether this build has oneDNN's linear map, on a processor on which it is the faster."""
+    return _ONEDNN is not None and torch.backends.cpu.get_cpu_capability() == WIDE
+
+
 _ONEDNN: Final = _operator()
+ASKED: Final = _asked()
 
 
 def fast(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN multiplies x (..., I) by ``weight`` (O, I)."""
     return (
-        _ONEDNN is not None
+        ASKED
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() >= FEWEST * weight.shape[1]
