@@ -68,6 +68,16 @@ class TestLimbs:
         with pytest.raises(InputError, match="does not follow"):
             apply(person()[0], arm, "warp", "elongated", 1, rng(), regions=parts)
 
+    def test_a_limb_before_its_own_body_is_not_taken_away(self) -> None:
+        """Shirt and chest behind it would be made up; before another person or the street it may go."""
+        arm, hand, parts = arm_and_hand()
+        rest = next(part for part in parts if part.part == "torso")
+        behind = replace(rest, mask=~(arm.mask | hand.mask))
+        with pytest.raises(InputError, match="rest of the body"):
+            apply(person()[0], arm, "warp", "elongated", 1, rng(), regions=(arm, behind, hand))
+        found = apply(person()[0], arm, "warp", "elongated", 1, rng(), regions=(arm, replace(behind, person=1), hand))
+        assert found.edit.operation == "elongated"
+
     def test_the_fuzz_of_a_rim_is_smoothed_before_it_is_stretched(self) -> None:
         arm, hand, parts = arm_and_hand()
         window = Window(person()[0], arm, rng(), also=[hand], margin=1.0)

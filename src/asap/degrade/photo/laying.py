@@ -22,6 +22,8 @@ _LARGE = 0.4
 """Share of the part that is left bare from which its background must be plain."""
 _LIVELY = 45.0
 """Mean grey levels from the median around a hole above which it is not."""
+_SMALL = 0.02
+"""Share of the part that may be left bare in front of the rest of the body."""
 _SLIT = 0.045
 """Half the width, as a share of the square root of the hand's area, of a gap that is no gap between fingers: a quarter
 of a finger."""
@@ -43,6 +45,8 @@ class Painting:
     """Whether the part itself may be behind, so that what is bare is filled with skin where skin is nearer."""
     barred: Bools | None = None
     """(h, w) what must not be copied into the background."""
+    body: Bools | None = None
+    """(h, w) the rest of the same person."""
     detail: Detail = field(default_factory=dict)
 
 
@@ -58,6 +62,8 @@ def painted(window: Window, painting: Painting, edit: Edit) -> EditedPhoto:
     if painting.barred is not None:
         ground &= ~painting.barred
     _guessable(window, hole, ground)
+    if painting.body is not None:
+        _apart(window, hole, painting.body)
     skin = ndimage.minimum_filter(window.share, size=3) > 0.95
     skin &= ~ndimage.binary_dilation(painting.bare)
     if painting.on_part:
@@ -97,6 +103,23 @@ def _guessable(window: Window, hole: Bools, ground: Bools) -> None:
     if spread > _LIVELY:
         raise InputError(
             f"what lies behind the {window.region.part} cannot be drawn from its surroundings; choose another operation"
+        )
+
+
+def _apart(window: Window, hole: Bools, body: Bools) -> None:
+    """Refuse a hole in front of the rest of the person: cloth and skin would be made up from what lies around.
+
+    Raises:
+        InputError: more than half of its surroundings is ``body``.
+    """
+    if hole.sum() < _SMALL * window.mask.sum():
+        return
+    around = ndimage.binary_dilation(hole, iterations=max(2, int(0.02 * window.size)))
+    around &= ~hole & (window.share < 0.02)
+    if around.any() and body[around].mean() > 0.5:
+        raise InputError(
+            f"behind the {window.region.part} is the rest of the body, which cannot be drawn from its surroundings; "
+            "choose another operation"
         )
 
 

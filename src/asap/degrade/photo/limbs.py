@@ -140,7 +140,12 @@ def _laid(
     # where it fades in, the photograph itself is under it
     bare[old] = _ends(limb_, place) > 0.999
     layer = Layer(where=where, source=source, share=share.astype(np.float32))
-    return Painting(layers=[layer], bare=bare & _shown(window) & (before < 0.5), barred=_skins(window, regions))
+    return Painting(
+        layers=[layer],
+        bare=bare & _shown(window) & (before < 0.5),
+        barred=_skins(window, regions),
+        body=_body(window, regions),
+    )
 
 
 def _even(window: Window, limb_: Tube) -> Floats:
@@ -173,6 +178,16 @@ def _skins(window: Window, regions: Sequence[PartRegion]) -> Bools:
         if other.part in ("hand", "foot", "face", "arm", "neck"):
             out |= window.crop(other.mask)
     return np.asarray(ndimage.binary_dilation(out, iterations=3))
+
+
+def _body(window: Window, regions: Sequence[PartRegion]) -> Bools:
+    """(h, w) the other parts of the same person, but for the hand or foot that goes with the limb."""
+    mine = [window.region, *ending(window.region, regions)]
+    out = np.zeros(window.shape, dtype=bool)
+    for other in regions:
+        if other.person == window.region.person and not any(other is one for one in mine):
+            out |= window.crop(other.mask)
+    return out
 
 
 def _through(limb_: Tube, joints: Floats) -> Curve:
