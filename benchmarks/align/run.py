@@ -245,7 +245,7 @@ def _names(found: dict[str, dict[str, Any]]) -> list[str]:
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"cpu: {named[0] if named else platform.processor()}"
+    return f"cpu: {named[0] if named else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 if __name__ == "__main__":

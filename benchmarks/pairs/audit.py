@@ -2,8 +2,8 @@
 
     python benchmarks/pairs/audit.py --out runs/audit -- --source bodies --count 1200 --size 128 --seed 11 --nulls 0
 
-builds pairs with the arguments behind ``--`` into OUT/clean (a finished store is taken as it is), makes three copies
-of it whose rejected sides carry a trace, and runs ``asap pairs audit`` on all four:
+builds pairs of people or of photographs with the arguments behind ``--`` into OUT/clean (a finished store is taken as
+it is), makes three copies of it whose rejected sides carry a trace, and runs ``asap pairs audit`` on all four:
 
 - ``row``: the top row of pixels is one grey level brighter;
 - ``jpeg``: the whole side went through a JPEG of quality 90;
@@ -38,6 +38,8 @@ from asap.stores import png
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter
 from asap.tensors import to_signed
 
+CELL = 8
+"""Pixels that an autoencoder makes one cell of, at most."""
 Change = Callable[[ByteArray], ByteArray]
 
 
@@ -132,8 +134,11 @@ def through_autoencoder(model: str) -> Change:
 
     @torch.no_grad()
     def change(image: ByteArray) -> ByteArray:
-        picture = backbone.decode(backbone.encode(to_signed(image[None])))[0]
-        return np.asarray(picture.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
+        height, width = image.shape[:2]
+        whole = np.pad(image, ((0, -height % CELL), (0, -width % CELL), (0, 0)), mode="edge")
+        picture = backbone.decode(backbone.encode(to_signed(whole[None])))[0]
+        pixels = picture.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        return np.asarray(pixels[:height, :width])
 
     return change
 
