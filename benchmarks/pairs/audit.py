@@ -38,8 +38,6 @@ from asap.stores import png
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter
 from asap.tensors import to_signed
 
-CELL = 8
-"""Pixels that an autoencoder makes one cell of, at most."""
 Change = Callable[[ByteArray], ByteArray]
 
 
@@ -129,16 +127,19 @@ def through_jpeg(image: ByteArray) -> ByteArray:
 
 
 def through_autoencoder(model: str) -> Change:
-    """The picture as the model's autoencoder gives it back."""
+    """The picture as the model's autoencoder gives it back, in tiles of the size that the model has."""
     backbone = load(model)
+    side = backbone.resolution
 
     @torch.no_grad()
     def change(image: ByteArray) -> ByteArray:
         height, width = image.shape[:2]
-        whole = np.pad(image, ((0, -height % CELL), (0, -width % CELL), (0, 0)), mode="edge")
-        picture = backbone.decode(backbone.encode(to_signed(whole[None])))[0]
-        pixels = picture.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-        return np.asarray(pixels[:height, :width])
+        whole = np.pad(image, ((0, -height % side), (0, -width % side), (0, 0)), mode="edge")
+        rows, columns = whole.shape[0] // side, whole.shape[1] // side
+        tiles = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
+        found = backbone.decode(backbone.encode(to_signed(tiles))).add(1).mul(127.5).round().clamp(0, 255)
+        pixels = found.to(torch.uint8).permute(0, 2, 3, 1).numpy().reshape(rows, columns, side, side, 3)
+        return np.asarray(pixels.swapaxes(1, 2).reshape(whole.shape)[:height, :width])
 
     return change
 
