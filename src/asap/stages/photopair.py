@@ -175,8 +175,8 @@ def _pair(plan: PhotoPlan, shot: _Shot, number: int, tries: _Tries) -> PairRecor
         reasons = result.reasons[:1]
         if not reasons and plan.screening is not None and method in DIFFUSION:
             screen = screen_of(plan.screening, plan.landmarker, plan.landmarker_options)
-            seen = replace(edited, chosen=chosen, rejected=rejected)
-            passed = screened(screen, plan.screening.least, seen, _reduced_part(part) or part)
+            seen, small = replace(edited, chosen=chosen, rejected=rejected), _reduced_part(part)
+            passed = None if small is None else screened(screen, plan.screening.least, seen, small)
             edited, reasons = (edited, (SCREEN_REASON,)) if passed is None else (passed, ())
         if not reasons:
             sides = chosen, rejected, mask
