@@ -147,7 +147,8 @@ def _reduced_part(part: PartRegion) -> PartRegion | None:
 def _reduced(edited: EditedPhoto) -> EditedPhoto:
     """Both sides at the size of a pair."""
     chosen, rejected = halved(edited.chosen), halved(edited.rejected)
-    mask = np.maximum.reduce([edited.mask[row::FINER, column::FINER] for row in (0, 1) for column in (0, 1)])
+    height, width = chosen.shape[:2]
+    mask = edited.mask.reshape(height, FINER, width, FINER).max(axis=(1, 3))
     return replace(edited, chosen=chosen, rejected=rejected, mask=mask)
 
 
