@@ -184,3 +184,26 @@ def test_attempts_start_at_one(some: list[Drawn]) -> None:
     counts = sorted({drawn.attempts for drawn in some})
     assert counts[0] == 1
     assert all(a < b <= 36 for a, b in pairwise(counts))
+
+
+def test_the_studio_keeps_people_and_poses_and_stills_what_is_around_them(rig: Rig, some: list[Drawn]) -> None:
+    studio = [draw(rig, 0, "mini", index, studio=True) for index in range(len(some))]
+    for varied, still in zip(some, studio, strict=True):
+        assert still.person == varied.person
+        assert still.plan == varied.plan
+        assert np.array_equal(still.scene.body.vertices, varied.scene.body.vertices)
+        assert still.scene.background.kind == "plain"
+        assert still.truth.attributes == {**varied.truth.attributes, "backdrop": "plain"}
+        assert "plain" in still.truth.caption
+    for name in ("ambient", "intensity", "softness"):
+        wide, narrow = ([getattr(one.scene.light, name) for one in side] for side in (some, studio))
+        assert np.std(narrow) < 0.5 * np.std(wide)
+    faces = [index for index, one in enumerate(some) if one.plan.view in ("bust", "face", "full")]
+    turns = [[abs(_around(side[index])) for index in faces] for side in (some, studio)]
+    assert np.mean(turns[1]) < 0.5 * np.mean(turns[0])
+
+
+def _around(drawn: Drawn) -> float:
+    """How far the camera is from straight ahead, in radians."""
+    x, y, _ = np.subtract(drawn.scene.camera.eye, drawn.scene.camera.target)
+    return float(np.arctan2(x, -y))

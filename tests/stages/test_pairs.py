@@ -12,7 +12,7 @@ import pytest
 
 from asap.core.errors import InputError, UnknownNameError
 from asap.stages.contact import show_pairs
-from asap.stages.pairs import build_pairs, pair_stats
+from asap.stages.pairs import STUDIO_AREA, build_pairs, pair_stats
 from asap.stores.pairs import PairStore
 
 COUNT, CHUNK = 20, 8
@@ -90,6 +90,7 @@ def test_another_count_in_the_same_folder_is_refused(built: Path) -> None:
         ({"count": 1, "null_share": 2.0}, InputError),
         ({"count": 1, "operations": ["melted"]}, UnknownNameError),
         ({"count": 1, "namespace": "mini"}, UnknownNameError),
+        ({"count": 1, "scene": "beach"}, UnknownNameError),
     ],
 )
 def test_bad_settings_leave_nothing_behind(
@@ -98,6 +99,17 @@ def test_bad_settings_leave_nothing_behind(
     with pytest.raises(error):
         build_pairs(tmp_path / "no", **arguments)  # type: ignore[arg-type]
     assert not (tmp_path / "no").exists()
+
+
+def test_pairs_of_the_studio_are_larger_edits_before_plain_backdrops(tmp_path: Path) -> None:
+    build_pairs(tmp_path / "studio", count=COUNT, size=64, scene="studio", workers=1, chunk=CHUNK)
+    store = PairStore.open(tmp_path / "studio")
+    assert store.manifest.config["scene"] == "studio"
+    for row in store.rows(range(COUNT)):
+        assert row.attributes["backdrop"] == "plain"
+        if row.kind == "defect":
+            changed = np.abs(row.chosen.astype(int) - row.rejected).max(axis=-1) > 0
+            assert changed.mean() >= STUDIO_AREA
 
 
 def test_contact_sheet_is_a_png(built: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asap.core.errors import InputError, StoreError
+from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.stages import people
 from asap.stages.people import Job, read_people, render_people
 
@@ -38,7 +38,8 @@ def test_only_what_is_missing_is_rendered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"size": 4}, {"namespace": "judge"}, {"held_out": True}, {"count": COUNT + 100}]
+    "change",
+    [{"seed": 1}, {"size": 4}, {"namespace": "judge"}, {"held_out": True}, {"count": COUNT + 100}, {"scene": "studio"}],
 )
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     render_people(tmp_path, count=COUNT, size=2)
@@ -46,6 +47,12 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, change: d
     with pytest.raises(InputError, match=f"{next(iter(change))} is .* there, .* asked"):
         render_people(tmp_path, **{"count": COUNT, "size": 2, **change})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_unknown_scene_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="varied"):
+        render_people(tmp_path / "no", count=1, scene="beach")
+    assert not (tmp_path / "no").exists()
 
 
 def test_without_people_the_error_names_a_verb_that_exists(tmp_path: Path) -> None:

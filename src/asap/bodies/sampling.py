@@ -58,9 +58,19 @@ def draw_caption(seed: int, namespace: str, index: int) -> str:
 
 
 def draw(
-    rig: Rig, seed: int, namespace: str, index: int, *, category: str | None = None, held_out: bool = False
+    rig: Rig,
+    seed: int,
+    namespace: str,
+    index: int,
+    *,
+    category: str | None = None,
+    held_out: bool = False,
+    studio: bool = False,
 ) -> Drawn:
     """The picture ``index`` of ``namespace``; ``held_out`` draws only captions kept for the suite, else none of them.
+
+    In the ``studio`` the background is plain, and camera and light stray little: people, poses and captions vary as
+    anywhere else.
 
     Raises ``AsapError`` when no pose without collision is found.
     """
@@ -70,7 +80,7 @@ def draw(
         uid = person_uid(seed, namespace, number)
         person = draw_person(generator(seed, namespace, "person", number), uid)
         plan = draw_plan(rng, category)
-        background, pattern, colour = draw_background(rng)
+        background, pattern, colour = draw_background(rng, studio=studio)
         facts = attributes(plan, person, pattern, colour)
         if reserved(facts) != held_out or _camouflaged(facts):
             continue
@@ -79,12 +89,12 @@ def draw(
         body = _body(rig, rest, person, plan, streams)
         if _collides(rig, body, plan, 0.02 if plan.view == "bust" else 0.01):
             continue
-        camera = draw_camera(rig, rest, body, plan, rng)
+        camera = draw_camera(rig, rest, body, plan, rng, studio=studio)
         scene = Scene(
             body=body,
             props=make_props(rig, rest, body, plan, person),
             camera=camera,
-            light=draw_light(rng, camera),
+            light=draw_light(rng, camera, studio=studio),
             background=background,
         )
         truth = SceneTruth(

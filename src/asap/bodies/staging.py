@@ -33,6 +33,8 @@ _KIND = {
     "two-tone": "horizon",
 }
 _UP = np.array([0.0, 0.0, 1.0], dtype=np.float32)
+STUDIO = 0.35
+"""How far camera and light of the studio stray from their middle, beside those of the varied scene."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +66,10 @@ def hand_place(rig: Rig, rest: Rest, body: PosedBody, side: str) -> HandPlace:
     )
 
 
-def draw_background(rng: np.random.Generator) -> tuple[Background, str, str]:
-    """A background with its pattern's name and its main colour's name."""
+def draw_background(rng: np.random.Generator, *, studio: bool = False) -> tuple[Background, str, str]:
+    """A background with its pattern's name and its main colour's name; in the studio it is plain."""
     pattern = str(rng.choice(list(_PATTERNS), p=list(_PATTERNS.values())))
+    pattern = "plain" if studio else pattern
     name = str(rng.choice(list(BACKDROPS)))
     first = linear(BACKDROPS[name])
     factor = float(rng.choice([0.55, 0.7, 1.35]))
@@ -75,31 +78,44 @@ def draw_background(rng: np.random.Generator) -> tuple[Background, str, str]:
     return background, pattern, name
 
 
-def draw_light(rng: np.random.Generator, camera: Camera) -> Light:
-    """A key light somewhere above and beside the camera."""
+def draw_light(rng: np.random.Generator, camera: Camera, *, studio: bool = False) -> Light:
+    """A key light somewhere above and beside the camera; in the studio it hardly moves."""
     right, up, forward = camera_axes(camera)
-    direction = -forward + right * rng.uniform(-0.9, 0.9) + up * rng.uniform(0.1, 1.0)
-    ambient = float(rng.uniform(0.42, 0.6))
+    draw = _Range(rng, STUDIO if studio else 1.0)
+    direction = -forward + right * draw(-0.9, 0.9) + up * draw(0.1, 1.0)
+    ambient = draw(0.42, 0.6)
     x, y, z = (float(v) for v in unit(direction))
-    return Light(
-        direction=(x, y, z),
-        intensity=float(rng.uniform(0.55, 0.85)),
-        ambient=ambient,
-        softness=float(rng.uniform(0.03, 0.12)),
-    )
+    return Light(direction=(x, y, z), intensity=draw(0.55, 0.85), ambient=ambient, softness=draw(0.03, 0.12))
 
 
-def draw_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator) -> Camera:
-    """A camera that frames what the plan shows."""
+@dataclass(frozen=True)
+class _Range:
+    """Uniform draws from the middle ``part`` of a range."""
+
+    rng: np.random.Generator
+    part: float
+
+    def __call__(self, low: float, high: float) -> float:
+        if self.part == 1.0:
+            return float(self.rng.uniform(low, high))
+        middle, reach = (low + high) / 2, self.part * (high - low) / 2
+        return float(self.rng.uniform(middle - reach, middle + reach))
+
+
+def draw_camera(
+    rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator, *, studio: bool = False
+) -> Camera:
+    """A camera that frames what the plan shows; in the studio it hardly moves from straight ahead."""
+    stray = STUDIO if studio else 1.0
     if plan.view == "hand":
-        return _hand_camera(rig, rest, body, plan, rng)
+        return _hand_camera(rig, rest, body, plan, rng, stray)
     points, around, lift = _framed(rig, body, plan)
+    around *= stray
     swing = about(_UP, float(np.clip(rng.normal(0.0, around), -2 * around, 2 * around)))
-    direction = swing @ unit(np.array([0.0, -1.0, lift + rng.normal(0.0, 0.06)], dtype=np.float32))
+    direction = swing @ unit(np.array([0.0, -1.0, lift + rng.normal(0.0, 0.06 * stray)], dtype=np.float32))
     if plan.view == "foot":
-        direction = about(_UP, float(rng.uniform(-1.1, 1.1))) @ unit(
-            np.array([0.0, -1.0, rng.uniform(0.35, 1.2)], dtype=np.float32)
-        )
+        draw = _Range(rng, stray)
+        direction = about(_UP, draw(-1.1, 1.1)) @ unit(np.array([0.0, -1.0, draw(0.35, 1.2)], dtype=np.float32))
     return _fit(points, direction, rng, margin=1.06 if plan.view == "full" else 1.02)
 
 
@@ -139,7 +155,7 @@ def _fit(points: FloatArray, direction: FloatArray, rng: np.random.Generator, *,
     return Camera(eye=_tuple(centre + direction * distance), target=_tuple(centre), up=(0.0, 0.0, 1.0), fov=fov)
 
 
-def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator) -> Camera:
+def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator, stray: float) -> Camera:
     hand = hand_place(rig, rest, body, plan.side)
     upward = (
         hand.thumb
@@ -150,11 +166,13 @@ def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.rand
     if plan.thing == "box":
         upward, facing = hand.palm, (hand.forward if plan.palm else hand.thumb)
     facing = (
-        about(upward, float(rng.normal(0.0, 0.3))) @ about(cross(upward, facing), float(rng.normal(0.0, 0.2))) @ facing
+        about(upward, float(rng.normal(0.0, 0.3 * stray)))
+        @ about(cross(upward, facing), float(rng.normal(0.0, 0.2 * stray)))
+        @ facing
     )
     mine = body.regions == region_id(f"hand.{plan.side}")
     points = body.vertices[mine]
-    roll = about(facing, float(rng.normal(0.0, 0.25)))
+    roll = about(facing, float(rng.normal(0.0, 0.25 * stray)))
     up = roll @ upward
     trial = Camera(eye=_tuple(hand.centre + facing), target=_tuple(hand.centre), up=_tuple(up), fov=0.42)
     right, above, _ = camera_axes(trial)

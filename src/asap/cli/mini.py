@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from asap.cli.values import add_device, natural, non_negative, positive, positive_real
+from asap.core.vocabulary import SCENES
 
 __all__ = ["configure"]
 
@@ -16,6 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
     pretrain.add_argument("--data", type=Path, metavar="DIR", help="shards of rendered people (OUT/people, made now)")
     pretrain.add_argument("--people", type=positive, default=24000, metavar="N", help="people to render (24000)")
+    pretrain.add_argument(
+        "--scene", choices=SCENES, default="studio", help="around them: varied, or a plain backdrop (studio)"
+    )
     pretrain.add_argument("--steps", type=positive, required=True, metavar="N", help="steps of the denoiser")
     pretrain.add_argument("--init", default="", metavar="NAME", help="go on from these weights: mini, or a folder")
     pretrain.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people, noise and weights (0)")
@@ -46,4 +50,5 @@ def _pretrain(arguments: argparse.Namespace) -> None:
         print(pretrain(arguments.data, arguments.out, config, **how))
     else:
         workers = arguments.workers or os.cpu_count() or 1
-        print(pretrain_on_new_people(arguments.out, config, people=arguments.people, workers=workers, **how))
+        new = {"people": arguments.people, "scene": arguments.scene, "workers": workers}
+        print(pretrain_on_new_people(arguments.out, config, **new, **how))

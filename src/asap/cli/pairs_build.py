@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from asap.cli.output import print_lines
 from asap.cli.values import fraction, natural, positive, positive_real
 from asap.core.errors import InputError
+from asap.core.vocabulary import SCENES
 
 if TYPE_CHECKING:
     from asap.stages.looking import Screening
@@ -17,6 +18,7 @@ __all__ = ["configure"]
 
 BODIES = "bodies"
 GUIDED = "guided"
+OWN = "own"
 SIZE = {"bodies": 128, "guided": 512, "photographs": 512}
 
 
@@ -47,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _bodies(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--count", type=positive, metavar="N", help="pairs wanted")
     group.add_argument("--namespace", choices=("pairs", "judge"), help="whose people; a judge needs its own (pairs)")
+    group.add_argument("--scene", choices=SCENES, help="around them: varied, or a plain backdrop, studio (varied)")
 
 
 def _models(group: argparse._ArgumentGroup) -> None:
@@ -71,7 +74,7 @@ def _photographs(group: argparse._ArgumentGroup) -> None:
         type=_names,
         metavar="NAMES",
         help="ways to break a part, with commas: warp, remove, graft on the CPU (these three), repaint, skeleton by a "
-        "diffusion model; guided alone paints rendered people",
+        "diffusion model; guided alone paints rendered people, and own lets the model draw a part of them (mini)",
     )
     group.add_argument("--per-image", type=positive, metavar="N", help="pairs tried for each photograph (4)")
     group.add_argument("--landmarker", metavar="NAME", help="what finds the parts (mediapipe)")
@@ -82,26 +85,28 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-_ONLY_BODIES = ("count", "namespace")
+_ONLY_BODIES = ("count", "namespace", "scene")
 _ONLY_PHOTOGRAPHS = ("per_image", "landmarker", "engine")
+_NOT_OWN = ("controlnet", "screen", "perceptual", "operation", "size")
 _MODELS = ("painter", "controlnet", "device", "steps", "guidance", "screen", "perceptual")
 
 
 def _build(arguments: argparse.Namespace) -> None:
     from asap.stages.pairs import pair_stats
 
-    rendered, guided = arguments.source == BODIES, arguments.degrade == (GUIDED,)
-    if GUIDED in (arguments.degrade or ()) and not (rendered and guided):
-        raise InputError("guided paints rendered people: give it alone in --degrade, without --source")
-    refused = (
-        _ONLY_BODIES if not rendered else _ONLY_PHOTOGRAPHS if guided else ("degrade", *_ONLY_PHOTOGRAPHS, *_MODELS)
-    )
+    rendered, guided, own = arguments.source == BODIES, arguments.degrade == (GUIDED,), arguments.degrade == (OWN,)
+    for name in {GUIDED, OWN}.intersection(arguments.degrade or ()):
+        if not rendered or len(arguments.degrade) > 1:
+            raise InputError(f"{name} paints rendered people: give it alone in --degrade, without --source")
+    refused = _ONLY_BODIES
+    if rendered:
+        refused = _ONLY_PHOTOGRAPHS if guided else (*_ONLY_PHOTOGRAPHS, *(_NOT_OWN if own else ("degrade", *_MODELS)))
     strangers = [name for name in refused if getattr(arguments, name)]
     if strangers:
         flags = ", ".join("--" + name.replace("_", "-") for name in strangers)
         kind = "photographs" if rendered else "rendered people"
         raise InputError(f"{flags} belong to {kind}, and --source is {arguments.source}; leave them out")
-    (_guided if guided else _rendered if rendered else _photographed)(arguments)
+    (_own if own else _guided if guided else _rendered if rendered else _photographed)(arguments)
     print_lines(pair_stats(arguments.out))
 
 
@@ -124,13 +129,32 @@ def _rendered(arguments: argparse.Namespace) -> None:
         arguments.out,
         count=arguments.count,
         namespace=arguments.namespace or "pairs",
+        scene=arguments.scene or SCENES[0],
         **_common(arguments, "bodies"),  # type: ignore[arg-type]
+    )
+
+
+def _own(arguments: argparse.Namespace) -> None:
+    from asap.stages.own import build_own_pairs
+
+    if not arguments.count:
+        raise InputError("own mistakes want a number of pairs: add --count N")
+    asked = {name: getattr(arguments, name) for name in ("steps", "guidance", "device", "namespace", "scene")}
+    build_own_pairs(
+        arguments.out,
+        count=arguments.count,
+        model=arguments.painter or "mini",
+        seed=arguments.seed,
+        workers=arguments.workers or os.cpu_count() or 1,
+        **{name: value for name, value in asked.items() if value is not None},
     )
 
 
 def _guided(arguments: argparse.Namespace) -> None:
     from asap.stages.guided import build_guided_pairs
 
+    if arguments.scene:
+        raise InputError("--scene is for rendered people without a painter; guided paints the varied scene")
     painting = _painting(arguments)
     if not arguments.count or painting is None:
         raise InputError(

@@ -22,13 +22,16 @@ from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
 from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene, SceneTruth
 from asap.core.seeds import derive, generator
-from asap.core.vocabulary import OPERATIONS, REGION_PART, region_id
+from asap.core.vocabulary import OPERATIONS, REGION_PART, SCENES, region_id
 from asap.stages.engines import processes
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter, encode_rows
 
 CHUNK = 128
 TRIES = 4
 """Edits tried on one picture before it is given up."""
+VARIED = SCENES[0]
+STUDIO_AREA = 0.012
+"""Share of the picture that an edit in the studio must clearly change: three cells of the embedded model's 16 x 16."""
 _DILATE = {64: 2, 128: 3, 256: 5}
 _SIDE = {"L": "left", "R": "right", "": "none"}
 
@@ -44,10 +47,18 @@ class Plan:
     """Share of pictures whose rejected side is correct: three in four another pose, one in four the same picture."""
     operations: tuple[str, ...]
     """Operations to draw from; empty for all."""
+    scene: str = VARIED
+    """Of ``vocabulary.SCENES``."""
+
+    @property
+    def limits(self) -> gates.GateLimits:
+        """What a pair must keep. In the studio an edit must be larger; see ``STUDIO_AREA``."""
+        least = STUDIO_AREA if self.scene != VARIED else gates.GateLimits.changed_area_min
+        return gates.GateLimits(changed_area_min=least)
 
     def config(self) -> dict[str, object]:
         """Plain values for the store's configuration."""
-        limits = {k: v for k, v in vars(gates.GateLimits()).items()}
+        limits = dict(vars(self.limits))
         return {"source": "bodies", **vars(self), "operations": list(self.operations), "tries": TRIES, "gates": limits}
 
 
@@ -60,6 +71,7 @@ def build_pairs(
     namespace: str = "pairs",
     null_share: float = 0.1,
     operations: Sequence[str] = (),
+    scene: str = VARIED,
     workers: int = 2,
     chunk: int = CHUNK,
 ) -> str:
@@ -70,10 +82,13 @@ def build_pairs(
 
     Raises:
         InputError: a number out of range, an unwritable folder, or a folder built with other settings.
-        UnknownNameError: an operation or namespace that does not exist.
+        UnknownNameError: an operation, namespace or scene that does not exist.
     """
     _check(count, size, null_share, operations, namespace)
-    plan = Plan(size=size, seed=seed, namespace=namespace, null_share=null_share, operations=tuple(operations))
+    check_scene(scene)
+    plan = Plan(
+        size=size, seed=seed, namespace=namespace, null_share=null_share, operations=tuple(operations), scene=scene
+    )
     bar = Progress(console=Console(stderr=True))
     with PairWriter(out, plan.config() | {"count": count}, chunk) as writer, bar as progress:
         task = progress.add_task("building pairs", total=count, completed=min(writer.accepted(), count))
@@ -143,6 +158,17 @@ def check_draws(null_share: float, operations: Sequence[str], namespace: str) ->
         raise UnknownNameError("namespace", namespace, ("pairs", "judge"))
 
 
+def check_scene(scene: str) -> None:
+    """Raise ``UnknownNameError`` for a scene that is none of ``vocabulary.SCENES``."""
+    if scene not in SCENES:
+        raise UnknownNameError("scene", scene, SCENES)
+
+
+def dilation(size: int) -> int:
+    """Pixels by which the mask of a difference is grown."""
+    return _DILATE.get(size, max(2, round(size / 48)))
+
+
 def _chunks(
     plan: Plan, writer: PairWriter, count: int, workers: int
 ) -> Iterator[tuple[int, EncodedChunk, Counter[str]]]:
@@ -181,7 +207,7 @@ def _make_chunk(plan: Plan, chunk: int, size: int) -> tuple[EncodedChunk, Counte
 
 def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Counter[str]]:
     """The pair of picture ``index``, or None, and why each refused try was refused."""
-    drawn = bodies.draw(rig, plan.seed, plan.namespace, index)
+    drawn = bodies.draw(rig, plan.seed, plan.namespace, index, studio=plan.scene != VARIED)
     chosen = bodies.render(drawn.scene, plan.size)
     reasons: Counter[str] = Counter()
     visible = candidates(drawn, chosen)
@@ -199,7 +225,7 @@ def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Coun
         kept, lost = gates.share_outside(chosen.image, rejected.image, mask)
         seen = _touched_pixels(drawn.scene, scene, chosen, rejected, touched)
         values = gates.measure(kept, lost, mask, touched_visible=seen)
-        result = gates.evaluate(values, gates.GateLimits(), edit.kind)
+        result = gates.evaluate(values, plan.limits, edit.kind)
         if not result.reasons:
             pair = replace(chosen, image=kept), lost, mask
             return _record(plan, index, attempt, drawn, pair, edit, result), reasons

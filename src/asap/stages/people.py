@@ -4,22 +4,27 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from asap.backbones.mini.build import SIZES
 from asap.bodies import draw, load_rig, pieces, render, visible_parts
-from asap.core.errors import InputError, StoreError
+from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.files import read_json, write_bytes, write_json
 from asap.core.records import ByteArray
+from asap.core.vocabulary import SCENES
 from asap.stages.engines import processes
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 
 SHARD = 250
-Job = tuple[str, int, int, int, int, str, bool]
-"""Folder, first picture, count, size, seed, namespace, held_out."""
+LEARNED: Final[dict[str, Any]] = {"size": SIZES["mini"].resolution, "scene": "studio"}
+"""What the embedded model has learned from; pairs to align it or its judge with are rendered alike."""
+Job = tuple[str, int, int, int, int, str, bool, str]
+"""Folder, first picture, count, size, seed, namespace, held_out, scene."""
 
 
 def render_people(
@@ -30,6 +35,7 @@ def render_people(
     seed: int = 0,
     namespace: str = "mini",
     held_out: bool = False,
+    scene: str = "varied",
     workers: int = 2,
 ) -> int:
     """Write ``count`` pictures of people to ``out``; returns how many shards were made now.
@@ -39,17 +45,22 @@ def render_people(
     attributes, category, person, visible_parts, seed); six digits, the number of the first picture. ``config.json``
     holds the settings. Shards already there are kept, so a killed run goes on where it was.
 
+    ``scene`` is one of ``vocabulary.SCENES``.
+
     Raises:
+        UnknownNameError: no such scene.
         InputError: a count or size that is not positive, or ``out`` was begun with other settings or is unwritable.
         StoreError: another process is writing to ``out``.
     """
     if count <= 0 or size <= 0:
         raise InputError(f"count and size must be positive, got count={count} and size={size}")
-    config = {"count": count, "size": size, "seed": seed, "namespace": namespace, "held_out": held_out}
+    if scene not in SCENES:
+        raise UnknownNameError("scene", scene, SCENES)
+    config = {"count": count, "size": size, "seed": seed, "namespace": namespace, "held_out": held_out, "scene": scene}
     with WriterLock(out):
         claim(out, "people", config)
         todo = [start for start in range(0, count, SHARD) if not _shard(out, start).exists()]
-        jobs = [(str(out), start, min(SHARD, count - start), size, seed, namespace, held_out) for start in todo]
+        jobs = [(str(out), start, min(SHARD, count - start), size, seed, namespace, held_out, scene) for start in todo]
         if jobs:
             _render_shards(jobs, workers)
     return len(jobs)
@@ -115,11 +126,11 @@ def _shard(out: Path, start: int) -> Path:
 
 
 def _render_shard(job: Job) -> None:
-    folder, start, count, size, seed, namespace, held_out = job
+    folder, start, count, size, seed, namespace, held_out, scene = job
     rig = load_rig()
     images, maps, records = [], [], []
     for index in range(start, start + count):
-        drawn = draw(rig, seed, namespace, index, held_out=held_out)
+        drawn = draw(rig, seed, namespace, index, held_out=held_out, studio=scene == "studio")
         picture = render(drawn.scene, size)
         images.append(picture.image)
         maps.append(pieces(picture, rig))

@@ -24,15 +24,15 @@ from asap.backbones import load
 from asap.backbones.family import LoadOptions, device_named
 from asap.backbones.mini import fit
 from asap.backbones.mini.backbone import MiniBackbone
-from asap.backbones.mini.build import build_pipeline
+from asap.backbones.mini.build import SIZES, Size, build_pipeline
 from asap.backbones.mini.card import export
 from asap.backbones.protocol import TextCondition
 from asap.core.ahead import THREADS, Ahead
-from asap.core.errors import InputError
+from asap.core.errors import InputError, UnknownNameError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import FINE_PIECES, PIECES
-from asap.stages.people import read_people, read_pieces, render_people
+from asap.stages.people import LEARNED, read_people, read_pieces, render_people
 from asap.stages.phase import Phase, run_phase
 from asap.stores.png import encode
 from asap.tensors import to_signed
@@ -134,20 +134,33 @@ def pretrain(
 
 
 def pretrain_on_new_people(
-    out: Path, config: PretrainConfig, *, people: int, workers: int, device: str = "auto", save_seconds: float = 180.0
+    out: Path,
+    config: PretrainConfig,
+    *,
+    people: int,
+    workers: int,
+    scene: str = LEARNED["scene"],
+    device: str = "auto",
+    save_seconds: float = 180.0,
 ) -> Path:
     """Render ``people`` people into ``out``/people with ``workers`` processes, then ``pretrain`` on them.
 
-    Raises as ``pretrain`` does; what can be wrong without any people is told before the first is rendered.
+    ``scene`` is one of ``vocabulary.SCENES``. Raises as ``pretrain`` does; what can be wrong without any people is told
+    before the first is rendered.
     """
     where = device_named(device)
-    if config.init:
-        _embedded(config.init, where)
+    size = _embedded(config.init, where).resolution if config.init else _size(config).resolution
     make_folder(out)
     _claim(out, config)
     data = out / "people"
-    render_people(data, count=people, seed=config.seed, workers=workers)
+    render_people(data, count=people, size=size, seed=config.seed, scene=scene, workers=workers)
     return pretrain(data, out, config, device=where, save_seconds=save_seconds)
+
+
+def _size(config: PretrainConfig) -> Size:
+    if config.size not in SIZES:
+        raise UnknownNameError("mini size", config.size, SIZES)
+    return SIZES[config.size]
 
 
 def _begin(config: PretrainConfig, content: _Data, device: str) -> MiniBackbone:

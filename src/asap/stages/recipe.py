@@ -35,7 +35,7 @@ GUIDED: Final = (
     "screening",
     "perceptual",
 )
-BODIES: Final = ("count", "size", "seed", "namespace", "null_share", "operations", "chunk")
+BODIES: Final = ("count", "size", "seed", "namespace", "null_share", "operations", "scene", "chunk")
 PHOTOS: Final = (
     "degrade",
     "per_image",
