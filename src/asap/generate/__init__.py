@@ -1,6 +1,7 @@
-"""Pictures from a model: prompts by seeds, and the round trip that gives rendered truth the model's own look."""
+"""Pictures from a model: prompts by seeds, the round trip that gives rendered truth the model's look, regions anew."""
 
+from asap.generate.remake import remake
 from asap.generate.roundtrip import round_trip
 from asap.generate.sampler import Picture, generate
 
-__all__ = ["Picture", "generate", "round_trip"]
+__all__ = ["Picture", "generate", "remake", "round_trip"]
