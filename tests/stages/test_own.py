@@ -20,6 +20,7 @@ from asap.gates import GateLimits
 from asap.stages import own
 from asap.stages import pairs as rendered
 from asap.stages.own import build_own_pairs
+from asap.stages.recipe import rebuild, write_recipe
 from asap.stores.pairs import PairStore
 
 COUNT = 6
@@ -73,7 +74,7 @@ def test_a_build_that_was_stopped_ends_with_the_same_hash(
 ) -> None:
     made = own._make
 
-    def stops(job: tuple[Any, str, str, int]) -> object:
+    def stops(job: tuple[Any, str, int]) -> object:
         if job[-1] == 1:
             raise KeyboardInterrupt
         return made(job)
@@ -84,6 +85,11 @@ def test_a_build_that_was_stopped_ends_with_the_same_hash(
         build_own_pairs(tmp_path / "cut", **how)
     monkeypatch.setattr(own, "_make", made)
     assert build_own_pairs(tmp_path / "cut", **how) == PairStore.open(built).content_hash
+
+
+def test_a_recipe_makes_them_again(built: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(built, tmp_path / "recipe.json")
+    assert rebuild(recipe, tmp_path / "again") == PairStore.open(built).content_hash
 
 
 def test_a_large_part_is_drawn_in_pieces() -> None:

@@ -59,13 +59,14 @@ class _Task:
 
     people: rendered.Plan
     model: str
-    """Fingerprint."""
+    weights: str
+    """Their fingerprint."""
     steps: int
     guidance: float
 
     def config(self, count: int) -> dict[str, object]:
         """Plain values for the store's configuration."""
-        own = {"model": self.model, "steps": self.steps, "guidance": self.guidance}
+        own = {"model": self.model, "weights": self.weights, "steps": self.steps, "guidance": self.guidance}
         return {**self.people.config(), "source": "own", "count": count, **own}
 
 
@@ -123,7 +124,7 @@ def build_own_pairs(
         size=backbone.resolution, seed=seed, namespace=namespace, null_share=0.0, operations=(), scene=scene
     )
     fingerprint = model_fingerprint(backbone)
-    task = _Task(people=people, model=fingerprint, steps=steps, guidance=guidance)
+    task = _Task(people=people, model=model, weights=fingerprint, steps=steps, guidance=guidance)
     instruments = (
         Instrument("generator", backbone.name, fingerprint),
         Instrument("pair_gate", "ssim gates", digest_json(vars(people.limits))),
@@ -132,7 +133,7 @@ def build_own_pairs(
     with PairWriter(out, task.config(count), CHUNK) as writer, Progress(console=Console(stderr=True)) as bar:
         shown = bar.add_task("drawing parts anew", total=count, completed=writer.accepted())
         last = monotonic()
-        for chunk, (encoded, reasons) in _chunks(writer, task, model, where, count, workers):
+        for chunk, (encoded, reasons) in _chunks(writer, task, where, count, workers):
             now, most = monotonic(), count - writer.accepted()
             writer.write_chunk(chunk, EncodedChunk(encoded.rows[:most]), reasons, now - last)
             last = now
@@ -144,12 +145,10 @@ def build_own_pairs(
         return writer.finish(Manifest(kind="pairs", config=config, versions=versions, instruments=instruments))
 
 
-def _chunks(
-    writer: PairWriter, task: _Task, model: str, device: str, count: int, workers: int
-) -> Iterator[tuple[int, _Made]]:
+def _chunks(writer: PairWriter, task: _Task, device: str, count: int, workers: int) -> Iterator[tuple[int, _Made]]:
     """Chunks in order until ``count`` pairs are on disk; made here on a GPU, else in processes of one thread each."""
     done = writer.done_chunks()
-    jobs = [(task, model, device, number) for number in range(-(-MOST * count // CHUNK)) if number not in done]
+    jobs = [(task, device, number) for number in range(-(-MOST * count // CHUNK)) if number not in done]
     if writer.accepted() >= count:
         return
     made = ((job, _make(job)) for job in jobs) if device != "cpu" else in_order("pool", _make, jobs, workers)
@@ -165,15 +164,15 @@ def _loaded(model: str, device: str) -> Backbone:
     return load(model, LoadOptions(device=device))
 
 
-def _make(job: tuple[_Task, str, str, int]) -> _Made:
+def _make(job: tuple[_Task, str, int]) -> _Made:
     """One chunk."""
-    task, model, device, chunk = job
+    task, device, chunk = job
     reasons, rig = Counter[str](), bodies.load_rig()
     asked = [_asked(rig, task.people, index) for index in range(chunk * CHUNK, (chunk + 1) * CHUNK)]
     known = [one for one in asked if one is not None]
     reasons["no_part_visible"] += len(asked) - len(known)
     records = []
-    for one, kept, lost in zip(known, *_drawn(_loaded(model, device), task, known), strict=True):
+    for one, kept, lost in zip(known, *_drawn(_loaded(task.model, device), task, known), strict=True):
         record, why = _judged(task.people, one, kept, lost)
         reasons.update(why)
         records += [] if record is None else [record]

@@ -49,7 +49,8 @@ PHOTOS: Final = (
     "screening",
     "perceptual",
 )
-ARGUMENTS: Final = {"bodies": BODIES, "guided": GUIDED, "photographs": PHOTOS}
+OWN: Final = ("count", "model", "seed", "scene", "steps", "guidance", "namespace")
+ARGUMENTS: Final = {"bodies": BODIES, "guided": GUIDED, "own": OWN, "photographs": PHOTOS}
 TABLE: Final = "metadata.jsonl"
 BESIDE: Final = (".mask.png", ".keypoints.json")
 """Endings of the user's own files that a build reads beside a photograph."""
@@ -125,6 +126,8 @@ def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int
         found = str(_build("pairs", "build_pairs")(out, **given, workers=workers))
     elif wanted.builder == "guided":
         found = str(_build("guided", "build_guided_pairs")(out, **given))
+    elif wanted.builder == "own":
+        found = str(_build("own", "build_own_pairs")(out, **given, workers=workers))
     else:
         if source is None:
             raise InputError(f"{recipe} is of {len(wanted.sources)} photographs: name their folder with --source")
