@@ -34,8 +34,9 @@ ASAP = (sys.executable, "-m", "asap.cli")
 RENDER = """
 import sys
 from pathlib import Path
-from asap.stages.people import render_people
-render_people(Path(sys.argv[1]), count=int(sys.argv[2]), seed=int(sys.argv[3]), workers=int(sys.argv[4]))
+from asap.stages.people import LEARNED, render_people
+count, seed, workers = map(int, sys.argv[2:5])
+render_people(Path(sys.argv[1]), count=count, seed=seed, workers=workers, **LEARNED)
 """
 STAGES = ("people", "mini", "pairs", "judge", "calibrate")
 PROBE = 150

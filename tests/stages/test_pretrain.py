@@ -99,7 +99,7 @@ def test_a_folder_belongs_to_one_configuration(data: Path, tmp_path: Path) -> No
 def test_wrong_pictures_and_a_loss_that_is_no_number_are_reported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="128 pixels"):
+    with pytest.raises(InputError, match="64 pixels"):
         pretrain(data, tmp_path / "mini", PretrainConfig(steps=2))
     monkeypatch.setattr(fit, "LATENT_NOISE", float("nan"))
     with pytest.raises(TrainingError, match="step 0"):

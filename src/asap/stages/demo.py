@@ -12,6 +12,7 @@ from asap.backbones.family import LoadOptions, device_named
 from asap.stages.generate import generate
 from asap.stages.judging import run as judge
 from asap.stages.pairs import build_pairs
+from asap.stages.people import LEARNED
 from asap.stages.report import report
 from asap.stages.train import train
 
@@ -46,7 +47,7 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
         console.print(f"[dim]{time.monotonic() - began:5.0f} s[/dim]  {text}")
 
     say(f"1/5 building {how.pairs} pairs: one body part broken, the rest equal to the bit")
-    build_pairs(out / "pairs", count=how.pairs, workers=how.workers)
+    build_pairs(out / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
     say(f"2/5 aligning the mini model by {how.method}, {how.steps} steps")
     steps = {"steps": how.steps, "batch_size": how.batch_size, "full": True, "device": device}
     train("mini", out / "pairs", out / "run", method=how.method, options=steps)

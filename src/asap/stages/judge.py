@@ -62,7 +62,7 @@ def prepare(
     held_out: Sequence[str] = (),
     strengths: tuple[float, float] = STRENGTHS,
     plain_share: float = 0.0,
-    size: int = 128,
+    size: int = 64,
     steps: int = 3,
     seed: int = 0,
     attributes: Sequence[str] = ATTRIBUTES,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -28,7 +28,9 @@ from asap.stages.generate import generate
 from asap.stages.judgepage import judge_page
 from asap.stages.judging import run as judge
 from asap.stages.measure import calibration_of, load_judged, reference_images
+from asap.stages.own import build_own_pairs
 from asap.stages.pairs import build_pairs
+from asap.stages.people import LEARNED
 from asap.stages.report import report
 from asap.stages.results import results_page, results_table
 from asap.stages.train import latents_of, train
@@ -37,8 +39,11 @@ from asap.stores.pairs import PairStore
 
 __all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "aer_at", "mini"]
 
-METHODS = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo")
+OWN: Final = "+own"
+"""Ends the name of a method that learns from the model's own mistakes (``stages.own``) instead of edited bodies."""
+METHODS = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo", f"asap{OWN}", f"localized_dpo{OWN}")
 LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_area", "asap_guard", "localized_sdpo")
+"""With either kind of pairs."""
 
 MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
 
@@ -47,9 +52,11 @@ MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
 class ReproduceSettings:
     """Sizes of the reproduction."""
 
-    pairs: int = 10240
+    pairs: int = 2048
+    own: int = 400
+    """Pairs whose rejected side the model has drawn itself."""
     methods: tuple[str, ...] = METHODS
-    snapshots: tuple[int, ...] = (60,)
+    snapshots: tuple[int, ...] = (64,)
     """Steps at which each run is measured; the last is its length and the one of "equal steps"."""
     seeds: tuple[int, ...] = (0, 1, 2)
     batch_size: int = 8
@@ -73,7 +80,10 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, de
         console.print(f"[dim]{time.monotonic() - began:6.0f} s[/dim]  {text}")
 
     say(f"building {how.pairs} pairs")
-    build_pairs(work / "pairs", count=how.pairs, workers=how.workers)
+    build_pairs(work / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
+    if any(name.endswith(OWN) for name in how.methods):
+        say(f"building {how.own} pairs of the model's own mistakes")
+        build_own_pairs(work / "own", count=how.own, scene=LEARNED["scene"], workers=how.workers, device=device)
     say(f"base model at {len(how.seeds)} seeds")
     generate(work / "base", seeds=list(how.seeds), loading=LoadOptions(device=device), report=say)
     judge(work / "base", work / "base-verdicts", judge="learned", device=device)
@@ -100,7 +110,8 @@ def _refresh(readme: Path, lines: Sequence[str]) -> None:
 
 def _run_all(work: Path, how: ReproduceSettings, device: str, say: Any) -> None:  # noqa: ANN401  (a printer)
     """Every method and training seed, ``workers`` at a time on one core each."""
-    _encode_all(work / "pairs", device)
+    for pairs in {_taught_by(work, method) for method in how.methods}:
+        _encode_all(pairs, device)
     jobs = [(method, seed) for seed in how.seeds for method in how.methods]
     with processes(how.workers) as pool:
         submitted = [pool.submit(_run_one, work, how, device, *job) for job in jobs]
@@ -115,15 +126,20 @@ def _encode_all(pairs: Path, device: str) -> None:
         encode_pairs(store, backbone, model_fingerprint(backbone), cache, range(len(store)))
 
 
+def _taught_by(work: Path, method: str) -> Path:
+    """The pairs that a row of the table learns from."""
+    return work / ("own" if method.endswith(OWN) else "pairs")
+
+
 def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed: int) -> str:
     """Train one method with one seed, then draw and judge the suite with each of its snapshots."""
     torch.set_num_threads(max(1, 2 // how.workers))
     run = work / "runs" / f"{method}-{seed}"
     done = train(
         "mini",
-        work / "pairs",
+        _taught_by(work, method),
         run,
-        method=method,
+        method=method.removesuffix(OWN),
         steps=how.snapshots[-1],
         batch_size=how.batch_size,
         lr=how.lr,
@@ -206,7 +222,8 @@ def _best(sweep: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     The common drift is the smallest of the methods' largest, so that every curve reaches it.
     """
     common = min(points[-1]["drift"]["outside_change"]["value"] for points in sweep.values())
-    return min((name for name in sweep if name in LOCALIZED), key=lambda name: aer_at(sweep[name], common))
+    localized = (name for name in sweep if name.removesuffix(OWN) in LOCALIZED)
+    return min(localized, key=lambda name: aer_at(sweep[name], common))
 
 
 def aer_at(points: Sequence[Mapping[str, Any]], drift: float) -> float:
@@ -249,4 +266,4 @@ def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Pa
 
 def quick(settings: ReproduceSettings) -> ReproduceSettings:
     """The same with sizes for a test."""
-    return replace(settings, pairs=64, methods=("asap",), snapshots=(2,), seeds=(0,), batch_size=2)
+    return replace(settings, pairs=64, own=16, methods=("asap", f"asap{OWN}"), snapshots=(2,), seeds=(0,), batch_size=2)

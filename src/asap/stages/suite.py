@@ -21,7 +21,8 @@ _TRIES = 20
 def make_suite(path: Path, *, per_category: int = 24, seed: int = 0) -> int:
     """Write ``per_category`` prompts of each category to ``path`` and return their number.
 
-    Every combination of attributes is one that ``bodies.draw`` keeps from training pictures, pairs and judge alike.
+    Every combination of attributes is one that ``bodies.draw`` keeps from training pictures, pairs and judge alike. The
+    scene is the studio, which is what the embedded model has seen.
     Raises ``InputError`` when the grammar has too few different captions left.
     """
     rig = load_rig()
@@ -31,7 +32,7 @@ def make_suite(path: Path, *, per_category: int = 24, seed: int = 0) -> int:
         for index in range(per_category * _TRIES):
             if len(known) == per_category:
                 break
-            truth = draw(rig, seed, "suite", index, category=category, held_out=True).truth
+            truth = draw(rig, seed, "suite", index, category=category, held_out=True, studio=True).truth
             number = f"{category}-{len(known):03d}"
             known.setdefault(
                 truth.caption,

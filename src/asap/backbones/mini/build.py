@@ -48,13 +48,13 @@ class Size:
 
 SIZES: Final = {
     "mini": Size(
-        resolution=128,
+        resolution=64,
         latent_channels=8,
         decoder_width=64,
         decoder_blocks=(3, 1, 0),
         unet_widths=(64, 128, 256),
         unet_layers=1,
-        attention=(False, False, True),
+        attention=(False, True, True),
         heads=(1, 2, 4),
         text_width=192,
         text_layers=2,

@@ -62,6 +62,7 @@ def _card(
     }
     counts = ", ".join(f"{name} {sum(p.numel() for p in m.parameters()) / 1e6:.2f} M" for name, m in parts.items())
     vae, denoiser = last.get("vae", {}), last.get("denoiser", {})
+    decoder = f"PSNR {vae['psnr']} dB on held-out pictures" if "psnr" in vae else "that of the weights it began from"
     return f"""---
 license: cc0-1.0
 library_name: diffusers
@@ -80,7 +81,7 @@ captions of this project's grammar and nothing else.
   model's data (MakeHuman) is CC0; so are these weights.
 - Recipe: `asap mini pretrain` with settings.json: {settings.get("steps")} steps of {settings.get("batch")}; the
   last stretch of this run took {seconds / 60:.0f} minutes.
-- Autoencoder: PSNR {vae.get("psnr")} dB on held-out pictures. Denoiser: held-out loss {denoiser.get("held_out")}.
+- Autoencoder: {decoder}. Denoiser: held-out loss {denoiser.get("held_out")}.
 - Log of the whole training: training.jsonl.
 
 ```python

@@ -28,7 +28,7 @@ HIDDEN: Final = 128
 class JudgeSpec:
     """What is needed to build the network; plain values."""
 
-    size: int = 128
+    size: int = 64
     """S; other pictures are resized to it."""
     widths: tuple[int, int, int, int] = (32, 48, 96, 160)
     """Channels at strides 2, 4, 8, 16."""

@@ -1,12 +1,13 @@
 """Asking the judge: pictures to logits, logits to verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from asap.benchmark.judge.batches import to_tensor
@@ -20,6 +21,8 @@ __all__ = ["Predictions", "Verdict", "predict", "verdicts"]
 
 Floats = npt.NDArray[np.float32]
 
+LOOKS: Final = ((0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+"""Rows and columns by which a picture is moved: a network of strides says other things of a hand one pixel further."""
 SEEN: Final = 0.5
 MIN_PERSON: Final = 0.004
 """Mean person probability over the picture under which nobody is there and the picture is not scored."""
@@ -44,7 +47,7 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int = 64) -> Predictions:
-    """Judge pictures (N, H, W, 3); each is seen as it is and mirrored, and the logits are averaged."""
+    """Judge pictures (N, H, W, 3); the logits are averaged over ``LOOKS``, as they are and mirrored."""
     network.eval()
     size, rows = network.spec.size, []
     for start in range(0, len(images), batch):
@@ -66,17 +69,30 @@ def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int 
 def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
     """Numpy arrays of one batch; probabilities except for the score."""
     tensor = to_tensor(torch.from_numpy(images).to(network.device))
+    looks = [_look(network, view, mirrored=mirrored) for view in _moved(tensor) for mirrored in (False, True)]
+    mean = {name: torch.stack([look[name] for look in looks]).mean(0) for name in looks[0]}
+    mean["person"] = F.avg_pool2d(mean["person"].sigmoid(), 2)
+    for name in ("visible", "wrong"):
+        mean[name] = mean[name].sigmoid()
+    return {name: value.float().cpu().numpy() for name, value in mean.items()}
+
+
+def _moved(tensor: Tensor) -> Iterator[Tensor]:
+    """(B, 3, S, S) once for each of ``LOOKS``; what a picture leaves at its border is the border's colour."""
+    wide, (height, width) = F.pad(tensor, (1, 1, 1, 1), mode="replicate"), tensor.shape[2:]
+    for down, right in LOOKS:
+        yield wide[:, :, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
+
+
+def _look(network: JudgeNetwork, images: Tensor, *, mirrored: bool) -> dict[str, Tensor]:
+    """Logits of one look, the person's map the right way round."""
     with precision(device=network.device):
-        plain, mirrored = network(tensor), network(tensor.flip(3))
-    out = {
-        "score": (plain.fails + mirrored.fails) / 2,
-        "visible": ((plain.visible + mirrored.visible) / 2).sigmoid(),
-        "wrong": ((plain.wrong + mirrored.wrong) / 2).sigmoid(),
-        "person": F.avg_pool2d(((plain.person + mirrored.person.flip(2)) / 2).sigmoid(), 2),
-    }
-    for name, logits in plain.attributes.items():
-        out[f"attribute:{name}"] = F.log_softmax(logits, 1) + F.log_softmax(mirrored.attributes[name], 1)
-    return {name: value.float().cpu().numpy() for name, value in out.items()}
+        found = network(images.flip(3) if mirrored else images)
+    out = {"score": found.fails, "visible": found.visible, "wrong": found.wrong}
+    out["person"] = found.person.flip(2) if mirrored else found.person
+    for name, logits in found.attributes.items():
+        out[f"attribute:{name}"] = F.log_softmax(logits, 1)
+    return {name: value.float() for name, value in out.items()}
 
 
 def verdicts(predictions: Predictions, threshold: float, expected: Sequence[Sequence[str]]) -> list[Verdict]:
