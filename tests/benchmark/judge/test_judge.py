@@ -243,6 +243,20 @@ def test_prediction_is_symmetric_under_mirroring(trained: tuple[TrainedJudge, Pa
     assert np.allclose(plain.person, mirrored.person[:, :, ::-1], atol=0.05)
 
 
+def test_a_verdict_is_the_mean_of_ten_looks(drawn: Maker) -> None:
+    network, images = JudgeNetwork(SPEC).eval(), drawn(2, 0).chosen
+    wide, (height, width) = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"), images.shape[1:3]
+    seen = []
+    for row, column in ((1, 1), (0, 0), (0, 2), (2, 0), (2, 2)):
+        part = wide[:, row : row + height, column : column + width]
+        tensor = torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2) / 127.5 - 1
+        with torch.no_grad():
+            seen += [network(tensor).fails, network(tensor.flip(3)).fails]
+    found = predict(network, images)
+    assert np.allclose(found.score, torch.stack(seen).mean(0).numpy(), atol=0.02)  # bfloat16 where there is some
+    assert np.std([one.numpy() for one in seen], axis=0).max() > 0
+
+
 def test_verdicts_leave_empty_pictures_unscored_and_name_hidden_parts(drawn: Maker) -> None:
     predictions = predict(JudgeNetwork(SPEC), drawn(2, 0).chosen)
     visible = np.zeros((2, 7), np.float32)
