@@ -24,7 +24,7 @@ class DemoSettings:
     """Sizes of the demo; the defaults take about a quarter of an hour on two cores."""
 
     pairs: int = 1200
-    method: str = "asap"
+    method: str = "localized_dpo"
     steps: int = 100
     batch_size: int = 8
     limit: int | None = None
