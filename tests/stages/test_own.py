@@ -137,8 +137,8 @@ def test_wrong_settings_leave_nothing_behind(tmp_path: Path, how: dict[str, Any]
         (["--degrade", "own"], "add --count N"),
         (["--degrade", "own,warp", "--count", "1"], "own paints rendered people"),
         (["--degrade", "own", "--source", "photos"], "own paints rendered people"),
-        (["--degrade", "own", "--count", "1", "--controlnet", "c"], "--controlnet belong to photographs"),
-        (["--degrade", "own", "--count", "1", "--operation", "fused"], "--operation"),
+        (["--degrade", "own", "--count", "1", "--controlnet", "c"], "--controlnet say nothing to --degrade own"),
+        (["--degrade", "own", "--count", "1", "--operation", "fused"], "--operation say nothing"),
     ],
 )
 def test_wrong_words(words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

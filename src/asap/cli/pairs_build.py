@@ -104,6 +104,8 @@ def _build(arguments: argparse.Namespace) -> None:
     strangers = [name for name in refused if getattr(arguments, name)]
     if strangers:
         flags = ", ".join("--" + name.replace("_", "-") for name in strangers)
+        if own:
+            raise InputError(f"{flags} say nothing to --degrade own; leave them out")
         kind = "photographs" if rendered else "rendered people"
         raise InputError(f"{flags} belong to {kind}, and --source is {arguments.source}; leave them out")
     (_own if own else _guided if guided else _rendered if rendered else _photographed)(arguments)
