@@ -36,7 +36,7 @@ from asap.gates.leaks import outside_difference
 from asap.stages.audit import audit_pairs
 from asap.stores import png
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter
-from asap.tensors import to_signed
+from asap.tensors import to_bytes, to_signed
 
 Change = Callable[[ByteArray], ByteArray]
 
@@ -137,8 +137,7 @@ def through_autoencoder(model: str) -> Change:
         whole = np.pad(image, ((0, -height % side), (0, -width % side), (0, 0)), mode="edge")
         rows, columns = whole.shape[0] // side, whole.shape[1] // side
         tiles = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
-        found = backbone.decode(backbone.encode(to_signed(tiles))).add(1).mul(127.5).round().clamp(0, 255)
-        pixels = found.to(torch.uint8).permute(0, 2, 3, 1).numpy().reshape(rows, columns, side, side, 3)
+        pixels = to_bytes(backbone.decode(backbone.encode(to_signed(tiles)))).reshape(rows, columns, side, side, 3)
         return np.asarray(pixels.swapaxes(1, 2).reshape(whole.shape)[:height, :width])
 
     return change

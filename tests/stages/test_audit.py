@@ -16,7 +16,7 @@ from asap.gates import chance, leaks
 from asap.stages.audit import audit_pairs, groups_of
 from asap.stages.pairs import build_pairs
 from asap.stores.pairs import PairRow, PairStore
-from asap.tensors import to_signed
+from asap.tensors import to_bytes, to_signed
 
 COUNT = 160
 Change = Callable[[ByteArray], ByteArray]
@@ -64,8 +64,7 @@ def autoencoded(image: ByteArray) -> ByteArray:
     backbone = load("mini")
     count, side = image.shape[0] // backbone.resolution, backbone.resolution
     tiles = image.reshape(count, side, count, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
-    found = backbone.decode(backbone.encode(to_signed(tiles))).add(1).mul(127.5).round().clamp(0, 255)
-    whole = found.to(torch.uint8).permute(0, 2, 3, 1).numpy().reshape(count, count, side, side, 3)
+    whole = to_bytes(backbone.decode(backbone.encode(to_signed(tiles)))).reshape(count, count, side, side, 3)
     return np.asarray(whole.swapaxes(1, 2).reshape(image.shape))
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from asap.backbones.protocol import Backbone, TextCondition
 from asap.core.errors import InputError
 from asap.core.seeds import derive
-from asap.tensors import to_latent_mask, to_signed
+from asap.tensors import to_bytes, to_latent_mask, to_signed
 
 __all__ = ["remake"]
 
@@ -68,7 +68,7 @@ def remake(
         prediction = _guided(backbone, x_t, t, condition, empty, guidance)
         data, grain = backbone.path.to_data(x_t, prediction, t), backbone.path.to_noise(x_t, prediction, t)
         x_t = torch.where(mask > 0, backbone.path.mix(data, grain, after), backbone.path.mix(x, noise, after))
-    return _pixels(backbone.decode(x)), _pixels(backbone.decode(torch.where(mask > 0, x_t, x)))
+    return to_bytes(backbone.decode(x)), to_bytes(backbone.decode(torch.where(mask > 0, x_t, x)))
 
 
 def _guided(
@@ -85,9 +85,3 @@ def _guided(
 def _noise(seed: int, shape: Sequence[int]) -> Tensor:
     """Standard normal noise of one picture."""
     return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(derive(seed, "remake")))
-
-
-def _pixels(images: Tensor) -> npt.NDArray[np.uint8]:
-    """(B, 3, R, R) in [-1, 1] to (B, R, R, 3) bytes."""
-    bytes_ = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return np.asarray(bytes_.permute(0, 2, 3, 1).cpu().numpy())

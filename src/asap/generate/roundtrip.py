@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from asap.backbones.protocol import Backbone
 from asap.core.errors import InputError
 from asap.core.seeds import derive
+from asap.tensors import to_bytes
 
 __all__ = ["round_trip"]
 
@@ -60,8 +61,7 @@ def round_trip(
         start = torch.tensor([strengths[row] for row in moving], dtype=torch.float32, device=latents.device)
         words = [prompts[row] for row in moving]
         latents[moving] = _there_and_back(backbone, latents[moving], noise, start, words, steps)
-    pictures = backbone.decode(latents).clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return np.asarray(pictures.permute(0, 2, 3, 1).cpu().numpy(), dtype=np.uint8)
+    return to_bytes(backbone.decode(latents))
 
 
 def _there_and_back(
