@@ -3,7 +3,6 @@
 The tiny model has random weights, whose pictures are all alike; ``generate.remake`` has tests of its own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,21 @@ import pytest
 
 from asap.backbones import Backbone
 from asap.cli import main
-from asap.core.errors import InputError, UnknownNameError
+from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.records import ByteArray
-from asap.core.vocabulary import UNKNOWN
+from asap.core.vocabulary import UNKNOWN, region_id
 from asap.gates import GateLimits
 from asap.stages import own
 from asap.stages import pairs as rendered
+from asap.stages.judge import judge_named
 from asap.stages.own import build_own_pairs
 from asap.stages.recipe import rebuild, write_recipe
 from asap.stores.pairs import PairStore
+from tests.stages.tries import SCREEN_PRINT, Stored, bright, lenient, screened
+
+__all__ = ["screened"]
 
 COUNT = 6
-
-
-def serial(engine: str, function: Callable[[Any], Any], items: Sequence[Any], workers: int) -> Iterator[Any]:
-    """In this process, so that changed limits hold."""
-    del engine, workers
-    return ((item, function(item)) for item in items)
 
 
 def mistaken(backbone: Backbone, images: ByteArray, masks: ByteArray, *rest: object, **how: object) -> Any:  # noqa: ANN401
@@ -42,12 +39,8 @@ def mistaken(backbone: Backbone, images: ByteArray, masks: ByteArray, *rest: obj
 
 @pytest.fixture(autouse=True)
 def _lenient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the gates only those of size and of what is outside are kept."""
+    lenient(monkeypatch)
     monkeypatch.setattr(own, "remake", mistaken)
-    limits = replace(GateLimits(), background_ssim_min=-1.0, edge_ssim_min=-1.0, area_max=1.0, region_ssim_min=-1.0)
-    monkeypatch.setattr(rendered.Plan, "limits", property(lambda self: limits))
-    monkeypatch.setattr(own, "in_order", serial)
-    monkeypatch.setattr(own, "CHUNK", 4)
 
 
 @pytest.fixture(name="built")
@@ -92,6 +85,49 @@ def test_a_recipe_makes_them_again(built: Path, tmp_path: Path) -> None:
     assert rebuild(recipe, tmp_path / "again") == PairStore.open(built).content_hash
 
 
+def test_a_screen_puts_the_best_try_beside_the_worst(screened: None, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"count": 4, "model": "tiny", "steps": 1, "device": "cpu", "draws": 5}
+    build_own_pairs(tmp_path / "out", screen="some", **how)
+    store = PairStore.open(tmp_path / "out")
+    assert ("screen", "some", SCREEN_PRINT) in [tuple(vars(one).values()) for one in store.manifest.instruments]
+    assert store.manifest.config["draws"] == 5
+    for row in store.rows(range(len(store))):
+        assert row.rejected.mean() > 127
+        assert row.rejected.mean() - row.chosen.mean() >= own.GAP - 0.01
+        assert float(row.recipe["screen_rejected"]) > 0
+        assert float(row.recipe["screen_rejected"]) + 127 == pytest.approx(row.rejected.mean(), abs=0.01)
+    recipe = write_recipe(tmp_path / "out", tmp_path / "recipe.json")
+    assert rebuild(recipe, tmp_path / "again") == store.content_hash
+
+
+def test_a_screen_refuses_tries_that_it_cannot_tell_apart() -> None:
+    greys = np.array([[10, 250, 10], [10, 90, 127], [200, 201, 200]], dtype=np.uint8)
+    drawn = np.broadcast_to(greys[:, :, None, None, None], (3, 3, 8, 8, 3)).copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own, "predict", bright)
+        first, *rest = own._ranked(Stored(), drawn)  # type: ignore[arg-type]
+    assert rest == [None, None]
+    assert first is not None
+    assert (first.kept.mean(), first.lost.mean()) == (10, 250)
+    assert first.scores == {"screen_chosen": 10 - 127, "screen_rejected": 250 - 127}
+
+
+def test_the_packaged_ranker_shares_nothing_with_the_judge() -> None:
+    ranker, judge = judge_named("ranker"), judge_named("learned")
+    assert ranker.fingerprint != judge.fingerprint
+    assert ranker.settings["notes"]["pairs"] != judge.settings["notes"]["pairs"]
+    assert ranker.settings["notes"]["init"] is None
+
+
+def test_a_whole_person_is_drawn_anew(tmp_path: Path) -> None:
+    build_own_pairs(tmp_path / "out", count=COUNT, model="tiny", steps=1, device="cpu", whole=1.0)
+    store = PairStore.open(tmp_path / "out")
+    for row in store.rows(range(COUNT)):
+        assert (row.part, row.side) == (UNKNOWN, "none")
+        seen = row.regions >= region_id("head")
+        assert (row.mask[seen] > 0).mean() > 0.8
+
+
 def test_a_large_part_is_drawn_in_pieces() -> None:
     seen = np.ones((40, 40), dtype=bool)
     places = [own._place(seen, np.random.default_rng(seed)) > 0 for seed in range(8)]
@@ -122,6 +158,9 @@ def test_a_model_that_draws_too_well_is_named(tmp_path: Path, monkeypatch: pytes
         ({"count": 0}, InputError),
         ({"count": 1, "guidance": 0.5}, InputError),
         ({"count": 1, "scene": "beach"}, UnknownNameError),
+        ({"count": 1, "screen": "s", "draws": 1}, InputError),
+        ({"count": 1, "whole": 1.5}, InputError),
+        ({"count": 1, "screen": "no-such-folder"}, StoreError),
         ({"count": 1, "model": "huge-model"}, InputError),
     ],
 )
@@ -139,6 +178,7 @@ def test_wrong_settings_leave_nothing_behind(tmp_path: Path, how: dict[str, Any]
         (["--degrade", "own", "--source", "photos"], "own paints rendered people"),
         (["--degrade", "own", "--count", "1", "--controlnet", "c"], "--controlnet say nothing to --degrade own"),
         (["--degrade", "own", "--count", "1", "--operation", "fused"], "--operation say nothing"),
+        (["--source", "bodies", "--count", "1", "--draws", "3"], "--draws and --whole are for --degrade own"),
     ],
 )
 def test_wrong_words(words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

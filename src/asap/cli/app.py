@@ -20,6 +20,7 @@ VERBS: Final = {
     "pairs": "build, count and look at preference pairs",
     "mini": "train the embedded model from scratch",
     "train": "align a model on a pair store",
+    "rounds": "align a model on what it draws itself, in rounds",
     "export": "write a trained LoRA in the names of kohya or ComfyUI",
     "fuse": "put a trained adapter into the model's own weights",
     "generate": "draw the suite's prompts with a model",

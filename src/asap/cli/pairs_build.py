@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from asap.cli.output import print_lines
 from asap.cli.values import fraction, natural, positive, positive_real
 from asap.core.errors import InputError
-from asap.core.vocabulary import SCENES
+from asap.core.vocabulary import NAMESPACES, SCENES
 
 if TYPE_CHECKING:
     from asap.stages.looking import Screening
@@ -48,7 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _bodies(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--count", type=positive, metavar="N", help="pairs wanted")
-    group.add_argument("--namespace", choices=("pairs", "judge"), help="whose people; a judge needs its own (pairs)")
+    group.add_argument(
+        "--namespace", choices=NAMESPACES, help="whose people: a judge, and a screen, need their own (pairs)"
+    )
     group.add_argument("--scene", choices=SCENES, help="around them: varied, or a plain backdrop, studio (varied)")
 
 
@@ -61,7 +63,14 @@ def _models(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--steps", type=positive, metavar="N", help="its denoising steps (the family's own)")
     group.add_argument("--guidance", type=positive_real, metavar="X", help="its guidance scale (the family's own)")
     group.add_argument(
-        "--screen", metavar="NAME", help="keep what looks worse to landmarks, or to vlm:MODEL@URL (OPENAI_API_KEY)"
+        "--screen",
+        metavar="NAME",
+        help="keep what looks worse to landmarks, or to vlm:MODEL@URL (OPENAI_API_KEY); for own, the folder of a "
+        "learned judge: it chooses among several tries",
+    )
+    group.add_argument("--draws", type=positive, metavar="N", help="tries at each place for an own screen (4)")
+    group.add_argument(
+        "--whole", type=fraction, metavar="SHARE", help="share of own pairs whose whole person is drawn anew (0)"
     )
     group.add_argument(
         "--perceptual", metavar="lpips:TRUNK[,HEADS]", help="weights for the paper's LPIPS gates (SSIM alone)"
@@ -87,7 +96,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 _ONLY_BODIES = ("count", "namespace", "scene")
 _ONLY_PHOTOGRAPHS = ("per_image", "landmarker", "engine")
-_NOT_OWN = ("controlnet", "screen", "perceptual", "operation", "size")
+_NOT_OWN = ("controlnet", "perceptual", "operation", "size")
 _MODELS = ("painter", "controlnet", "device", "steps", "guidance", "screen", "perceptual")
 
 
@@ -98,6 +107,8 @@ def _build(arguments: argparse.Namespace) -> None:
     for name in {GUIDED, OWN}.intersection(arguments.degrade or ()):
         if not rendered or len(arguments.degrade) > 1:
             raise InputError(f"{name} paints rendered people: give it alone in --degrade, without --source")
+    if not own and (arguments.draws or arguments.whole):
+        raise InputError("--draws and --whole are for --degrade own; leave them out")
     refused = _ONLY_BODIES
     if rendered:
         refused = _ONLY_PHOTOGRAPHS if guided else (*_ONLY_PHOTOGRAPHS, *(_NOT_OWN if own else ("degrade", *_MODELS)))
@@ -141,7 +152,8 @@ def _own(arguments: argparse.Namespace) -> None:
 
     if not arguments.count:
         raise InputError("own mistakes want a number of pairs: add --count N")
-    asked = {name: getattr(arguments, name) for name in ("steps", "guidance", "device", "namespace", "scene")}
+    names = ("steps", "guidance", "device", "namespace", "scene", "screen", "draws", "whole")
+    asked = {name: getattr(arguments, name) for name in names}
     build_own_pairs(
         arguments.out,
         count=arguments.count,

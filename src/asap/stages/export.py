@@ -15,7 +15,9 @@ from asap.backbones.family import INDEX, Family, LoadOptions, read_settings
 from asap.backbones.lorafiles import FORMS, Lora, renamed
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.files import write_bytes
-from asap.core.manifest import Manifest
+from asap.core.manifest import Manifest, Parent
+from asap.stages.encode import model_fingerprint
+from asap.stages.lineage import UNKNOWN_LINEAGE, instruments_of, model_parents, trained_parent
 from asap.stages.trained import ADAPTER, apply_trained
 
 __all__ = ["export_lora", "fuse", "read_adapter"]
@@ -136,6 +138,7 @@ def fuse(model: str, run: Path, out: Path, *, options: LoadOptions | None = None
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not empty; choose a new folder")
     backbone = load(model, options)
+    before = model_fingerprint(backbone)
     apply_trained(backbone, run)
     pipeline: Any = getattr(backbone, "pipeline", None)
     if getattr(backbone.denoiser, "peft_config", None):
@@ -143,4 +146,18 @@ def fuse(model: str, run: Path, out: Path, *, options: LoadOptions | None = None
         pipeline.fuse_lora(components=[component])
         pipeline.unload_lora_weights()
     backbone.save_pipeline(out)
+    _fused_manifest(model, before, run).write(out / "manifest.json")
     return out
+
+
+def _fused_manifest(model: str, fingerprint: str, run: Path) -> Manifest:
+    """What the folder was made from, so that a judge that picked the pairs is known further down."""
+    parent, manifests = trained_parent(run, foreign=True)
+    upstream = [*manifests, *(one for _, found in model_parents(model) for one in found)]
+    return Manifest(
+        kind="model",
+        config={"model": model, "adapter": parent.content_hash},
+        parents=(parent, Parent("model", model, fingerprint)),
+        instruments=instruments_of(upstream),
+        notes={} if manifests else {UNKNOWN_LINEAGE: True},
+    )

@@ -11,7 +11,7 @@ from asap.benchmark.suite import Suite, SuitePrompt, load_suite
 from asap.core.errors import InputError
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.stages.encode import model_fingerprint
-from asap.stages.lineage import UNKNOWN_LINEAGE, instruments_of, trained_parent
+from asap.stages.lineage import UNKNOWN_LINEAGE, instruments_of, model_parents, trained_parent
 from asap.stages.ranks import Ranks, ranks
 from asap.stages.trained import apply_trained
 from asap.stores.generations import GenerationWriter
@@ -78,11 +78,12 @@ def generate(
         StoreError: the adapter has no manifest.
     """
     chosen, wanted = limited(load_suite(suite), limit), _seed_list(seeds)
-    parents = [trained_parent(adapter, foreign=foreign)] if adapter else []
+    aligned = [trained_parent(adapter, foreign=foreign)] if adapter else []
+    parents = [*aligned, *model_parents(model)]
     crew = ranks()
     backbone = load(model, loading)  # before the folder is made, so that a wrong name leaves nothing behind
     config: dict[str, object] = {"model": model, "fingerprint": model_fingerprint(backbone)}
-    config |= {"adapter": parents[0][0].content_hash if parents else None}
+    config |= {"adapter": aligned[0][0].content_hash if aligned else None}
     config |= {"suite": chosen.digest, "suite_name": chosen.title, "seeds": wanted}
     config |= {"steps": steps, "guidance": guidance}
     config |= {"size": list(size)} if any(size) else {}

@@ -32,13 +32,14 @@ __all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "train"]
 
 Report = Callable[[str], None]
 ATTRIBUTES: Final = ("fingers", "skin", "background", "shirt", "trousers", "hair", "gesture")
-NAMESPACE: Final = "judge"
+LESSONS: Final = ("judge", "rank")
+"""Namespaces whose people teach judges: one that measures, and one that ranks a model's tries (``stages.own``)."""
 STRENGTHS: Final = (0.05, 0.2)
 CHUNK: Final = 64
 
 
 def judge_named(name: str | Path, device: str = "auto") -> StoredJudge:
-    """``learned`` is the packaged judge, anything else a folder; its network is moved to ``device``.
+    """``learned`` is the packaged judge, ``ranker`` the packaged screen, else a folder; the network goes to ``device``.
 
     Raises:
         StoreError: there is none.
@@ -214,7 +215,7 @@ def train(
 
     Args:
         out: folder; working files are below ``out/work``.
-        pairs: pair store of the namespace ``judge``.
+        pairs: pair store of the namespace ``judge``, or ``rank`` for one that only ranks.
         model: generator of the round trip.
         seed: decides weights, order and noise.
         held_out: operations never trained on.
@@ -231,7 +232,7 @@ def train(
         report: is given a line now and then.
 
     Raises:
-        InputError: pairs of another namespace than ``judge``, settings unlike those of an earlier run, or no device.
+        InputError: pairs of another namespace, settings unlike those of an earlier run, or no device.
         StoreError: the pair store cannot be read.
         TrainingError: the loss is not a number.
     """
@@ -293,10 +294,10 @@ def _origin(pairs: Path) -> dict[str, object]:
 def _own_people(pairs: Path) -> None:
     """Raise ``InputError`` unless the store shows people whom no model is aligned or tested with."""
     namespace = PairStore.open(pairs).manifest.config.get("namespace")
-    if namespace != NAMESPACE:
+    if namespace not in LESSONS:
         raise InputError(
-            f"a judge needs people of its own: want a pair store of the namespace {NAMESPACE!r}, {pairs} has "
-            f"{namespace!r}; build one with `asap pairs build --namespace {NAMESPACE}`"
+            f"a judge needs people of its own: want a pair store of the namespace {' or '.join(LESSONS)}, {pairs} has "
+            f"{namespace!r}; build one with `asap pairs build --namespace {LESSONS[0]}`"
         )
 
 

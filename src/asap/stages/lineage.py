@@ -6,7 +6,7 @@ from asap.core.errors import StoreError
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.stages.trained import ADAPTER, DENOISER, trained_hash
 
-__all__ = ["UNKNOWN_LINEAGE", "ancestors", "instruments_of", "parent_of", "trained_parent"]
+__all__ = ["UNKNOWN_LINEAGE", "ancestors", "instruments_of", "model_parents", "parent_of", "trained_parent"]
 
 MANIFEST = "manifest.json"
 UNKNOWN_LINEAGE = "unknown_lineage"
@@ -47,6 +47,12 @@ def parent_of(folder: Path) -> tuple[Parent, list[Manifest]]:
     manifest = Manifest.read(path)
     content = str(manifest.notes.get("content_hash") or manifest.fingerprint())
     return Parent(manifest.kind, str(folder.resolve()), content), ancestors(manifest)
+
+
+def model_parents(model: str) -> list[tuple[Parent, list[Manifest]]]:
+    """What ``parent_of`` says of a pipeline folder that ``asap fuse`` wrote; empty for any other model."""
+    folder = Path(model)
+    return [parent_of(folder)] if (folder / MANIFEST).is_file() else []
 
 
 def trained_parent(folder: Path, *, foreign: bool = False) -> tuple[Parent, list[Manifest]]:

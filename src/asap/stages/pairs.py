@@ -22,7 +22,7 @@ from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
 from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene, SceneTruth
 from asap.core.seeds import derive, generator
-from asap.core.vocabulary import OPERATIONS, REGION_PART, SCENES, region_id
+from asap.core.vocabulary import NAMESPACES, OPERATIONS, REGION_PART, SCENES, region_id
 from asap.stages.engines import processes
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter, encode_rows
 
@@ -154,8 +154,8 @@ def check_draws(null_share: float, operations: Sequence[str], namespace: str) ->
     for name in operations:
         if name not in OPERATIONS:
             raise UnknownNameError("operation", name, OPERATIONS)
-    if namespace not in ("pairs", "judge"):
-        raise UnknownNameError("namespace", namespace, ("pairs", "judge"))
+    if namespace not in NAMESPACES:
+        raise UnknownNameError("namespace", namespace, NAMESPACES)
 
 
 def check_scene(scene: str) -> None:

@@ -49,7 +49,18 @@ PHOTOS: Final = (
     "screening",
     "perceptual",
 )
-OWN: Final = ("count", "model", "seed", "scene", "steps", "guidance", "namespace")
+OWN: Final = (
+    "count",
+    "model",
+    "seed",
+    "scene",
+    "steps",
+    "guidance",
+    "namespace",
+    "screen",
+    "draws",
+    "whole",
+)
 ARGUMENTS: Final = {"bodies": BODIES, "guided": GUIDED, "own": OWN, "photographs": PHOTOS}
 TABLE: Final = "metadata.jsonl"
 BESIDE: Final = (".mask.png", ".keypoints.json")

@@ -33,17 +33,31 @@ from asap.stages.pairs import build_pairs
 from asap.stages.people import LEARNED
 from asap.stages.report import report
 from asap.stages.results import results_page, results_table
+from asap.stages.rounds import RoundSettings, align_in_rounds, begun_with, round_folder
 from asap.stages.train import latents_of, train
 from asap.stores.cache import Cache
 from asap.stores.pairs import PairStore
 
 __all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "aer_at", "mini"]
 
-OWN: Final = "+own"
-"""Ends the name of a method that learns from the model's own mistakes (``stages.own``) instead of edited bodies."""
-METHODS = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo", f"asap{OWN}", f"localized_dpo{OWN}")
+OWN, ROUND = "own", "round"
+"""Behind a plus, they end the name of a method that learns from the model's own mistakes instead of edited bodies:
+beside the truth (``stages.own``), or beside its own best tries in round 1, 2... (``stages.rounds``)."""
+CHAIN: Final = "localized_dpo"
+"""The method that makes the model which a later round begins with."""
+METHODS = (
+    "sft",
+    "dpo",
+    "asap",
+    "localized_dpo",
+    "margin_dpo",
+    f"localized_dpo+{OWN}",
+    f"asap+{ROUND}1",
+    *(f"{CHAIN}+{ROUND}{number}" for number in (1, 2, 3)),
+)
 LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_area", "asap_guard", "localized_sdpo")
-"""With either kind of pairs."""
+"""With any kind of pairs."""
+SCREEN: Final = "ranker"
 
 MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
 
@@ -55,6 +69,8 @@ class ReproduceSettings:
     pairs: int = 2048
     own: int = 400
     """Pairs whose rejected side the model has drawn itself."""
+    ranked: int = 400
+    """Pairs of each round, of which it has drawn both sides, as the packaged ranker orders them."""
     methods: tuple[str, ...] = METHODS
     snapshots: tuple[int, ...] = (64,)
     """Steps at which each run is measured; the last is its length and the one of "equal steps"."""
@@ -81,9 +97,7 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, de
 
     say(f"building {how.pairs} pairs")
     build_pairs(work / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
-    if any(name.endswith(OWN) for name in how.methods):
-        say(f"building {how.own} pairs of the model's own mistakes")
-        build_own_pairs(work / "own", count=how.own, scene=LEARNED["scene"], workers=how.workers, device=device)
+    _build_own(work, how, device, say)
     say(f"base model at {len(how.seeds)} seeds")
     generate(work / "base", seeds=list(how.seeds), loading=LoadOptions(device=device), report=say)
     judge(work / "base", work / "base-verdicts", judge="learned", device=device)
@@ -98,6 +112,34 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, de
     return found
 
 
+def _build_own(work: Path, how: ReproduceSettings, device: str, say: Any) -> None:  # noqa: ANN401  (a printer)
+    """The model's own mistakes, as far as a method learns from them; all seeds of a round learn from the same ones."""
+    if any(_own_pairs(name) for name in how.methods):
+        say(f"building {how.own} pairs of the model's own mistakes")
+        build_own_pairs(work / OWN, count=how.own, scene=LEARNED["scene"], workers=how.workers, device=device)
+    rounds = max(_round(name) for name in how.methods)
+    if rounds:
+        chain = _chain(how)
+        align_in_rounds(work / "rounds", rounds=rounds, settings=chain, workers=how.workers, device=device, report=say)
+
+
+def _chain(how: ReproduceSettings) -> RoundSettings:
+    """Settings of the rounds whose pairs and models the rows of the table begin with."""
+    return RoundSettings(
+        count=how.ranked, screen=SCREEN, scene=LEARNED["scene"], method=CHAIN, steps=how.snapshots[-1],
+        batch_size=how.batch_size, lr=how.lr, full=how.full,
+    )  # fmt: skip
+
+
+def _own_pairs(method: str) -> bool:
+    return method.endswith(f"+{OWN}")
+
+
+def _round(method: str) -> int:
+    """The round whose pairs a row learns from; 0 for a row of other pairs."""
+    return int(method.partition(f"+{ROUND}")[2] or 0)
+
+
 def _refresh(readme: Path, lines: Sequence[str]) -> None:
     """Put the table between the marks of the project's README, if there is one with marks."""
     begin, end = MARKS
@@ -110,8 +152,8 @@ def _refresh(readme: Path, lines: Sequence[str]) -> None:
 
 def _run_all(work: Path, how: ReproduceSettings, device: str, say: Any) -> None:  # noqa: ANN401  (a printer)
     """Every method and training seed, ``workers`` at a time on one core each."""
-    for pairs in {_taught_by(work, method) for method in how.methods}:
-        _encode_all(pairs, device)
+    for pairs, model in {(_taught_by(work, method), _begun_with(work, how, method)) for method in how.methods}:
+        _encode_all(pairs, model, device)
     jobs = [(method, seed) for seed in how.seeds for method in how.methods]
     with processes(how.workers) as pool:
         submitted = [pool.submit(_run_one, work, how, device, *job) for job in jobs]
@@ -119,27 +161,34 @@ def _run_all(work: Path, how: ReproduceSettings, device: str, say: Any) -> None:
             say(f"{count}/{len(jobs)} {future.result()}")
 
 
-def _encode_all(pairs: Path, device: str) -> None:
+def _encode_all(pairs: Path, model: str, device: str) -> None:
     """Fill the latents cache once, because two runs that both found it short would stop each other."""
-    store, backbone = PairStore.open(pairs, split="train"), load("mini", LoadOptions(device=device))
+    store, backbone = PairStore.open(pairs, split="train"), load(model, LoadOptions(device=device))
     with Cache(latents_of(pairs)) as cache:
         encode_pairs(store, backbone, model_fingerprint(backbone), cache, range(len(store)))
 
 
 def _taught_by(work: Path, method: str) -> Path:
     """The pairs that a row of the table learns from."""
-    return work / ("own" if method.endswith(OWN) else "pairs")
+    if number := _round(method):
+        return round_folder(work / "rounds", number) / "pairs"
+    return work / (OWN if _own_pairs(method) else "pairs")
+
+
+def _begun_with(work: Path, how: ReproduceSettings, method: str) -> str:
+    """The model that a row aligns."""
+    return begun_with(work / "rounds", _chain(how), _round(method) or 1)
 
 
 def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed: int) -> str:
     """Train one method with one seed, then draw and judge the suite with each of its snapshots."""
     torch.set_num_threads(max(1, 2 // how.workers))
-    run = work / "runs" / f"{method}-{seed}"
+    run, model = work / "runs" / f"{method}-{seed}", _begun_with(work, how, method)
     done = train(
-        "mini",
+        model,
         _taught_by(work, method),
         run,
-        method=method.removesuffix(OWN),
+        method=method.partition("+")[0],
         steps=how.snapshots[-1],
         batch_size=how.batch_size,
         lr=how.lr,
@@ -151,7 +200,7 @@ def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed:
     for steps in how.snapshots:
         snapshot = run / "snapshots" / f"step-{steps:06d}"
         pictures = _pictures(work, method, seed, steps)
-        generate(pictures, adapter=snapshot, seeds=[seed], loading=LoadOptions(device=device))
+        generate(pictures, model=model, adapter=snapshot, seeds=[seed], loading=LoadOptions(device=device))
         judge(pictures, _verdicts(work, method, seed, steps), judge="learned", device=device)
     write_json(run / "seconds.json", {"seconds": done["seconds"], "stopped": done["stopped"]})
     return f"{method}, training seed {seed}: {done['seconds']:.0f} s"
@@ -222,7 +271,7 @@ def _best(sweep: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     The common drift is the smallest of the methods' largest, so that every curve reaches it.
     """
     common = min(points[-1]["drift"]["outside_change"]["value"] for points in sweep.values())
-    localized = (name for name in sweep if name.removesuffix(OWN) in LOCALIZED)
+    localized = (name for name in sweep if name.partition("+")[0] in LOCALIZED)
     return min(localized, key=lambda name: aer_at(sweep[name], common))
 
 
@@ -266,4 +315,5 @@ def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Pa
 
 def quick(settings: ReproduceSettings) -> ReproduceSettings:
     """The same with sizes for a test."""
-    return replace(settings, pairs=64, own=16, methods=("asap", f"asap{OWN}"), snapshots=(2,), seeds=(0,), batch_size=2)
+    methods = ("asap", f"asap+{OWN}", f"asap+{ROUND}1")
+    return replace(settings, pairs=64, own=16, ranked=8, methods=methods, snapshots=(2,), seeds=(0,), batch_size=2)

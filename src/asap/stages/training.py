@@ -25,6 +25,7 @@ from asap.core.manifest import Manifest, Parent
 from asap.stages.card import write_card
 from asap.stages.encode import LatentPairs
 from asap.stages.framing import Framer, View, groups_of
+from asap.stages.lineage import instruments_of, model_parents
 from asap.stages.processes import Team
 from asap.stages.telling import settings_told
 from asap.stages.trackers import TRACKING, Trackers
@@ -152,7 +153,8 @@ class Plan:
         }
 
     def manifest(self, folder: Path, notes: Mapping[str, object]) -> Manifest:
-        """Lineage of the weights in ``folder``; whatever judged the pairs is an instrument of theirs."""
+        """Lineage of the weights in ``folder``; whatever judged the pairs, or those of the model, is an instrument."""
+        upstream = [manifest for _, manifests in model_parents(self.model) for manifest in manifests]
         return Manifest(
             kind="trained",
             config=self.config(),
@@ -160,7 +162,7 @@ class Plan:
                 Parent("pairs", str(self.pairs.root), self.pairs.content_hash),
                 Parent("model", self.model, self.fingerprint),
             ),
-            instruments=self.pairs.manifest.instruments,
+            instruments=instruments_of([self.pairs.manifest, *upstream]),
             notes={"weights": folder.name, "content_hash": trained_hash(folder), **notes},
         )
 

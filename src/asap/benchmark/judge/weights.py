@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 PACKAGED: Final = Path(__file__).parent / "weights"
+RANKER: Final = Path(__file__).parent / "ranker" / "weights"
 WEIGHTS: Final = "judge.safetensors"
 SETTINGS: Final = "judge.json"
 CALIBRATION: Final = "calibration.json"
@@ -43,8 +44,8 @@ class StoredJudge:
 
 
 def judge_folder(name: str | Path) -> Path:
-    """``learned`` is the packaged judge, anything else a folder."""
-    return PACKAGED if str(name) == "learned" else Path(name)
+    """``learned`` is the packaged judge, ``ranker`` the packaged screen of a model's tries, anything else a folder."""
+    return {"learned": PACKAGED, "ranker": RANKER}.get(str(name)) or Path(name)
 
 
 def halve(network: JudgeNetwork) -> dict[str, torch.Tensor]:
