@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from asap.cli.output import print_lines, tell
-from asap.cli.values import add_device, natural, positive, positive_real
+from asap.cli.values import add_device, fraction, natural, positive, positive_real
 from asap.core.vocabulary import SCENES
 
 __all__ = ["configure"]
@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scene", choices=SCENES, help="around the people (varied; mini has learned studio)")
     group.add_argument("--count", type=positive, metavar="N", help="pairs (400)")
     group.add_argument("--draws", type=positive, metavar="N", help="tries at each place (4)")
+    group.add_argument("--whole", type=fraction, metavar="SHARE", help="share that shows a whole person anew (0.5)")
     group.add_argument("--method", metavar="NAME", help="of alignment (localized_dpo)")
     group.add_argument("--steps", type=positive, metavar="N", help="of alignment (64)")
     group.add_argument("--batch", dest="batch_size", type=positive, metavar="N", help="pairs a step (8)")

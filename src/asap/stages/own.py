@@ -46,9 +46,9 @@ __all__ = ["build_own_pairs"]
 
 CHUNK: Final = 32
 """Pictures that the model works on at once, and that are written at once."""
-STARTS: Final = (0.75, 0.95)
+STARTS: Final = (0.9, 0.99)
 """Range of the time from which a part is drawn anew; at less, too much of the right one is left."""
-WHOLE_STARTS: Final = (0.9, 0.98)
+WHOLE_STARTS: Final = (0.97, 0.995)
 """The same for a whole person."""
 GAP: Final = 2.0
 """Logits that lie between the best and the worst try at least, as the screen sees them; our choice."""

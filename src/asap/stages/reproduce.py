@@ -69,7 +69,7 @@ class ReproduceSettings:
     pairs: int = 2048
     own: int = 400
     """Pairs whose rejected side the model has drawn itself."""
-    ranked: int = 400
+    ranked: int = 240
     """Pairs of each round, of which it has drawn both sides, as the packaged ranker orders them."""
     methods: tuple[str, ...] = METHODS
     snapshots: tuple[int, ...] = (64,)

@@ -34,6 +34,8 @@ class RoundSettings:
     screen: str = "ranker"
     """A learned judge that orders the model's tries, see ``stages.own``."""
     draws: int = 4
+    whole: float = 0.5
+    """Share of pairs that show a whole person drawn anew, not one part."""
     scene: str = VARIED
     method: str = "localized_dpo"
     steps: int = 64
@@ -115,6 +117,7 @@ def _round(
         scene=how.scene,
         screen=how.screen,
         draws=how.draws,
+        whole=how.whole,
         workers=workers,
         device=device,
     )
