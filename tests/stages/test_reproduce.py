@@ -33,13 +33,14 @@ def test_best_is_chosen_at_equal_drift_and_among_localized_methods_only() -> Non
 def test_a_row_of_a_round_begins_with_the_model_of_the_round_before(tmp_path: Path) -> None:
     how = reproduce.ReproduceSettings()
     places = {name: (reproduce._taught_by(tmp_path, name), reproduce._begun_with(tmp_path, how, name)) for name in (
-        "asap", "asap+own", "asap+round1", "localized_dpo+round3"
+        "asap", "asap+own", "asap+again", "asap+round1", "localized_dpo+round3"
     )}  # fmt: skip
-    rounds = tmp_path / "rounds"
+    rounds, aligned = tmp_path / "rounds", str(tmp_path / "aligned")
     assert places == {
         "asap": (tmp_path / "pairs", "mini"),
         "asap+own": (tmp_path / "own", "mini"),
-        "asap+round1": (rounds / "round-1" / "pairs", "mini"),
+        "asap+again": (tmp_path / "pairs", aligned),
+        "asap+round1": (rounds / "round-1" / "pairs", aligned),
         "localized_dpo+round3": (rounds / "round-3" / "pairs", str(rounds / "round-2" / "model")),
     }
 

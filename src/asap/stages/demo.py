@@ -25,7 +25,8 @@ class DemoSettings:
 
     pairs: int = 1200
     method: str = "localized_dpo"
-    steps: int = 100
+    steps: int = 64
+    lr: float = 3e-5
     batch_size: int = 8
     limit: int | None = None
     """Prompts of each category; None for all."""
@@ -49,7 +50,7 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
     say(f"1/5 building {how.pairs} pairs: one body part broken, the rest equal to the bit")
     build_pairs(out / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
     say(f"2/5 aligning the mini model by {how.method}, {how.steps} steps")
-    steps = {"steps": how.steps, "batch_size": how.batch_size, "full": True, "device": device}
+    steps = {"steps": how.steps, "batch_size": how.batch_size, "lr": how.lr, "full": True, "device": device}
     train("mini", out / "pairs", out / "run", method=how.method, options=steps)
     say("3/5 drawing the suite before and after, same seeds")
     for name, adapter in (("base", None), ("aligned", out / "run")):

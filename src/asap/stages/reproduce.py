@@ -5,6 +5,7 @@ and each is paired with the base model's picture of the same prompt and seed. WO
 reproduction goes on where it was.
 """
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
@@ -24,9 +25,11 @@ from asap.benchmark.summary import Judged, summarize
 from asap.core.files import read_json, write_json, write_text
 from asap.stages.encode import encode_pairs, model_fingerprint
 from asap.stages.engines import processes
+from asap.stages.export import fuse
 from asap.stages.generate import generate
 from asap.stages.judgepage import judge_page
 from asap.stages.judging import run as judge
+from asap.stages.lineage import MANIFEST
 from asap.stages.measure import calibration_of, load_judged, reference_images
 from asap.stages.own import build_own_pairs
 from asap.stages.pairs import build_pairs
@@ -40,11 +43,11 @@ from asap.stores.pairs import PairStore
 
 __all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "aer_at", "mini"]
 
-OWN, ROUND = "own", "round"
+OWN, AGAIN, ROUND = "own", "again", "round"
 """Behind a plus, they end the name of a method that learns from the model's own mistakes instead of edited bodies:
-beside the truth (``stages.own``), or beside its own best tries in round 1, 2... (``stages.rounds``)."""
+beside the truth (``stages.own``), or beside its own best tries in round 1, 2... (``stages.rounds``). Rounds go on from
+a model that ``CHAIN`` has aligned on edited bodies, with the first training seed; so does "again", on edited bodies."""
 CHAIN: Final = "localized_dpo"
-"""The method that makes the model which a later round begins with."""
 METHODS = (
     "sft",
     "dpo",
@@ -52,12 +55,15 @@ METHODS = (
     "localized_dpo",
     "margin_dpo",
     f"localized_dpo+{OWN}",
-    f"asap+{ROUND}1",
-    *(f"{CHAIN}+{ROUND}{number}" for number in (1, 2, 3)),
+    f"{CHAIN}+{AGAIN}",
+    f"{CHAIN}+{ROUND}1",
+    f"{CHAIN}+{ROUND}2",
 )
 LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_area", "asap_guard", "localized_sdpo")
 """With any kind of pairs."""
 SCREEN: Final = "ranker"
+SECONDS: Final = "seconds.json"
+"""In a run's folder when its pictures are judged."""
 
 MARKS = ("<!-- results of `asap reproduce mini` -->", "<!-- end of results -->")
 
@@ -67,7 +73,7 @@ class ReproduceSettings:
     """Sizes of the reproduction."""
 
     pairs: int = 2048
-    own: int = 400
+    own: int = 240
     """Pairs whose rejected side the model has drawn itself."""
     ranked: int = 240
     """Pairs of each round, of which it has drawn both sides, as the packaged ranker orders them."""
@@ -97,10 +103,10 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, de
 
     say(f"building {how.pairs} pairs")
     build_pairs(work / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
-    _build_own(work, how, device, say)
     say(f"base model at {len(how.seeds)} seeds")
     generate(work / "base", seeds=list(how.seeds), loading=LoadOptions(device=device), report=say)
     judge(work / "base", work / "base-verdicts", judge="learned", device=device)
+    _build_own(work, how, device, say)
     _run_all(work, how, device, say)
     found = _results(work, how)
     write_json(out / "results.json", found)
@@ -117,22 +123,32 @@ def _build_own(work: Path, how: ReproduceSettings, device: str, say: Any) -> Non
     if any(_own_pairs(name) for name in how.methods):
         say(f"building {how.own} pairs of the model's own mistakes")
         build_own_pairs(work / OWN, count=how.own, scene=LEARNED["scene"], workers=how.workers, device=device)
-    rounds = max(_round(name) for name in how.methods)
+    rounds, chain = max(_round(name) for name in how.methods), _chain(work, how)
+    if any(_goes_on(name) for name in how.methods):
+        say(_run_one(work, how, device, CHAIN, how.seeds[0]))
+        if not (Path(chain.model) / MANIFEST).is_file():
+            shutil.rmtree(chain.model, ignore_errors=True)
+            run = work / "runs" / f"{CHAIN}-{how.seeds[0]}"
+            fuse("mini", run, Path(chain.model), options=LoadOptions(device=device))
     if rounds:
-        chain = _chain(how)
         align_in_rounds(work / "rounds", rounds=rounds, settings=chain, workers=how.workers, device=device, report=say)
 
 
-def _chain(how: ReproduceSettings) -> RoundSettings:
+def _chain(work: Path, how: ReproduceSettings) -> RoundSettings:
     """Settings of the rounds whose pairs and models the rows of the table begin with."""
     return RoundSettings(
-        count=how.ranked, screen=SCREEN, scene=LEARNED["scene"], method=CHAIN, steps=how.snapshots[-1],
-        batch_size=how.batch_size, lr=how.lr, full=how.full,
+        model=str(work / "aligned"), count=how.ranked, screen=SCREEN, scene=LEARNED["scene"], method=CHAIN,
+        steps=how.snapshots[-1], batch_size=how.batch_size, lr=how.lr, full=how.full,
     )  # fmt: skip
 
 
 def _own_pairs(method: str) -> bool:
     return method.endswith(f"+{OWN}")
+
+
+def _goes_on(method: str) -> bool:
+    """Whether a row begins with a model that is aligned already."""
+    return method.endswith(f"+{AGAIN}") or _round(method) > 0
 
 
 def _round(method: str) -> int:
@@ -177,13 +193,15 @@ def _taught_by(work: Path, method: str) -> Path:
 
 def _begun_with(work: Path, how: ReproduceSettings, method: str) -> str:
     """The model that a row aligns."""
-    return begun_with(work / "rounds", _chain(how), _round(method) or 1)
+    return begun_with(work / "rounds", _chain(work, how), _round(method) or 1) if _goes_on(method) else "mini"
 
 
 def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed: int) -> str:
     """Train one method with one seed, then draw and judge the suite with each of its snapshots."""
     torch.set_num_threads(max(1, 2 // how.workers))
     run, model = work / "runs" / f"{method}-{seed}", _begun_with(work, how, method)
+    if (run / SECONDS).is_file():
+        return f"{method}, training seed {seed}: done before"
     done = train(
         model,
         _taught_by(work, method),
@@ -202,7 +220,7 @@ def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed:
         pictures = _pictures(work, method, seed, steps)
         generate(pictures, model=model, adapter=snapshot, seeds=[seed], loading=LoadOptions(device=device))
         judge(pictures, _verdicts(work, method, seed, steps), judge="learned", device=device)
-    write_json(run / "seconds.json", {"seconds": done["seconds"], "stopped": done["stopped"]})
+    write_json(run / SECONDS, {"seconds": done["seconds"], "stopped": done["stopped"]})
     return f"{method}, training seed {seed}: {done['seconds']:.0f} s"
 
 
@@ -227,7 +245,8 @@ def _results(work: Path, how: ReproduceSettings) -> dict[str, Any]:
             rows = _pooled(work, how, method, steps)
             summary = summarize(rows, base, rates, reference=clean)
             seconds = _seconds(work, how, method) * steps / how.snapshots[-1]
-            points.append({"base_aer": table["base"]["aer"]} | _row(summary, steps=steps, seconds=seconds))
+            total = steps + max(_goes_on(method), _round(method)) * how.snapshots[-1]
+            points.append({"base_aer": table["base"]["aer"]} | _row(summary, steps=total, seconds=seconds))
         sweep[method] = points
         table[method] = points[-1]
     table["best"] = _best(sweep)
@@ -240,7 +259,7 @@ def _pooled(work: Path, how: ReproduceSettings, method: str, steps: int) -> list
 
 
 def _seconds(work: Path, how: ReproduceSettings, method: str) -> float:
-    found = [read_json(work / "runs" / f"{method}-{seed}" / "seconds.json") for seed in how.seeds]
+    found = [read_json(work / "runs" / f"{method}-{seed}" / SECONDS) for seed in how.seeds]
     return sorted(float(one["seconds"]) for one in found if isinstance(one, dict))[len(found) // 2]
 
 
