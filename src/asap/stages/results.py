@@ -28,7 +28,10 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], snapshots: Se
         "",
         *results_table(table, methods),
         "",
-        f"Best localized method by AER at equal steps: **{table['best']}**.",
+        f"Best localized method by AER at equal drift: **{table['best']}**. What `+own` learns from shows the model's "
+        "own mistakes beside the truth. `+again` and `+round` go on from the model that `localized_dpo` has aligned "
+        "with the first seed, on the same edited pairs or on its own best and worst tries, drawn anew for each round; "
+        "their steps are counted from the base, and drift is measured against it.",
         "",
         "## Over the steps: AER against drift",
         "",
@@ -50,15 +53,14 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], snapshots: Se
 
 def results_table(table: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
     """Markdown lines of the main table, base first."""
-    lines = [
-        "| method | AER | corrected | change to base | relative reduction | RSI | win / tie / lose | drift | n |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    names = ("method", "steps", "AER", "corrected", "change to base", "relative reduction", "RSI", "win / tie / lose")
+    lines = [f"| {' | '.join(names)} | drift | n |", "|---" * (len(names) + 2) + "|"]
     for name in ("base", *methods):
         row = table[name]
         own = name == "base"
         cells = [
             name,
+            "" if own else str(row["steps"]),
             f"{row['aer']:.3f} {_span(row['ci'])}",
             estimate_text(row["aer_corrected"]),
             "" if own else estimate_text(row["paired_ci"], "+.3f"),
