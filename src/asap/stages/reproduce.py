@@ -137,7 +137,7 @@ def _build_own(work: Path, how: ReproduceSettings, device: str, say: Any) -> Non
 def _chain(work: Path, how: ReproduceSettings) -> RoundSettings:
     """Settings of the rounds whose pairs and models the rows of the table begin with."""
     return RoundSettings(
-        model=str(work / "aligned"), count=how.ranked, screen=SCREEN, scene=LEARNED["scene"], method=CHAIN,
+        model=str((work / "aligned").resolve()), count=how.ranked, screen=SCREEN, scene=LEARNED["scene"], method=CHAIN,
         steps=how.snapshots[-1], batch_size=how.batch_size, lr=how.lr, full=how.full,
     )  # fmt: skip
 
