@@ -162,11 +162,16 @@ def build_own_pairs(
         people=people, model=model, weights=fingerprint, steps=steps, guidance=guidance, screen=screen,
         screen_print=_screen(screen, where).fingerprint if screen else "", draws=draws, whole=whole,
     )  # fmt: skip
+    return _build(out, task, backbone.name, count=count, workers=workers, device=where)
+
+
+def _build(out: Path, task: _Task, model: str, *, count: int, workers: int, device: str) -> str:
+    """The store, from wherever it was left; ``model`` is the backbone's own name."""
     bodies.load_rig()  # here first, so that the workers find its files made
     with PairWriter(out, task.config(count), CHUNK) as writer, Progress(console=Console(stderr=True)) as bar:
         shown = bar.add_task("drawing parts anew", total=count, completed=writer.accepted())
         last = monotonic()
-        for chunk, (encoded, reasons) in _chunks(writer, task, where, count, workers):
+        for chunk, (encoded, reasons) in _chunks(writer, task, device, count, workers):
             now, most = monotonic(), count - writer.accepted()
             writer.write_chunk(chunk, EncodedChunk(encoded.rows[:most]), reasons, now - last)
             last = now
@@ -175,7 +180,7 @@ def build_own_pairs(
             raise InputError(f"{MOST * count} pictures gave {writer.accepted()} pairs that pass; try another model")
         versions = {name: version(name) for name in ("anny", "warp-lang", "numpy", "diffusers")}
         config = task.config(count)
-        instruments = _instruments(task, backbone.name)
+        instruments = _instruments(task, model)
         return writer.finish(Manifest(kind="pairs", config=config, versions=versions, instruments=instruments))
 
 
