@@ -22,9 +22,9 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], snapshots: Se
         "intervals are 95 %, clustered by prompt. Pictures of all training seeds are pooled and paired with the base "
         "model's picture of the same prompt and seed.",
         "",
-        f"Judge, on held-out truth of operations that it was taught: {rates}. Corrected AER: Rogan-Gladen with the rates "
-        f"over all operations and right pictures, sensitivity {judge['all']['sensitivity']['value']:.3f} and specificity "
-        f"{judge['all_clean']['value']:.3f}.",
+        f"Judge, on held-out truth of operations that it was taught: {rates}. Corrected AER: Rogan-Gladen with the "
+        "rates over all operations and right pictures, sensitivity "
+        f"{judge['all']['sensitivity']['value']:.3f} and specificity {judge['all_clean']['value']:.3f}.",
         "",
         f"## At equal steps ({snapshots[-1]})",
         "",
