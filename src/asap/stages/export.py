@@ -17,7 +17,7 @@ from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.files import write_bytes
 from asap.core.manifest import Manifest, Parent
 from asap.stages.encode import model_fingerprint
-from asap.stages.lineage import UNKNOWN_LINEAGE, instruments_of, model_parents, trained_parent
+from asap.stages.lineage import MANIFEST, UNKNOWN_LINEAGE, instruments_of, model_parents, trained_parent
 from asap.stages.trained import ADAPTER, apply_trained
 
 __all__ = ["export_lora", "fuse", "read_adapter"]
@@ -146,7 +146,7 @@ def fuse(model: str, run: Path, out: Path, *, options: LoadOptions | None = None
         pipeline.fuse_lora(components=[component])
         pipeline.unload_lora_weights()
     backbone.save_pipeline(out)
-    _fused_manifest(model, before, run).write(out / "manifest.json")
+    _fused_manifest(model, before, run).write(out / MANIFEST)
     return out
 
 
