@@ -3,9 +3,9 @@
     python benchmarks/pairs/kill.py --kills 3 --out runs/kill -- --source bodies --count 10240 --size 128
 
 runs ``asap pairs build`` with the arguments behind ``--`` once without interruption (into OUT/whole; a finished one is
-taken as it is) and once more into OUT/killed, where the process and all its workers get SIGKILL at random moments of
-the first run's own duration, and the same command is run again until it ends. The moments are drawn from the clock, so
-every run of this script kills somewhere else.
+taken as it is) and once more into OUT/killed, where the process and all its workers get SIGKILL when a random share of
+the parts is done and a random moment more has passed, and the same command is run again until it ends. Shares and not
+seconds, because the second build may be quicker than the first; drawn anew each time, so every run kills elsewhere.
 """
 
 import argparse
@@ -32,11 +32,12 @@ def main() -> None:
     if not (whole / "manifest.json").exists():
         subprocess.run(command(arguments.build, whole), check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - begun
-    length = max(seconds, recorded(whole))
+    length, parts = max(seconds, recorded(whole)), done(whole)
     killed = arguments.out / "killed"
-    moments = sorted(random.uniform(0.05, 0.9) * length for _ in range(arguments.kills))
-    waits = [late - early for early, late in zip([0.0, *moments], moments, strict=False)]
-    deaths = [kill_after(command(arguments.build, killed), wait) for wait in waits]
+    shares = sorted(random.uniform(0.05, 0.9) for _ in range(arguments.kills))
+    delays = [random.uniform(0, length / parts) for _ in shares]
+    plan = zip(shares, delays, strict=True)
+    deaths = [kill_at(command(arguments.build, killed), killed, share * parts, delay) for share, delay in plan]
     subprocess.run(command(arguments.build, killed), check=True, stdout=subprocess.DEVNULL)
     hashes = {name: content(folder) for name, folder in (("whole", whole), ("killed", killed))}
     same = hashes["whole"] == hashes["killed"]
@@ -49,11 +50,17 @@ def command(build: list[str], out: Path) -> list[str]:
     return [sys.executable, "-m", "asap.cli", "pairs", "build", *build, "--out", str(out)]
 
 
-def kill_after(words: list[str], seconds: float) -> float | None:
-    """Start a build and kill it with its workers; returns after how many seconds, None if it had ended by itself."""
+def kill_at(words: list[str], folder: Path, parts: float, delay: float) -> dict[str, float] | None:
+    """Start a build, kill it with its workers ``delay`` seconds after so many parts are done; None if it ended first.
+
+    Returns after how many seconds it died, and with how many parts done.
+    """
+    begun = time.monotonic()
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        while done(folder) < parts and build.poll() is None:
+            time.sleep(0.05)
         try:
-            build.wait(timeout=seconds)
+            build.wait(timeout=delay)
         except subprocess.TimeoutExpired:
             workers = psutil.Process(build.pid).children(recursive=True)
             for process in [psutil.Process(build.pid), *workers]:
@@ -61,8 +68,13 @@ def kill_after(words: list[str], seconds: float) -> float | None:
                     process.send_signal(signal.SIGKILL)
                 except psutil.NoSuchProcess:
                     continue
-            return round(seconds, 1)
+            return {"seconds": round(time.monotonic() - begun, 1), "parts": done(folder)}
     return None
+
+
+def done(folder: Path) -> int:
+    """Parts that a build has finished."""
+    return sum(1 for _ in (folder / "parts").glob("*.json"))
 
 
 def recorded(folder: Path) -> float:
