@@ -44,7 +44,8 @@ JUDGE = {name: estimate(0.9) for name in ("sensitivity", "specificity", "auroc")
     "all": {"sensitivity": estimate(0.8)},
     "all_clean": estimate(0.95),
 }
-PAGE = results_page({"mini": TABLE, "sweep": SWEEP, "judge": JUDGE}, ("asap", "dpo"), (75, 150))
+EQUAL = {"dpo": {"drift": 0.0123, "change": {"asap": estimate(-0.15), "dpo": estimate(-0.1)}}}
+PAGE = results_page({"mini": TABLE, "sweep": SWEEP, "equal_drift": EQUAL, "judge": JUDGE}, ("asap", "dpo"), 150)
 
 
 def cells(line: str) -> list[str]:
@@ -97,7 +98,7 @@ def test_page_has_every_table_whole() -> None:
     found = tables(PAGE)
     wide = {name: {len(line) for line in lines} for name, lines in found.items()}
     assert all(len(widths) == 1 for widths in wide.values()), wide
-    assert len(found) == 4
+    assert len(found) == 5
     assert PAGE.endswith("\n")
     assert "sensitivity 0.900 [0.890, 0.910] (n 40)" in PAGE
     assert "sensitivity 0.800 and specificity 0.950" in PAGE
@@ -107,6 +108,14 @@ def test_page_has_every_table_whole() -> None:
 
 def part(heading: str) -> Sequence[Sequence[str]]:
     return next(lines for name, lines in tables(PAGE).items() if heading in name)
+
+
+def test_equal_drift_has_a_column_for_each_drift() -> None:
+    assert part("At equal drift") == [
+        ["method", "as dpo, 0.0123"],
+        ["asap", "-0.150 [-0.160, -0.140]"],
+        ["dpo", "-0.100 [-0.110, -0.090]"],
+    ]
 
 
 def test_sweep_has_a_line_for_each_number_of_steps() -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from rich.console import Console
 
@@ -25,6 +24,7 @@ from asap.benchmark.summary import Judged, summarize
 from asap.core.files import read_json, write_json, write_text
 from asap.stages.encode import encode_pairs, model_fingerprint
 from asap.stages.engines import processes
+from asap.stages.equal_drift import best_at, equal_drift
 from asap.stages.export import fuse
 from asap.stages.generate import generate
 from asap.stages.judgepage import judge_page
@@ -41,12 +41,13 @@ from asap.stages.train import latents_of, train
 from asap.stores.cache import Cache
 from asap.stores.pairs import PairStore
 
-__all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "aer_at", "mini"]
+__all__ = ["LOCALIZED", "METHODS", "ReproduceSettings", "mini"]
 
 OWN, AGAIN, ROUND = "own", "again", "round"
 """Behind a plus, they end the name of a method that learns from the model's own mistakes instead of edited bodies:
-beside the truth (``stages.own``), or beside its own best tries in round 1, 2... (``stages.rounds``). Rounds go on from
-a model that ``CHAIN`` has aligned on edited bodies, with the first training seed; so does "again", on edited bodies."""
+beside the truth (``stages.own``), or beside its own best tries in round 1, 2... (``stages.rounds``). "again" goes on
+from the model that ``CHAIN`` has aligned on edited bodies, on them again and with that model as the reference; rounds
+go on from the model of "again". What a row goes on from was trained with the first training seed."""
 CHAIN: Final = "localized_dpo"
 METHODS = (
     "sft",
@@ -78,8 +79,10 @@ class ReproduceSettings:
     ranked: int = 240
     """Pairs of each round, of which it has drawn both sides, as the packaged ranker orders them."""
     methods: tuple[str, ...] = METHODS
-    snapshots: tuple[int, ...] = (64,)
-    """Steps at which each run is measured; the last is its length and the one of "equal steps"."""
+    steps: int = 64
+    """Steps of the table at equal steps, and of every row that goes on from another or learns from own mistakes."""
+    snapshots: tuple[int, ...] = (64, 128)
+    """Steps at which other rows are measured, ``steps`` among them; the last is their length."""
     seeds: tuple[int, ...] = (0, 1, 2)
     batch_size: int = 8
     lr: float = 3e-5
@@ -110,7 +113,7 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, de
     _run_all(work, how, device, say)
     found = _results(work, how)
     write_json(out / "results.json", found)
-    write_text(out / "results.md", results_page(found, how.methods, how.snapshots))
+    write_text(out / "results.md", results_page(found, how.methods, how.steps))
     _curve(work, found, how, work / "report")
     write_text(out / "judge.md", judge_page(found["judge"]))
     _refresh(out.resolve().parent / "README.md", results_table(found["mini"], how.methods))
@@ -123,22 +126,42 @@ def _build_own(work: Path, how: ReproduceSettings, device: str, say: Any) -> Non
     if any(_own_pairs(name) for name in how.methods):
         say(f"building {how.own} pairs of the model's own mistakes")
         build_own_pairs(work / OWN, count=how.own, scene=LEARNED["scene"], workers=how.workers, device=device)
-    rounds, chain = max(_round(name) for name in how.methods), _chain(work, how)
-    if any(_goes_on(name) for name in how.methods):
-        say(_run_one(work, how, device, CHAIN, how.seeds[0]))
-        if not (Path(chain.model) / MANIFEST).is_file():
-            shutil.rmtree(chain.model, ignore_errors=True)
-            run = work / "runs" / f"{CHAIN}-{how.seeds[0]}"
-            fuse("mini", run, Path(chain.model), options=LoadOptions(device=device))
-    if rounds:
+    for name in _begun(how):
+        say(_run_one(work, how, device, name, how.seeds[0]))
+        _fuse(work, how, name, device)
+    if rounds := max(_round(name) for name in how.methods):
+        chain = _chain(work, how)
         align_in_rounds(work / "rounds", rounds=rounds, settings=chain, workers=how.workers, device=device, report=say)
+
+
+def _begun(how: ReproduceSettings) -> list[str]:
+    """Rows whose model, with the first training seed, others go on from; in this order."""
+    rounds = any(_round(name) for name in how.methods)
+    return [CHAIN, f"{CHAIN}+{AGAIN}"][: 2 if rounds else int(any(_goes_on(name) for name in how.methods))]
+
+
+def _fuse(work: Path, how: ReproduceSettings, name: str, device: str) -> None:
+    """The model of a row after ``steps``, with the first training seed, as a pipeline folder."""
+    folder, run = _fused(work, name), work / "runs" / f"{name}-{how.seeds[0]}"
+    if (folder / MANIFEST).is_file():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    fuse(_begun_with(work, how, name), _snapshot(run, how.steps), folder, options=LoadOptions(device=device))
+
+
+def _fused(work: Path, name: str) -> Path:
+    return (work / "aligned" / name).resolve()
+
+
+def _snapshot(run: Path, steps: int) -> Path:
+    return run / "snapshots" / f"step-{steps:06d}"
 
 
 def _chain(work: Path, how: ReproduceSettings) -> RoundSettings:
     """Settings of the rounds whose pairs and models the rows of the table begin with."""
     return RoundSettings(
-        model=str((work / "aligned").resolve()), count=how.ranked, screen=SCREEN, scene=LEARNED["scene"], method=CHAIN,
-        steps=how.snapshots[-1], batch_size=how.batch_size, lr=how.lr, full=how.full,
+        model=str(_fused(work, f"{CHAIN}+{AGAIN}")), count=how.ranked, screen=SCREEN, scene=LEARNED["scene"],
+        method=CHAIN, steps=how.steps, batch_size=how.batch_size, lr=how.lr, full=how.full,
     )  # fmt: skip
 
 
@@ -193,7 +216,22 @@ def _taught_by(work: Path, method: str) -> Path:
 
 def _begun_with(work: Path, how: ReproduceSettings, method: str) -> str:
     """The model that a row aligns."""
-    return begun_with(work / "rounds", _chain(work, how), _round(method) or 1) if _goes_on(method) else "mini"
+    if number := _round(method):
+        return begun_with(work / "rounds", _chain(work, how), number)
+    return str(_fused(work, CHAIN)) if _goes_on(method) else "mini"
+
+
+def _measured(how: ReproduceSettings, method: str) -> tuple[int, ...]:
+    """Steps at which a row is measured, the last one its length."""
+    return (how.steps,) if "+" in method else how.snapshots
+
+
+def _before(method: str) -> list[str]:
+    """The rows whose models a row went through, the first of all first."""
+    again = f"{CHAIN}+{AGAIN}"
+    if number := _round(method):
+        return [CHAIN, again, *(f"{CHAIN}+{ROUND}{earlier}" for earlier in range(1, number))]
+    return [CHAIN] if _goes_on(method) else []
 
 
 def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed: int) -> str:
@@ -207,16 +245,16 @@ def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed:
         _taught_by(work, method),
         run,
         method=method.partition("+")[0],
-        steps=how.snapshots[-1],
+        steps=_measured(how, method)[-1],
         batch_size=how.batch_size,
         lr=how.lr,
         seed=seed,
         full=how.full,
-        snapshots=how.snapshots,
+        snapshots=_measured(how, method),
         device=device,
     )
-    for steps in how.snapshots:
-        snapshot = run / "snapshots" / f"step-{steps:06d}"
+    for steps in _measured(how, method):
+        snapshot = _snapshot(run, steps)
         pictures = _pictures(work, method, seed, steps)
         generate(pictures, model=model, adapter=snapshot, seeds=[seed], loading=LoadOptions(device=device))
         judge(pictures, _verdicts(work, method, seed, steps), judge="learned", device=device)
@@ -240,18 +278,31 @@ def _results(work: Path, how: ReproduceSettings) -> dict[str, Any]:
     table: dict[str, Any] = {"base": _row(summarize(base, base, rates, reference=clean), steps=0, seconds=0.0)}
     sweep: dict[str, list[dict[str, Any]]] = {}
     for method in how.methods:
-        points = []
-        for steps in how.snapshots:
-            rows = _pooled(work, how, method, steps)
-            summary = summarize(rows, base, rates, reference=clean)
-            seconds = _seconds(work, how, method) * steps / how.snapshots[-1]
-            total = steps + max(_goes_on(method), _round(method)) * how.snapshots[-1]
-            points.append({"base_aer": table["base"]["aer"]} | _row(summary, steps=total, seconds=seconds))
-        sweep[method] = points
-        table[method] = points[-1]
-    table["best"] = _best(sweep)
+        sweep[method] = _points(work, how, method, base, rates, clean)
+        table[method] = sweep[method][_measured(how, method).index(how.steps)]
+    compared = equal_drift({method: _path(sweep, how, method) for method in how.methods})
+    table["best"] = best_at(compared, [name for name in sweep if name.partition("+")[0] in LOCALIZED])
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(how).items()}
-    return {"mini": table, "sweep": sweep, "judge": calibration, "settings": settings}
+    return {"mini": table, "sweep": sweep, "equal_drift": compared, "judge": calibration, "settings": settings}
+
+
+def _points(
+    work: Path, how: ReproduceSettings, method: str, base: list[Judged], rates: Any, clean: Any  # noqa: ANN401
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One method's rows, in order of steps."""
+    points, measured = [], _measured(how, method)
+    for steps in measured:
+        rows = _pooled(work, how, method, steps)
+        summary = summarize(rows, base, rates, reference=clean)
+        seconds = _seconds(work, how, method) * steps / measured[-1]
+        points.append(_row(summary, steps=steps + len(_before(method)) * how.steps, seconds=seconds))
+    return points
+
+
+def _path(sweep: Mapping[str, list[dict[str, Any]]], how: ReproduceSettings, method: str) -> list[dict[str, Any]]:
+    """The rows that a method's model went through; of those before it, as far as they are in the table."""
+    begun = [name for name in _before(method) if name in sweep]
+    return [row for name in begun for row in sweep[name][: _measured(how, name).index(how.steps) + 1]] + sweep[method]
 
 
 def _pooled(work: Path, how: ReproduceSettings, method: str, steps: int) -> list[Judged]:
@@ -284,27 +335,6 @@ def _row(summary: Mapping[str, Any], *, steps: int, seconds: float) -> dict[str,
     }
 
 
-def _best(sweep: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The localized method whose curve of AER over drift lies lowest at equal drift; a rule fixed before looking.
-
-    The common drift is the smallest of the methods' largest, so that every curve reaches it.
-    """
-    common = min(points[-1]["drift"]["outside_change"]["value"] for points in sweep.values())
-    localized = (name for name in sweep if name.partition("+")[0] in LOCALIZED)
-    return min(localized, key=lambda name: aer_at(sweep[name], common))
-
-
-def aer_at(points: Sequence[Mapping[str, Any]], drift: float) -> float:
-    """AER that a method's curve has at ``drift``, linear between the base (no drift) and its snapshots.
-
-    ``points`` are rows of the sweep in order of steps; beyond the last snapshot its own value is given.
-    """
-    start = {"drift": 0.0, "aer": float(points[0]["base_aer"])}
-    known = [start] + [{"drift": float(p["drift"]["outside_change"]["value"]), "aer": float(p["aer"])} for p in points]
-    known.sort(key=lambda point: point["drift"])
-    return float(np.interp(drift, [point["drift"] for point in known], [point["aer"] for point in known]))
-
-
 def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Path) -> None:
     """The HTML report of the whole reproduction, with the curve of AER against drift."""
     points = {
@@ -320,11 +350,11 @@ def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Pa
         ]
         for name, rows in found["sweep"].items()
     }
-    last, seed = how.snapshots[-1], how.seeds[0]
+    seed = how.seeds[0]
     report(
         out,
         base=work / "base-verdicts",
-        aligned={name: _verdicts(work, name, seed, last) for name in how.methods},
+        aligned={name: _verdicts(work, name, seed, how.steps) for name in how.methods},
         pairs=work / "pairs",
         runs={name: work / "runs" / f"{name}-{seed}" for name in how.methods},
         sweep=points,
@@ -335,4 +365,6 @@ def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Pa
 def quick(settings: ReproduceSettings) -> ReproduceSettings:
     """The same with sizes for a test."""
     methods = ("asap", f"asap+{OWN}", f"asap+{ROUND}1")
-    return replace(settings, pairs=64, own=16, ranked=8, methods=methods, snapshots=(2,), seeds=(0,), batch_size=2)
+    return replace(
+        settings, pairs=64, own=16, ranked=8, methods=methods, steps=2, snapshots=(2,), seeds=(0,), batch_size=2
+    )

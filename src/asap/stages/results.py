@@ -8,7 +8,7 @@ __all__ = ["estimate_text", "results_page", "results_table"]
 Row = Mapping[str, Any]
 
 
-def results_page(found: Mapping[str, Any], methods: Sequence[str], snapshots: Sequence[int]) -> str:
+def results_page(found: Mapping[str, Any], methods: Sequence[str], steps: int) -> str:
     """Markdown of everything that ``asap reproduce mini`` measured."""
     table, judge = found["mini"], found["judge"]
     rates = ", ".join(
@@ -26,14 +26,23 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], snapshots: Se
         "rates over all operations and right pictures, sensitivity "
         f"{judge['all']['sensitivity']['value']:.3f} and specificity {judge['all_clean']['value']:.3f}.",
         "",
-        f"## At equal steps ({snapshots[-1]})",
+        f"## At equal steps ({steps})",
         "",
         *results_table(table, methods),
         "",
-        f"Best localized method by AER at equal drift: **{table['best']}**. What `+own` learns from shows the model's "
-        "own mistakes beside the truth. `+again` and `+round` go on from the model that `localized_dpo` has aligned "
-        "with the first seed, on the same edited pairs or on its own best and worst tries, drawn anew for each round; "
-        "their steps are counted from the base, and drift is measured against it.",
+        "What `+own` learns from shows the model's own mistakes beside the truth. `+again` goes on from the model that "
+        "`localized_dpo` has aligned with the first seed, on the same edited pairs and with that model as the "
+        "reference, `+round` from the model of `+again`, on its own best and worst tries, drawn anew for each round. "
+        "Their steps are counted from the base, and drift is measured against it.",
+        "",
+        "## At equal drift",
+        "",
+        *_drift_table(found["equal_drift"], methods),
+        "",
+        "Change of AER to the base of the longest training of each method that stays within the drift which the head "
+        "of the column names, that of a method when its sweep ends; linear between the rows of the next table, the "
+        "base and, for `+again` and `+round`, the models they went through. "
+        f"Best localized method, by the last column: **{table['best']}**.",
         "",
         "## Over the steps: AER against drift",
         "",
@@ -73,6 +82,15 @@ def results_table(table: Mapping[str, Any], methods: Sequence[str]) -> list[str]
             str(row["n"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _drift_table(compared: Mapping[str, Row], methods: Sequence[str]) -> list[str]:
+    heads = [f"as {name}, {column['drift']:.4f}" for name, column in compared.items()]
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for method in methods:
+        cells = [estimate_text(column["change"][method], "+.3f") for column in compared.values()]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
 
