@@ -158,17 +158,18 @@ def measure(family: str, rounds: int, work: Path) -> dict[str, Any]:
 
 def _settle(family: str, fit: share.Fit, runs: Runs, calls: dict[str, Call]) -> tuple[models.Levels, dict[str, float]]:
     """Give all the encoder that fits, and correct it by what rounds show; its levels and the shares of rounds."""
-    levels, trials = fit.find(), dict[str, float]()
+    levels, trials = fit.find(), dict[models.Levels, float]()
     for _ in range(TRIALS):
         _use(levels, fit, runs)
         cpu, _ = _rounds(family, calls, TRIAL)
         seen = float(np.median([one / other for one, other in zip(cpu["encode"], cpu["forward"], strict=True)]))
-        trials["/".join(map(str, levels))] = seen
+        trials[levels] = seen
         if abs(seen - share.SHARE) <= NEAR:
-            return levels, trials
+            break
         levels = fit.corrected(levels, seen)
-    _use(levels, fit, runs)
-    return levels, trials
+    best = min(trials, key=lambda one: abs(trials[one] - share.SHARE))
+    _use(best, fit, runs)
+    return best, {"/".join(map(str, one)): seen for one, seen in trials.items()}
 
 
 def _use(levels: models.Levels, fit: share.Fit, runs: Runs) -> None:

@@ -25,6 +25,8 @@ SHARE: Final = 0.7
 GUESSES: Final = 5
 AROUND: Final = 3
 """Neighbours on either side of the best guess that are tried in the end."""
+NEIGHBOURS: Final = 3
+"""Channels that a correction tries."""
 START: Final[Levels] = (16, 32, 64, 64)
 
 
@@ -117,13 +119,24 @@ class Fit:
         return min(self.tried, key=lambda levels: abs(self.tried[levels] - SHARE))
 
     def corrected(self, levels: Levels, seen: float) -> Levels:
-        """What to take where rounds with ``levels`` showed the share ``seen``: another one, by trying neighbours."""
+        """What to take where rounds with ``levels`` showed the share ``seen``: another one, by trying three.
+
+        Arithmetic is a guide among channels that begin alike only: a first level of 24 costs twice one of 16.
+        """
         self.refuted.add(levels)
-        factor, known = seen / self.tried[levels], [one for one in candidates() if one not in self.refuted]
-        amount = multiplications(levels) * SHARE / seen
-        place = known.index(min(known, key=lambda one: abs(multiplications(one) - amount)))
-        near = known[max(place - 1, 0) : place + 2]
+        factor = seen / self.tried[levels]
+        known = [one for one in candidates() if one not in self.refuted]
+        near = sorted(known, key=lambda one: abs(self._expected(one) * factor - SHARE))[:NEIGHBOURS]
         return min(near, key=lambda one: abs(self._share(one) * factor - SHARE))
+
+    def _expected(self, levels: Levels) -> float:
+        """The share by what was measured of the most similar channels with the same first level, of any if none was."""
+        if levels in self.tried:
+            return self.tried[levels]
+        alike = [one for one in self.tried if one[0] == levels[0]] or list(self.tried)
+        amount = multiplications(levels)
+        like = min(alike, key=lambda one: abs(multiplications(one) - amount))
+        return self.tried[like] * amount / multiplications(like)
 
     def _share(self, levels: Levels) -> float:
         if levels not in self.tried:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.align import lean, products
+from asap.align import adapters, lean, products
 from asap.align.adapters import AdapterSettings, adapt
 from asap.align.batch import Slots, draw
 from asap.align.gradients import slopes
@@ -331,11 +331,15 @@ def usual_layers(run: Trainer) -> Trainer:
 
 
 @pytest.mark.parametrize(
-    ("merges", "product"), [(True, True), (True, False), (False, True), (False, False)],
-    ids=["merged-onednn", "merged-blas", "apart-onednn", "apart-blas"],
+    ("merges", "product", "fused"),
+    [(True, True, False), (True, False, False), (False, True, False), (False, False, False), (False, True, True),
+     (False, False, True)],
+    ids=["merged-onednn", "merged-blas", "apart-onednn", "apart-blas", "fused-onednn", "fused-blas"],
 )  # fmt: skip
-def test_lean_layers_change_no_weight(merges: bool, product: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty steps, merged or not, by either library, against peft's layers and torch's: within 1e-6."""
+def test_lean_layers_change_no_weight(
+    merges: bool, product: bool, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty steps, fused, merged or not, by either library, against peft's layers and torch's: within 1e-6."""
     settings: dict[str, Any] = {"lora": True, "steps": STEPS, "batch_size": 2, "lr": 1e-4, "loss": {"tau": 0.5}}
     usual = usual_layers(trainer("asap", **settings))
     list(usual.steps())
@@ -350,6 +354,8 @@ def test_lean_layers_change_no_weight(merges: bool, product: bool, monkeypatch: 
         return product and x.dtype == weight.dtype == torch.float32
 
     monkeypatch.setattr(lean, "_merges", merge)
+    if not fused:
+        monkeypatch.setattr(adapters, "fuse_blocks", lambda _: 0)
     for module in (lean, products):
         monkeypatch.setattr(module, "fast", fast)
     assert furthest(usual, taken(loss={"tau": 0.5})) <= EQUAL

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args
 import torch
 from torch import nn
 
+from asap.align.blocks import fuse_blocks
 from asap.align.lean import make_lean
 from asap.align.policy import Policy, Trainable
 from asap.core.errors import ConfigError, InputError
@@ -68,6 +69,7 @@ def adapt(backbone: Trainable, settings: AdapterSettings, *, seed: int) -> Polic
         except ValueError as error:
             raise InputError(f"cannot add a {settings.kind} adapter to this model: {error}") from error
     make_lean(backbone.denoiser)
+    fuse_blocks(backbone.denoiser)
     return _settled(Policy(backbone))
 
 
