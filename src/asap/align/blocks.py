@@ -1,7 +1,7 @@
 """The transformer block of SD1.5's and SDXL's UNet as one function with a backward of its own, on the CPU in float32.
 
-A small block spends as long in Python, in autograd's bookkeeping and in passes over memory as in its products, and one
-image at a time (``gradients``, two passes) pays for all of it twice. Here a block of diffusers,
+Beside its products a block costs calls, autograd's bookkeeping and passes over memory, and one image at a time
+(``gradients``, two passes) pays for much of that twice. Here a block of diffusers,
 
     x1 = x + attention(norm1(x)),  x2 = x1 + attention(norm2(x1), text),
     y = x2 + W2 (a * gelu(g)),  (a, g) = W1 norm3(x2)
@@ -30,8 +30,6 @@ _ATTEND: Final = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_fo
 _ATTEND_BACK: Final = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
 Kept = tuple[Tensor, ...]
 """What a backward needs."""
-
-
 Frozen = tuple[Tensor, Tensor | None]
 """Weight and bias of a layer."""
 
