@@ -1,10 +1,11 @@
 """Who is in the picture: shape, skin, hair and clothes, and the colour of every vertex that follows from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from skimage.color import rgb2lab
 
 from asap.bodies.rig import Rig
 from asap.core.hashing import digest_json
@@ -38,6 +39,12 @@ SLEEVES = {"long-sleeved": 0.97, "short-sleeved": 0.3, "sleeveless": 0.07}
 TROUSERS = {"trousers": 0.97, "shorts": 0.42}
 _PAINTS = ("skin", "hair", "brow", "lip", "eye", "pupil", "shirt", "trousers", "shoe")
 _SHOES = {"barefoot": None, "black": (30, 28, 28), "white": (225, 225, 225), "brown": (96, 62, 38)}
+
+
+CLEAR_OF_BACKDROP = 30.0
+"""Least distance in CIE Lab of anything shown from the backdrop, in the scene ``clear``."""
+CLEAR_OF_SKIN = 20.0
+"""The same of hair and clothes from skin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +112,21 @@ def linear(rgb: tuple[int, int, int]) -> FloatArray:
     """Linear-light colour of an sRGB byte triple."""
     value = np.asarray(rgb, dtype=np.float32) / 255.0
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def colours_apart(person: Person, backdrop: tuple[int, int, int], *, shown: Sequence[str]) -> bool:
+    """Whether no limb can vanish: ``shown`` surfaces against the backdrop, bare skin against clothes and hair.
+
+    ``shown`` names what the framing shows, of skin, hair, shirt and trousers; ``backdrop`` is sRGB. Distances are
+    Euclidean in CIE Lab (CIE76). Hair may have the shirt's colour: no limb lies between them.
+    """
+    rgb = {"skin": SKINS[person.skin], "hair": HAIRS[person.hair]}
+    rgb |= {"shirt": CLOTHES[person.shirt], "trousers": CLOTHES[person.trousers]}
+    names = [name for name in ("skin", "hair", "shirt", "trousers") if name in shown]
+    lab = rgb2lab(np.array([backdrop, *(rgb[name] for name in names)], dtype=np.float64)[None] / 255.0)[0]
+    from_backdrop = np.linalg.norm(lab[1:] - lab[0], axis=1)
+    from_skin = np.linalg.norm(lab[2:] - lab[1], axis=1)
+    return bool((from_backdrop >= CLEAR_OF_BACKDROP).all() and (from_skin >= CLEAR_OF_SKIN).all())
 
 
 def paint_person(rig: Rig, person: Person) -> FloatArray:

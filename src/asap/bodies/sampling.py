@@ -7,11 +7,11 @@ import numpy as np
 
 from asap.bodies.captions import attributes, caption, reserved
 from asap.bodies.collide import TOLERANCE, penetration
-from asap.bodies.people import Person, draw_person, paint_person, person_uid
+from asap.bodies.people import Person, colours_apart, draw_person, paint_person, person_uid
 from asap.bodies.plans import Plan, draw_plan
 from asap.bodies.poses import STREAMS, Poser
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.staging import draw_background, draw_camera, draw_light, make_props
+from asap.bodies.staging import BACKDROPS, draw_background, draw_camera, draw_light, make_props
 from asap.core.errors import AsapError
 from asap.core.records import ByteArray, IntArray, PosedBody, Scene, SceneTruth
 from asap.core.seeds import derive, generator
@@ -26,6 +26,13 @@ _VIEW_PARTS = {
     "face": ("face", "neck"),
     "bust": ("face", "neck", "torso", "arm", "hand"),
     "full": ("face", "neck", "torso", "arm", "hand", "leg", "foot"),
+}
+_SHOWN = {
+    "hand": ("skin",),
+    "foot": ("skin",),
+    "face": ("skin", "hair", "shirt"),
+    "bust": ("skin", "hair", "shirt"),
+    "full": ("skin", "hair", "shirt", "trousers"),
 }
 _VISIBLE_SHARE = 0.003
 
@@ -65,16 +72,18 @@ def draw(
     *,
     category: str | None = None,
     held_out: bool = False,
-    studio: bool = False,
+    scene: str = "varied",
 ) -> Drawn:
     """The picture ``index`` of ``namespace``; ``held_out`` draws only captions kept for the suite, else none of them.
 
-    In the ``studio`` the background is plain, and camera and light stray little: people, poses and captions vary as
-    anywhere else.
+    ``scene`` is one of ``vocabulary.SCENES``. In the ``studio`` the background is plain, and camera and light vary
+    little: people, poses and captions vary as anywhere else. ``clear`` is the studio with colours that can be told
+    apart (``people.colours_apart``).
 
     Raises ``AsapError`` when no pose without collision is found.
     """
-    for attempt in range(_ATTEMPTS * (12 if held_out else 3)):
+    studio = scene != "varied"
+    for attempt in range(_ATTEMPTS * (12 if held_out or scene == "clear" else 3) * (4 if scene == "clear" else 1)):
         rng = generator(seed, namespace, index, attempt)
         number = int(rng.integers(PEOPLE))
         uid = person_uid(seed, namespace, number)
@@ -84,13 +93,15 @@ def draw(
         facts = attributes(plan, person, pattern, colour)
         if reserved(facts) != held_out or _camouflaged(facts):
             continue
+        if scene == "clear" and not colours_apart(person, BACKDROPS[colour], shown=_SHOWN[plan.view]):
+            continue
         rest = rig.rest([person.phenotype])[0]
         streams = {name: derive(seed, namespace, index, attempt, name) for name in STREAMS}
         body = _body(rig, rest, person, plan, streams)
         if _collides(rig, body, plan, 0.02 if plan.view == "bust" else 0.01):
             continue
         camera = draw_camera(rig, rest, body, plan, rng, studio=studio)
-        scene = Scene(
+        staged = Scene(
             body=body,
             props=make_props(rig, rest, body, plan, person),
             camera=camera,
@@ -106,7 +117,7 @@ def draw(
             seed=derive(seed, namespace, index),
         )
         return Drawn(
-            scene=scene, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1
+            scene=staged, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1
         )
     raise AsapError(
         f"no pose without collision for picture {index} of {namespace!r}; report the seed {seed} with this message"

@@ -7,8 +7,9 @@ are those of HAF-Bench (arXiv:2605.25759); the parts and operations are ours.
 from typing import Final
 
 CATEGORIES: Final = ("basic_anatomy", "semantic_gesture", "self_interaction", "object_interaction", "full_body")
-SCENES: Final = ("varied", "studio")
-"""Around rendered people: any backdrop, light and camera, or a plain backdrop seen from about straight ahead."""
+SCENES: Final = ("varied", "studio", "clear")
+"""Around rendered people: any backdrop, light and camera; a plain backdrop seen from about straight ahead; or the studio
+with colours that keep every limb apart from what lies behind it."""
 UNSPECIFIED: Final = "unspecified"
 """Category of a photograph of which nobody said what it is about."""
 UNKNOWN: Final = "unknown"

@@ -279,7 +279,7 @@ def _drawn(backbone: Backbone, task: _Task, asked: list[_Asked], number: int) ->
 
 def _asked(rig: Rig, plan: rendered.Plan, whole: float, index: int) -> _Asked | None:
     """Picture ``index`` and a place in it; None where no part of it is seen."""
-    drawn = bodies.draw(rig, plan.seed, plan.namespace, index, studio=plan.scene != rendered.VARIED)
+    drawn = bodies.draw(rig, plan.seed, plan.namespace, index, scene=plan.scene)
     picture = bodies.render(drawn.scene, plan.size)
     visible = rendered.candidates(drawn, picture)
     if not visible:

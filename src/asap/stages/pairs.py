@@ -207,7 +207,7 @@ def _make_chunk(plan: Plan, chunk: int, size: int) -> tuple[EncodedChunk, Counte
 
 def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Counter[str]]:
     """The pair of picture ``index``, or None, and why each refused try was refused."""
-    drawn = bodies.draw(rig, plan.seed, plan.namespace, index, studio=plan.scene != VARIED)
+    drawn = bodies.draw(rig, plan.seed, plan.namespace, index, scene=plan.scene)
     chosen = bodies.render(drawn.scene, plan.size)
     reasons: Counter[str] = Counter()
     visible = candidates(drawn, chosen)

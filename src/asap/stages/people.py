@@ -130,7 +130,7 @@ def _render_shard(job: Job) -> None:
     rig = load_rig()
     images, maps, records = [], [], []
     for index in range(start, start + count):
-        drawn = draw(rig, seed, namespace, index, held_out=held_out, studio=scene == "studio")
+        drawn = draw(rig, seed, namespace, index, held_out=held_out, scene=scene)
         picture = render(drawn.scene, size)
         images.append(picture.image)
         maps.append(pieces(picture, rig))

@@ -32,7 +32,7 @@ def make_suite(path: Path, *, per_category: int = 24, seed: int = 0) -> int:
         for index in range(per_category * _TRIES):
             if len(known) == per_category:
                 break
-            truth = draw(rig, seed, "suite", index, category=category, held_out=True, studio=True).truth
+            truth = draw(rig, seed, "suite", index, category=category, held_out=True, scene="studio").truth
             number = f"{category}-{len(known):03d}"
             known.setdefault(
                 truth.caption,
