@@ -12,7 +12,7 @@ Stages, each stopped after SECONDS; started again, it goes on where it was, and 
     calibrate   measure it on people it has never seen
 
 When a stage is stopped, those behind it wait for the next call. After every call OUT holds what there is by then:
-summary.json (seconds, pictures a second, held-out loss, AUROC) and the weights as results.tar.00, .01... of at most 15
+summary.json (seconds, images a second, held-out loss, AUROC) and the weights as results.tar.00, .01... of at most 15
 MiB; `cat results.tar.* | tar x` puts them together. WORK keeps everything.
 """
 
@@ -34,7 +34,7 @@ ASAP = (sys.executable, "-m", "asap.cli")
 RENDER = """
 import sys
 from pathlib import Path
-from asap.stages.people import LEARNED, render_people
+from asap.workflows.pairs.people import LEARNED, render_people
 count, seed, workers = map(int, sys.argv[2:5])
 render_people(Path(sys.argv[1]), count=count, seed=seed, workers=workers, **LEARNED)
 """
@@ -80,13 +80,13 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     mini.add_argument("--data", type=Path, help="people rendered elsewhere (WORK/people)")
     mini.add_argument("--init", default="mini", help="go on from these weights; '' for random ones (mini)")
     mini.add_argument("--steps", type=int, help="steps of the denoiser (what fits into SECONDS)")
-    mini.add_argument("--batch", type=int, default=256, help="pictures a step (256)")
+    mini.add_argument("--batch", type=int, default=256, help="images a step (256)")
     mini.add_argument("--lr", type=float, default=1e-3, help="highest learning rate (1e-3)")
     judge = parser.add_argument_group("pairs and the judge")
     judge.add_argument("--pairs", type=int, default=16384, help="pairs to make (16384)")
     judge.add_argument("--rounded", type=int, default=5000, help="training pairs that take the round trip (5000)")
     judge.add_argument("--window-epochs", type=float, default=24, help="passes over windows (24)")
-    judge.add_argument("--epochs", type=float, default=16, help="passes over whole pictures (16)")
+    judge.add_argument("--epochs", type=float, default=16, help="passes over whole images (16)")
     judge.add_argument("--judge-init", help="go on from this judge: learned, or a folder (random weights)")
     judge.add_argument("--judge-batch", type=int, default=64, help="pairs a step (64)")
     judge.add_argument("--judge-lr", type=float, default=2e-3, help="highest learning rate (2e-3)")
@@ -141,7 +141,7 @@ def train_mini(how: argparse.Namespace, stage: str) -> int:
         left = how.seconds - (time.monotonic() - begun)
         steps = max(PROBE, int(SPARE * left * rate / how.batch))
         chosen.write_text(json.dumps(steps), encoding="utf-8")
-        print(f"mini: {rate} pictures a second, so {steps} steps of {how.batch} in {left:.0f} s", flush=True)
+        print(f"mini: {rate} images a second, so {steps} steps of {how.batch} in {left:.0f} s", flush=True)
         lend(probe.work / "mini", how.work / "mini")
     return limited(command(how, stage, steps), how.seconds - (time.monotonic() - begun))
 

@@ -1,7 +1,7 @@
 """SDXL and FLUX made small by one number each, with random weights, and a few pairs to train them on.
 
 What decides how the parts of a step compare are ratios: of channels between levels, of tokens to channels (attention
-against linear maps), of text to picture tokens. All stay as they are at 1024x1024 when channels, picture area and text
+against linear maps), of text to image tokens. All stay as they are at 1024x1024 when channels, image area and text
 tokens are divided by the same number: 5 for SDXL, which keeps all its layers, and 8 for FLUX, which keeps 9 of its 57
 blocks. Matrices are then large enough for the arithmetic to outweigh the calls, as at real size.
 
@@ -40,7 +40,7 @@ from asap.backbones.sdxl.targets import LORA_TARGETS as SDXL_TARGETS
 
 CAPTIONS: Final = ("a person raises one hand with five fingers", "two people shake hands in a park")
 SIZES: Final = {"sdxl": 448, "flux": 368}
-"""Sides of the pictures in pixels: 1024 / sqrt(5) and 1024 / sqrt(8), to whole cells."""
+"""Sides of the images in pixels: 1024 / sqrt(5) and 1024 / sqrt(8), to whole cells."""
 TEXT_TOKENS: Final = {"sdxl": 16, "flux": 64}
 """77 / 5 and 512 / 8."""
 CLIP_TOKENS: Final = 16
@@ -61,7 +61,7 @@ class Pair:
 
 
 def pairs(size: int, count: int = 1) -> list[Pair]:
-    """Smooth random pictures of a size whose losers differ in the square that ``square`` names."""
+    """Smooth random images of a size whose losers differ in the square that ``square`` names."""
     found = []
     for index, caption in enumerate(CAPTIONS[:count]):
         source = np.random.default_rng(index)

@@ -1,4 +1,4 @@
-"""Which products and layers are faster on this processor: CPU seconds of a forward and backward of some pictures.
+"""Which products and layers are faster on this processor: CPU seconds of a forward and backward of some images.
 
     OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 python -m benchmarks.align.products
 

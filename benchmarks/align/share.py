@@ -5,7 +5,7 @@ channels cost twice one of 16). The levels may leave the real proportions 1 : 2 
 makes steps fine enough: with half of that, and AVX-512, no channels lay between shares of 0.53 and 0.72. A share is the
 median over pairs of calls, an encoding and a forward right after it: a machine that other work shares may become a
 third faster or slower within minutes, and figures taken minutes apart then say nothing of each other. All of it runs in
-the process of the rounds, after their steps have run once, under the conditions of the peer's step: two pictures at
+the process of the rounds, after their steps have run once, under the conditions of the peer's step: two images at
 once, no gradient, weights in diffusers' own layout. What fits is tried in whole rounds and corrected by what they show
 (``Fit.corrected``).
 """
@@ -37,7 +37,7 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 
 
 class Work:
-    """Encoding two pictures, and a denoiser forward of two, without gradient."""
+    """Encoding two images, and a denoiser forward of two, without gradient."""
 
     def __init__(self, family: str) -> None:
         """Build a denoiser of its own and the encoder to begin with."""
@@ -52,7 +52,7 @@ class Work:
         self.backbone.pipeline.vae = encoder(self.family, levels)
 
     def encode(self) -> object:
-        """Latents of both pictures."""
+        """Latents of both images."""
         with torch.no_grad():
             return self.backbone.pipeline.vae.encode(self.pictures).latent_dist.sample()
 
@@ -68,7 +68,7 @@ class Work:
 
 
 def multiplications(levels: Levels) -> float:
-    """Of the encoder's convolutions, a pixel of the picture."""
+    """Of the encoder's convolutions, a pixel of the image."""
     a, b, c, d = levels
     first = 27 * a + 36 * a * a + 9 * a * a / 4
     second = (10 * a * b + 27 * b * b) / 4 + 9 * b * b / 16

@@ -1,8 +1,8 @@
-"""How fast the judge ``vlm`` asks: 2,000 pictures by 3 votes against a loopback server that takes 200 ms a reply.
+"""How fast the judge ``vlm`` asks: 2,000 images by 3 votes against a loopback server that takes 200 ms a reply.
 
     python benchmarks/judges/throughput.py [--images 2000] [--latency 0.2] [--concurrency 64]
 
-prints one JSON line. Ideal is calls * latency / concurrency: what nobody can beat. Pictures are drawn, encoded and
+prints one JSON line. Ideal is calls * latency / concurrency: what nobody can beat. Images are drawn, encoded and
 hashed on the way, replies are read, checked and kept on disk, as in earnest.
 """
 
@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from asap.benchmark.verdict import Picture
-from asap.stages.vlm import VlmJudge, VlmSettings
+from asap.workflows.evaluation.vlm import VlmJudge, VlmSettings
 
-SERVER = Path(__file__).parents[2] / "tests" / "stages" / "seer.py"
+SERVER = Path(__file__).parents[2] / "tests" / "workflows" / "seer.py"
 
 
 def pictures(count: int, size: int) -> Iterator[Picture]:
-    """Different pictures, smooth as photographs are, made one by one."""
+    """Different images, smooth as photographs are, made one by one."""
     base = (np.add.outer(np.arange(size), np.arange(size))[..., None] // np.array([7, 9, 11])).astype(np.uint8)
     for index in range(count):
         image = base + np.uint8(index % 256)

@@ -33,10 +33,10 @@ from asap.core.hashing import digest
 from asap.core.manifest import Manifest
 from asap.core.records import ByteArray
 from asap.gates.leaks import outside_difference
-from asap.stages.audit import audit_pairs
 from asap.stores import png
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter
 from asap.tensors import to_bytes, to_signed
+from asap.workflows.datasets.audit import audit_pairs
 
 Change = Callable[[ByteArray], ByteArray]
 
@@ -120,14 +120,14 @@ def brighter_row(image: ByteArray) -> ByteArray:
 
 
 def through_jpeg(image: ByteArray) -> ByteArray:
-    """The picture after a JPEG of quality 90."""
+    """The image after a JPEG of quality 90."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="JPEG", quality=90)
     return np.asarray(Image.open(buffer))
 
 
 def through_autoencoder(model: str) -> Change:
-    """The picture as the model's autoencoder gives it back, in tiles of the size that the model has."""
+    """The image as the model's autoencoder gives it back, in tiles of the size that the model has."""
     backbone = load(model)
     side = backbone.resolution
 

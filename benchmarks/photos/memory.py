@@ -2,7 +2,7 @@
 
     python benchmarks/photos/memory.py --inputs 100000 --out runs/memory
 
-makes small pictures with the user's own masks beside one in ten (the others show nobody), builds pairs from them in
+makes small images with the user's own masks beside one in ten (the others show nobody), builds pairs from them in
 another process, and prints one JSON line: the median resident memory in each tenth of the build, in MiB, and the
 growth from the second tenth to the last.
 """
@@ -21,11 +21,11 @@ from PIL import Image
 
 SIDE = 96
 MASKED = 10
-"""One picture in so many has a mask."""
+"""One image in so many has a mask."""
 
 
 def main() -> None:
-    """Make the pictures, build, watch, print."""
+    """Make the images, build, watch, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--out", type=Path, required=True)
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def make_pictures(folder: Path, count: int) -> None:
-    """``count`` different pictures, a thousand in each folder; those that are there stay."""
+    """``count`` different images, a thousand in each folder; those that are there stay."""
     for number in range(count):
         place = folder / f"{number // 1000:04d}"
         path = place / f"{number:07d}.png"

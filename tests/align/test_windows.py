@@ -1,4 +1,4 @@
-"""Windows of pairs: the same noise, the same unit of error, and the whole picture where the window is that."""
+"""Windows of pairs: the same noise, the same unit of error, and the whole image where the window is that."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -171,7 +171,7 @@ def assert_alike(theirs: dict[str, Tensor], ours: dict[str, Tensor], *, batch: i
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5, msg=partial("{}: {}".format, name))
 
 
-# --- pictures, latents and masks
+# --- images, latents and masks
 
 
 def latents_of(pipeline: Any, images: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ def encoding_is_the_autoencoders(backbone: PipelineBackbone, module: ModuleType)
 
 
 def decoding_is_the_pipelines(backbone: PipelineBackbone, module: ModuleType) -> None:
-    """Our picture is the one that the pipeline itself decodes, to a grey level."""
+    """Our image is the one that the pipeline itself decodes, to a grey level."""
     height, width = size_of(backbone, module)
     size = {} if hasattr(module, "SIZE") else {"height": height, "width": width}
     ours = backbone.sample([PROMPTS[0]] * backbone.chunk, list(range(backbone.chunk)), steps=2, **size)
@@ -307,7 +307,7 @@ def checkpointing_keeps_the_gradient(trained: PipelineBackbone) -> None:
 
 
 class FewPairs:
-    """Pairs of pictures that differ in one corner, encoded by the backbone itself."""
+    """Pairs of images that differ in one corner, encoded by the backbone itself."""
 
     def __init__(self, backbone: PipelineBackbone, module: ModuleType) -> None:
         winner, other = pictures(backbone, module, 2, 1), pictures(backbone, module, 2, 2)
@@ -356,7 +356,7 @@ def one_step_lowers_the_loss(backbone: PipelineBackbone, module: ModuleType) -> 
 
 
 def saved_adapter_works_in_diffusers(trained: PipelineBackbone, folder: Path, module: ModuleType, tmp: Path) -> None:
-    """``load_lora_weights`` of the pipeline takes every key, and the picture changes into ours."""
+    """``load_lora_weights`` of the pipeline takes every key, and the image changes into ours."""
     grow(trained)
     trained.save_lora(tmp / "lora")
     theirs = DiffusionPipeline.from_pretrained(str(folder))
@@ -397,7 +397,7 @@ def adapter_values(denoiser: nn.Module) -> dict[str, Tensor]:
 
 
 def saved_pipeline_is_the_same(backbone: PipelineBackbone, module: ModuleType, tmp: Path) -> None:
-    """What ``save_pipeline`` wrote is found, loaded, and draws the same picture."""
+    """What ``save_pipeline`` wrote is found, loaded, and draws the same image."""
     backbone.save_pipeline(tmp / "again")
     again = open_tiny(tmp / "again")
     assert type(again) is type(backbone)

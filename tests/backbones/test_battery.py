@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[str, Fault]] = {
         "encoding_is_the_autoencoders",
         wrapped("vae_encode", lambda original, images: original(images) * 1.0001),
     ),
-    "pictures decoded without scale": (
+    "images decoded without scale": (
         "decoding_is_the_pipelines",
         wrapped("vae_decode", lambda original, latents: original(latents * 0.5)),
     ),

@@ -1,4 +1,4 @@
-"""What FLUX.1 has beyond the battery: embedded guidance, schnell, times that depend on the size of pictures."""
+"""What FLUX.1 has beyond the battery: embedded guidance, schnell, times that depend on the size of images."""
 
 import math
 from pathlib import Path

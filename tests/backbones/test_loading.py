@@ -158,11 +158,11 @@ def test_sizes_that_do_not_fit_are_refused(folder: Path) -> None:
     backbone = battery.open_tiny(folder)
     with pytest.raises(InputError, match="sides are multiples of 8, got 64x60"):
         backbone.encode(torch.zeros(1, 3, 64, 60))
-    with pytest.raises(InputError, match=r"reads pictures \(B, 3, H, W\), got \(1, 64, 64\)"):
+    with pytest.raises(InputError, match=r"reads images \(B, 3, H, W\), got \(1, 64, 64\)"):
         backbone.encode(torch.zeros(1, 64, 64))
     broken = torch.zeros(3, 3, 64, 64)
     broken[1, 0, 5, 5] = torch.nan
-    with pytest.raises(InputError, match="picture 1 of 3 holds pixels that are no finite numbers"):
+    with pytest.raises(InputError, match="image 1 of 3 holds pixels that are no finite numbers"):
         backbone.encode(broken)
     with pytest.raises(InputError, match="sides are multiples of 8, got 0x64"):
         backbone.latent_size(0, 64)

@@ -228,7 +228,7 @@ def test_conditions_are_indexed_repeated_and_joined() -> None:
 
 
 def test_on_another_device_everything_is_done_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures, words, times and noise are given on the CPU, as stages do."""
+    """Images, words, times and noise are given on the CPU, as workflows do."""
     backbone = load("tiny", LoadOptions(device="meta"))
     bring_zeros(monkeypatch)
     assert isinstance(backbone, MiniBackbone)

@@ -1,4 +1,4 @@
-"""Windows of a picture in families whose tokens have places: FLUX.1 and FLUX.2."""
+"""Windows of an image in families whose tokens have places: FLUX.1 and FLUX.2."""
 
 from types import ModuleType
 
@@ -32,7 +32,7 @@ def noisy(backbone: PipelineBackbone, count: int) -> tuple[Tensor, Tensor]:
 
 
 def test_a_windows_tokens_have_the_places_that_they_have_in_the_whole(backbone: PipelineBackbone) -> None:
-    """At (32, 16) the window's four tokens are those of rows 2 and 3, columns 1 and 2, of the whole picture's 4 x 4."""
+    """At (32, 16) the window's four tokens are those of rows 2 and 3, columns 1 and 2, of the whole image's 4 x 4."""
     x_t, t = noisy(backbone, 1)
     text = backbone.embed(battery.PROMPTS[:1])
     with torch.no_grad(), battery.recording(backbone.denoiser) as calls:

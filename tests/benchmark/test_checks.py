@@ -6,7 +6,7 @@ from asap.benchmark.checks import NEAR, check_suite, grams, nearness, part_fault
 from asap.benchmark.suite import SuitePrompt, load_suite
 from asap.bodies import draw_caption
 from asap.core.errors import InputError
-from asap.stages.suite import check
+from asap.workflows.evaluation.suite import check
 
 HAND = SuitePrompt(
     id="a", prompt="one hand on a table in the sun", category="basic_anatomy", parts=("hand",),

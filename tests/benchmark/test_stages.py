@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asap import backbones
+from asap.backbones.fingerprint import model_fingerprint
 from asap.backbones.paths import FlowPath, NoisePath
 from asap.backbones.protocol import TextCondition, Window
 from asap.benchmark.judge import JudgeSpec, JudgeTraining, weights
@@ -21,21 +22,20 @@ from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.core.records import Edit, GateResult, PairRecord, SceneTruth
 from asap.core.vocabulary import CATEGORIES
-from asap.stages import generate as generate_stage
-from asap.stages import judge as judge_stage
-from asap.stages import judging
-from asap.stages.encode import model_fingerprint
-from asap.stages.measure import measure
-from asap.stages.report import model_names, report
 from asap.stores.pairs import PairStore, PairWriter
 from asap.stores.verdicts import VerdictStore
+from asap.workflows.evaluation import generate as generate_stage
+from asap.workflows.evaluation import learned as judge_stage
+from asap.workflows.evaluation import run_judge as judging
+from asap.workflows.evaluation.metrics import measure
+from asap.workflows.evaluation.report import model_names, report
 from tests.benchmark.conftest import draw_pair
 
 SPEC = JudgeSpec(size=64, widths=(8, 16, 24, 32))
 
 
 class Fake:
-    """Pictures are its latents; what it draws are hands, broken where the seed is odd and it is not aligned."""
+    """Images are its latents; what it draws are hands, broken where the seed is odd and it is not aligned."""
 
     name, resolution, cell, latent_shape = "fake", 64, 1, (3, 64, 64)
     path: NoisePath = FlowPath()
@@ -233,7 +233,7 @@ def test_a_model_aligned_with_the_judges_lessons_is_refused(world: dict[str, Pat
     with pytest.raises(InputError, match="was trained on the pairs"):
         judged(world, tmp_path / "out", lesson_run(world, tmp_path / "run"))
     assert not (tmp_path / "out" / "verdicts").exists()
-    shutil.rmtree(tmp_path / "run")  # the pictures remember it, though their run is gone
+    shutil.rmtree(tmp_path / "run")  # the images remember it, though their run is gone
     with pytest.raises(InputError, match="was trained on the pairs"):
         judging.run(tmp_path / "out" / "pictures", tmp_path / "out" / "verdicts", judge=world["judge"])
 

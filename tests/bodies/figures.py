@@ -58,7 +58,7 @@ def spot(x: float, y: float, z: float) -> Floats:
 
 
 def fingerprint(drawn: Drawn) -> str:
-    """Digest of a drawn body, its words and its picture."""
+    """Digest of a drawn body, its words and its image."""
     picture = render(drawn.scene, 32)
     digest = hashlib.sha256(repr((drawn.truth, drawn.person, drawn.scene.camera, drawn.scene.light)).encode())
     for array in (drawn.scene.body.vertices, drawn.scene.body.colours, picture.image, picture.depth):

@@ -47,7 +47,7 @@ def test_points_of_the_face_lie_where_the_68_point_face_has_them(body: PosedBody
     points = keypoints(body, near, picture)[23:91]
     assert (points[17:, 2] == 2).all()
     x, y = points[:, 0], points[:, 1]
-    assert (np.diff(x[:17]) > 0).all(), "the jaw runs from the right ear, at the left of the picture, to the left one"
+    assert (np.diff(x[:17]) > 0).all(), "the jaw runs from the right ear, at the left of the image, to the left one"
     assert y[:17].argmax() == 8, "the chin is lowest"
     assert (np.diff(x[17:27]) > 0).all(), "eyebrows outwards in, then inwards out"
     assert (np.diff(y[27:31]) > 0).all(), "down the nose"

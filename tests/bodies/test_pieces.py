@@ -1,4 +1,4 @@
-"""Piece maps agree with the part-id maps of the same pictures and name what is there."""
+"""Piece maps agree with the part-id maps of the same images and name what is there."""
 
 import numpy as np
 

@@ -194,7 +194,7 @@ def test_the_normal_of_a_corner_is_weighted_by_area() -> None:
 
 
 def soup(seed: int, count: int = 60) -> Prop:
-    """Triangles before the camera, some partly out of the picture, and one from its middle to behind the eye."""
+    """Triangles before the camera, some partly out of the image, and one from its middle to behind the eye."""
     rng = np.random.default_rng(seed)
     corners = rng.uniform((-1, -3, -1), (1, 3, 1), size=(count, 1, 3)) + rng.normal(0, 0.3, size=(count, 3, 3))
     corners[0] = (0, 0, 0.1), (4, -7, -1), (-4, -7, -1)

@@ -27,7 +27,7 @@ print(fingerprint(draw(load_rig(), 0, "check", 3, category="full_body")))
 
 @pytest.fixture(scope="module")
 def some(rig: Rig) -> list[Drawn]:
-    """Forty pictures for training."""
+    """Forty images for training."""
     return [draw(rig, 0, "mini", index) for index in range(40)]
 
 
@@ -176,7 +176,7 @@ def test_redraw_gives_up_when_every_pose_collides(rig: Rig, monkeypatch: pytest.
 
 def test_a_view_that_never_fits_is_reported(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "penetration", lambda *_: 1.0)
-    with pytest.raises(AsapError, match="no pose without collision for picture 0 of 'x'"):
+    with pytest.raises(AsapError, match="no pose without collision for image 0 of 'x'"):
         draw(rig, 0, "x", 0, category="full_body")
 
 
@@ -187,7 +187,7 @@ def test_attempts_start_at_one(some: list[Drawn]) -> None:
 
 
 def test_the_studio_keeps_people_and_poses_and_stills_what_is_around_them(rig: Rig, some: list[Drawn]) -> None:
-    studio = [draw(rig, 0, "mini", index, studio=True) for index in range(len(some))]
+    studio = [draw(rig, 0, "mini", index, scene="studio") for index in range(len(some))]
     for varied, still in zip(some, studio, strict=True):
         assert still.person == varied.person
         assert still.plan == varied.plan

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from asap.cli.app import main
-from asap.stages import bench
+from asap.workflows.evaluation import bench
 
 
 def test_run_hands_on_everything_that_drawing_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

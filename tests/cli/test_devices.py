@@ -14,8 +14,10 @@ import pytest
 
 from asap.benchmark.judge import JudgeTraining
 from asap.cli.app import build_parser, main
-from asap.stages import demo, judge, judging, pretrain, reproduce
-from asap.stages.pretrain import PretrainConfig
+from asap.workflows.evaluation import learned as judge
+from asap.workflows.evaluation import run_judge as judging
+from asap.workflows.results import demo, pretrain, reproduce
+from asap.workflows.results.pretrain import PretrainConfig
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 Seen = dict[str, Any]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asap.stages.demo import DemoSettings, demo
-from asap.stages.reproduce import ReproduceSettings, mini, quick
+from asap.workflows.results.demo import DemoSettings, demo
+from asap.workflows.results.reproduce import ReproduceSettings, mini, quick
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ else:
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Trained = tuple[Pixels, Pixels, str]
-"""What a one-sided trainer learns from: picture, mask, caption."""
+"""What a one-sided trainer learns from: image, mask, caption."""
 
 
 def pixels(path: Path, mode: str = "RGB") -> Pixels:
@@ -45,7 +45,7 @@ def onetrainer(concept: Path) -> dict[str, Trained]:
 
 
 def kohya(config: Path) -> dict[str, Trained]:
-    """Every sample of the data set; like sd-scripts it wants exactly one mask a picture, of its size."""
+    """Every sample of the data set; like sd-scripts it wants exactly one mask an image, of its size."""
     settings = tomllib.loads(config.read_text())
     found = {}
     for dataset in settings["datasets"]:

@@ -1,4 +1,4 @@
-"""What pictures say besides their pixels is found, in every format that we take."""
+"""What images say besides their pixels is found, in every format that we take."""
 
 import io
 import zlib

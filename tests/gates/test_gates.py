@@ -23,7 +23,7 @@ def picture(seed: int, size: int = 128) -> ByteArray:
 
 
 def broken(image: ByteArray) -> ByteArray:
-    """The same picture with a strongly changed square of 30x30 pixels."""
+    """The same image with a strongly changed square of 30x30 pixels."""
     out = image.copy()
     out[40:70, 50:80] = 255 - out[40:70, 50:80]
     return out
@@ -278,7 +278,7 @@ class TestEvaluate:
             ("max_abs_diff_outside", 1.0, "outside_differs"),
             ("area_share", 0.9, "area_too_large"),
             ("area_share", 0.001, "area_too_small"),
-            ("changed_share", 0.07, "area_too_small"),  # 0.07 of 0.05 of the picture changed clearly
+            ("changed_share", 0.07, "area_too_small"),  # 0.07 of 0.05 of the image changed clearly
             ("contrast", 0.01, "contrast_low"),
             ("visible_share", 0.0, "hidden"),
         ],

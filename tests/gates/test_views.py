@@ -40,7 +40,7 @@ def residual_gap(chosen: ByteArray, rejected: ByteArray) -> dict[str, float]:
 
 class TestRim:
     def test_a_step_by_hand(self) -> None:
-        """A flat picture, one side 6 levels lighter inside: a step of 6 in brightness inwards at every place."""
+        """A flat image, one side 6 levels lighter inside: a step of 6 in brightness inwards at every place."""
         flat, stepped = np.full((SIDE, SIDE, 3), 100, np.uint8), np.full((SIDE, SIDE, 3), 100, np.uint8)
         stepped[square()] = 106
         found = rim_gap(flat, stepped)
@@ -116,7 +116,7 @@ class TestResiduals:
         assert found["inside: empty waves of 8x8 blocks"] > 0.2
 
     def test_the_grid_is_counted_from_the_pictures_corner(self) -> None:
-        """Steps at columns 8, 16, ... of the whole picture, in a window that begins at column 3."""
+        """Steps at columns 8, 16, ... of the whole image, in a window that begins at column 3."""
         stripes = np.full((SIDE, SIDE), 100, dtype=np.float32)
         stripes[:, (np.arange(SIDE) + 3) // 8 % 2 == 1] += 3
         whole = np.ones((SIDE, SIDE), dtype=bool)

@@ -16,7 +16,7 @@ Pictures = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class Fake:
-    """A model whose latents are its pictures at half size and whose predictions are exact for a known picture."""
+    """A model whose latents are its images at half size and whose predictions are exact for a known image."""
 
     name, resolution, cell, latent_shape = "fake", 16, 1, (3, 16, 16)
     denoiser: nn.Module

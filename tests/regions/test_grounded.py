@@ -67,7 +67,7 @@ def test_masks_are_matched_to_keypoints_by_overlap() -> None:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The detector's picture is small, so that a test takes a second."""
+    """The detector's image is small, so that a test takes a second."""
     monkeypatch.setattr(grounded, "SHORT_SIDE", 96)
 
 

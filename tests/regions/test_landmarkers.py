@@ -67,7 +67,7 @@ def test_a_hand_close_up_is_not_taken_for_a_body_or_a_face(found: Find, name: st
 
 
 def test_parts_lie_where_they_are_seen(found: Find) -> None:
-    """Places read off the photograph of the sitting woman, whose left is on the picture's right."""
+    """Places read off the photograph of the sitting woman, whose left is on the image's right."""
     sitting = {(part.part, part.side): part for part in found("sitting_stretch.jpg")}
     seen = {
         ("face", "none"): (335, 110),

@@ -1,4 +1,4 @@
-"""Every kind of file has a defined answer, and malformed bytes never give anything but a picture or a reason."""
+"""Every kind of file has a defined answer, and malformed bytes never give anything but an image or a reason."""
 
 import io
 import pickle
@@ -22,7 +22,7 @@ LEFT, RIGHT = (200, 40, 30), (20, 60, 220)
 
 
 def picture(size: tuple[int, int] = (96, 80)) -> Image.Image:
-    """A picture whose left half is red and whose right half is blue, with a green corner at the top left."""
+    """An image whose left half is red and whose right half is blue, with a green corner at the top left."""
     image = Image.new("RGB", size, LEFT)
     image.paste(RIGHT, (size[0] // 2, 0, size[0], size[1]))
     image.paste((30, 200, 40), (0, 0, 24, 24))

@@ -43,7 +43,7 @@ def facts(number: int) -> PairFacts:
 
 
 class MadePairs:
-    """Pairs whose pictures are their names; asked for anything else it is a fault."""
+    """Pairs whose images are their names; asked for anything else it is a fault."""
 
     def __init__(self, count: int = 8) -> None:
         self.made = [facts(number) for number in range(count)]

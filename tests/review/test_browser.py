@@ -277,8 +277,8 @@ def test_every_button_has_a_name_and_help_lists_every_key(browser: Chrome, pairs
         assert len(visible) > 30
         assert all(button.accessible_name.strip() for button in visible)
         assert {image.get_attribute("alt") for image in browser.find_elements(By.TAG_NAME, "img")} == {
-            "chosen picture of pair 1",
-            "rejected picture of pair 1",
+            "chosen image of pair 1",
+            "rejected image of pair 1",
         }
         page.press("?")
         help_text = page.text("keys")
@@ -380,7 +380,7 @@ for (const [name, options] of Object.entries({
     found[name] = answer.type + " " + answer.status;
   } catch (error) { found[name] = "refused"; }
 }
-found.picture = await new Promise((done) => {
+found.image = await new Promise((done) => {
   const image = new Image();
   image.onload = () => done("shown"); image.onerror = () => done("refused");
   image.src = target + "/pictures/" + %s + "/left";

@@ -9,7 +9,7 @@ SIZE = 32
 
 
 def pair(index: int, *, split: str | None = None, size: int = SIZE) -> PairRecord:
-    """A pair that depends on ``index`` alone: noise, with a square changed in the rejected picture."""
+    """A pair that depends on ``index`` alone: noise, with a square changed in the rejected image."""
     rng = generator(5, "pair", index)
     chosen = rng.integers(0, 255, (size, size, 3), dtype=np.uint8)
     mask = np.zeros((size, size), np.uint8)

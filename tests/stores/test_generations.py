@@ -32,7 +32,7 @@ def test_pictures_come_back_sorted_and_lossless(tmp_path: Path) -> None:
     assert all((store.image(row) == picture(*row.key)).all() for row in store.rows)
     assert store.get(*KEYS[1]).extra == {"parts": ["hand"]}
     assert store.content_hash == whole == fill(tmp_path, KEYS)
-    with pytest.raises(StoreError, match="has no picture"):
+    with pytest.raises(StoreError, match="has no image"):
         store.get("x", 0)
 
 
@@ -52,7 +52,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     store = GenerationStore.open(tmp_path)
     first, second = store.rows[:2]
     (tmp_path / first.file).write_bytes((tmp_path / second.file).read_bytes())
-    with pytest.raises(StoreError, match="not the picture that was stored"):
+    with pytest.raises(StoreError, match="not the image that was stored"):
         store.image(first)
     (tmp_path / first.file).unlink()
     with pytest.raises(StoreError, match="cannot read"):
@@ -74,7 +74,7 @@ def test_bad_calls_are_the_callers_mistakes(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no finished store"):
         GenerationStore.open(tmp_path / "none")
     with GenerationWriter(tmp_path / "s", CONFIG) as writer:
-        with pytest.raises(StoreError, match="no pictures"):
+        with pytest.raises(StoreError, match="no images"):
             writer.finish(Manifest(kind="generations"))
         writer.add(*KEYS[0], picture(*KEYS[0]), prompt="", category="")
         with pytest.raises(InputError, match="already"):

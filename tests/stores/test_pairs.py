@@ -139,7 +139,7 @@ def test_a_single_picture_is_that_of_the_column(built: Path) -> None:
     store = PairStore.open(built)
     for name in ("chosen", "mask"):
         assert [store.picture(at, name) for at in range(len(store))] == store.column(name)
-    with pytest.raises(UnknownNameError, match="unknown picture 'prompt'"):
+    with pytest.raises(UnknownNameError, match="unknown image 'prompt'"):
         store.picture(0, "prompt")
 
 

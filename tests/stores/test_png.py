@@ -26,6 +26,6 @@ def test_other_arrays_are_refused(image: np.ndarray) -> None:
 
 def test_broken_bytes_are_a_store_error() -> None:
     good = encode(np.zeros((8, 8), np.uint8))
-    for bad in (b"", b"not a picture", good[:20], good[:41]):
+    for bad in (b"", b"not an image", good[:20], good[:41]):
         with pytest.raises(StoreError, match="cannot be read"):
             decode(bad)

@@ -9,7 +9,7 @@ from asap.tensors.texture import grid_energy, high_frequency
 
 
 def grey(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """One picture of three equal channels."""
+    """One image of three equal channels."""
     return np.repeat(values.round().astype(np.uint8)[None, ..., None], 3, axis=3)
 
 

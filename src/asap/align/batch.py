@@ -34,19 +34,19 @@ class PairBatch:
     condition: TextCondition
     """The captions c, one a pair; told of the windows by whom they were cut."""
     corners: tuple[tuple[int, int], ...] = ()
-    """Row and column of each window's first cell in the picture that it was cut from; empty: nothing was cut."""
+    """Row and column of each window's first cell in the image that it was cut from; empty: nothing was cut."""
     whole: tuple[int, int] | None = None
-    """Height and width of these pictures in cells; None: nothing was cut."""
+    """Height and width of these images in cells; None: nothing was cut."""
 
     @property
     def picture(self) -> tuple[int, int, int]:
-        """(C, H, W) of the whole pictures."""
+        """(C, H, W) of the whole images."""
         channels, height, width = self.winner.shape[1:]
         return channels, *(self.whole or (height, width))
 
     @property
     def seen(self) -> float:
-        """Share of the picture that a window shows; 1 where nothing was cut."""
+        """Share of the image that a window shows; 1 where nothing was cut."""
         _, height, width = self.picture
         return self.winner.shape[2] * self.winner.shape[3] / (height * width)
 
@@ -114,7 +114,7 @@ def draw(
 
     Args:
         path: draws the times if the law is its own.
-        shape: (C, h, w), of whole pictures; see ``cut``.
+        shape: (C, h, w), of whole images; see ``cut``.
         slots: B places.
         seed: the run's seed.
         draws: D >= 1.
@@ -145,7 +145,7 @@ def draw(
 
 
 def cut(draws: Draws, batch: PairBatch) -> Draws:
-    """The draws as the batch's windows see them: noise is drawn for whole pictures, so that a window changes none."""
+    """The draws as the batch's windows see them: noise is drawn for whole images, so that a window changes none."""
     if not batch.corners:
         return draws
     height, width = batch.winner.shape[2:]

@@ -48,7 +48,7 @@ class NoisePath(Protocol):
 class Residuals:
     """Per-row sums of squared residuals r = prediction - target, (R,) float64, each divided by N = C*H*W.
 
-    N is that of the whole picture, also where only a window of it was looked at, so that an error, and a margin with
+    N is that of the whole image, also where only a window of it was looked at, so that an error, and a margin with
     it, means the same in a window.
 
     Delta is a small difference of large errors: at k = 2500, float32 sums would leave the loss an error of 1e-4.
@@ -81,11 +81,11 @@ class StepErrors:
     alignment: Tensor
     """<g_w, g_l> / |g_w|^2 of the policy in the space of predictions, (B,)."""
     mask_share: Tensor
-    """Of the whole picture, (B,)."""
+    """Of the whole image, (B,)."""
     time: Tensor
     """(B, D)."""
     seen: float = 1.0
-    """Share of the whole picture that was looked at."""
+    """Share of the whole image that was looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class Rows:
     """(R, 1, h, w)."""
     condition: TextCondition
     seen: float = 1.0
-    """Share of the whole picture that a row shows."""
+    """Share of the whole image that a row shows."""
 
     def pick(self, rows: Sequence[int]) -> "Rows":
         """Some of the rows, in the order given."""
@@ -161,7 +161,7 @@ def residuals(prediction: Tensor, target: Tensor, mask: Tensor, seen: float = 1.
         prediction: (R, C, h, w).
         target: (R, C, h, w) float32.
         mask: (R, 1, h, w) float32.
-        seen: share of the whole picture that a row shows.
+        seen: share of the whole image that a row shows.
     """
     whole = prediction if prediction.dtype == torch.float64 else prediction.float()
     difference = whole - target

@@ -33,7 +33,7 @@ SHIFT: Final = (-0.030, -0.088, -0.188)
 """Mean of ImageNet's colours, of values from -1 to 1, in LPIPS."""
 SCALE: Final = (0.458, 0.448, 0.450)
 LEAST: Final = 64
-"""Pixels of a side below which AlexNet's last layers have nothing to look at; smaller pictures are continued."""
+"""Pixels of a side below which AlexNet's last layers have nothing to look at; smaller images are continued."""
 TINY: Final = 1e-10
 _CONVOLUTION: Final = re.compile(r"(?:features|net\.slice\d)\.(\d+)\.(weight|bias)")
 _HEAD: Final = re.compile(r"lin(\d)\.model\.1\.weight")
@@ -53,7 +53,7 @@ class _Trunk:
     """Of the first one; the others have 1."""
     padding: tuple[int, ...]
     pools: tuple[int, ...]
-    """Convolutions after whose activation the picture is halved."""
+    """Convolutions after whose activation the image is halved."""
     window: int
     """Pixels that halving takes the largest of."""
     compared: tuple[int, ...]
@@ -91,7 +91,7 @@ class Lpips:
         self._trunk, self._layers, self._heads = TRUNKS[kind], layers, heads
 
     def __call__(self, first: ByteArray, second: ByteArray) -> FloatArray:
-        """(H, W) distance of two (H, W, 3) uint8 pictures; its mean over a picture is the LPIPS that is published."""
+        """(H, W) distance of two (H, W, 3) uint8 images; its mean over an image is the LPIPS that is published."""
         height, width = first.shape[:2]
         with torch.inference_mode():
             both = zip(self._features(first), self._features(second), self._heads, strict=True)

@@ -1,4 +1,4 @@
-"""Where in a whole picture a window lies, for transformers that are told the place of each token.
+"""Where in a whole image a window lies, for transformers that are told the place of each token.
 
 Such a transformer takes one set of places a call, so rows of unlike windows are run in groups.
 """
@@ -14,7 +14,7 @@ from asap.backbones.protocol import TextCondition, Window
 __all__ = ["ORIGIN", "by_origin", "placed"]
 
 ORIGIN: Final = "origin"
-"""Name of the condition's tensor (B, 2): row and column of the window's first token in the whole picture."""
+"""Name of the condition's tensor (B, 2): row and column of the window's first token in the whole image."""
 
 Run = Callable[[Tensor, Tensor, TextCondition, tuple[float, float]], Tensor]
 """(x_t, t, condition, (row, column) of the first token) -> prediction, for rows of one origin."""

@@ -79,7 +79,7 @@ class FlowPath:
     """The straight path of rectified flow (arXiv:2209.03003), times logit-normal as in arXiv:2403.03206, section 3.1.
 
     ``location`` and ``scale`` are those of the normal under the logistic; ``shift`` s then moves a time t to
-    s * t / (1 + (s - 1) * t), towards the noise, as the samplers of large pictures do (the same paper, "resolution-
+    s * t / (1 + (s - 1) * t), towards the noise, as the samplers of large images do (the same paper, "resolution-
     dependent shifting"): an addition of ln(s) under the logistic. It says which times, not what they mean: mixture,
     target and clock know of none. ``clock`` is the network's time at t = 1. A ``backward`` network, Z-Image's, has its
     ``clock`` at t = 0 and 0 at t = 1, and predicts x - noise.
@@ -136,14 +136,14 @@ class FlowPath:
 def flow_shift(scheduler: Mapping[str, Any], tokens: int) -> float:
     """The shift that a pipeline gives its times, from the settings of its flow scheduler.
 
-    With ``use_dynamic_shifting`` a number mu is linear in the picture's tokens, through ``base_shift`` at
+    With ``use_dynamic_shifting`` a number mu is linear in the image's tokens, through ``base_shift`` at
     ``base_image_seq_len`` and ``max_shift`` at ``max_image_seq_len``, and the shift is e**mu (mu itself where
     ``time_shift_type`` is "linear"): 3.16 for 1024 x 1024 in FLUX.1. Otherwise it is the settings' ``shift``, which
     ``DPMSolverMultistepScheduler`` calls ``flow_shift``.
 
     Args:
         scheduler: the settings; what is missing is as in diffusers.
-        tokens: tokens of the picture in the transformer.
+        tokens: tokens of the image in the transformer.
     """
     if not scheduler.get("use_dynamic_shifting"):
         return float(scheduler.get("flow_shift", scheduler.get("shift", 1.0)))

@@ -24,15 +24,15 @@ __all__ = ["PipelineBackbone", "check_channels", "open_pipeline"]
 
 
 class PipelineBackbone(ABC):
-    """See ``asap.backbones.protocol.Backbone``. Pictures may have any size whose sides are multiples of ``cell``."""
+    """See ``asap.backbones.protocol.Backbone``. Images may have any size whose sides are multiples of ``cell``."""
 
     component: ClassVar[str] = "unet"
     """What the pipeline calls its denoiser: unet or transformer."""
     chunk: ClassVar[int] = 1
-    """Pictures in one call of the pipeline. It is fixed, and a last call is padded to it, because matrix kernels may
-    round differently at another batch size: so a picture does not depend on how many others were asked for."""
+    """Images in one call of the pipeline. It is fixed, and a last call is padded to it, because matrix kernels may
+    round differently at another batch size: so an image does not depend on how many others were asked for."""
     cell: int = 8
-    """Sides of pictures must be multiples of it, in pixels."""
+    """Sides of images must be multiples of it, in pixels."""
     steps: ClassVar[int | None] = None
     """Sampling steps unless told otherwise; None for the pipeline's own number."""
     guidance: ClassVar[float | None] = None
@@ -55,7 +55,7 @@ class PipelineBackbone(ABC):
             name: for messages.
             path: how data turns into noise.
             lora_targets: see the protocol.
-            resolution: side in pixels of the pictures it was trained on.
+            resolution: side in pixels of the images it was trained on.
             options: with which it was loaded; None for float32 on the CPU.
         """
         self.pipeline, self.name, self.path, self.lora_targets = pipeline, name, path, lora_targets
@@ -80,17 +80,17 @@ class PipelineBackbone(ABC):
         """Number type of the denoiser's inputs."""
         return self.options.torch_dtype
 
-    # --- pictures and latents
+    # --- images and latents
 
     def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
-        """(C, h, w) of a picture's latents.
+        """(C, h, w) of an image's latents.
 
         Raises:
             InputError: a side is no positive multiple of ``cell``.
         """
         if min(height, width) < self.cell or height % self.cell or width % self.cell:
             raise InputError(
-                f"{self.name} takes pictures whose sides are multiples of {self.cell}, got {height}x{width}; resize"
+                f"{self.name} takes images whose sides are multiples of {self.cell}, got {height}x{width}; resize"
             )
         factor = self.pipeline.vae_scale_factor
         return self.channels, height // factor, width // factor
@@ -101,19 +101,17 @@ class PipelineBackbone(ABC):
         return int(self.pipeline.vae.config.latent_channels)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32: the mode of the autoencoder's posterior.
+        """Images (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32: the mode of the autoencoder's posterior.
 
         Raises:
             InputError: not (B, 3, H, W), a size that ``latent_size`` refuses, or values or latents that are no finite
                 numbers.
         """
         if images.ndim != 4 or images.shape[1] != 3:
-            raise InputError(f"{self.name} reads pictures (B, 3, H, W), got {tuple(images.shape)}")
+            raise InputError(f"{self.name} reads images (B, 3, H, W), got {tuple(images.shape)}")
         self.latent_size(*images.shape[2:])
         if wrong := [row for row, picture in enumerate(images) if not bool(torch.isfinite(picture).all())]:
-            raise InputError(
-                f"picture {wrong[0]} of {len(images)} holds pixels that are no finite numbers; make it anew"
-            )
+            raise InputError(f"image {wrong[0]} of {len(images)} holds pixels that are no finite numbers; make it anew")
         with torch.no_grad():
             latents = self.vae_encode(images.to(self.device, self.pipeline.vae.dtype))
         if not bool(torch.isfinite(latents).all()):
@@ -124,7 +122,7 @@ class PipelineBackbone(ABC):
         return latents.float()
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents as pictures (B, 3, H, W), float32, clipped to [-1, 1]."""
+        """Latents as images (B, 3, H, W), float32, clipped to [-1, 1]."""
         with torch.no_grad():
             pictures = self.vae_decode(latents.to(self.device, self.pipeline.vae.dtype))
         return pictures.float().clamp(-1.0, 1.0)
@@ -144,7 +142,7 @@ class PipelineBackbone(ABC):
         return pictures
 
     def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
-        """What the pipeline's loop works on as latents (B, C, h, w); ``height`` and ``width`` are the picture's."""
+        """What the pipeline's loop works on as latents (B, C, h, w); ``height`` and ``width`` are the image's."""
         del height, width
         return latents
 
@@ -159,7 +157,7 @@ class PipelineBackbone(ABC):
         """Prediction (B, C, h, w), float32, at x_t (B, C, h, w) and t (B,) in [0, 1]."""
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of which window of a whole picture each row is; unchanged where a family has no means to say so."""
+        """Say of which window of a whole image each row is; unchanged where a family has no means to say so."""
         if len(windows) != len(condition):
             raise InputError(f"wanted one window a prompt, got {len(windows)} windows and {len(condition)} prompts")
         return condition
@@ -176,14 +174,14 @@ class PipelineBackbone(ABC):
         height: int | None = None,
         width: int | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Pictures (B, H, W, 3), uint8, through the pipeline's own call with one generator a picture.
+        """Images (B, H, W, 3), uint8, through the pipeline's own call with one generator an image.
 
         Args:
             prompts: B of them.
             seeds: as many.
             steps: None for ``steps`` of the class, and so for ``guidance``.
             guidance: guidance scale.
-            height: of the pictures; None for ``resolution``, and so for ``width``.
+            height: of the images; None for ``resolution``, and so for ``width``.
             width: see above.
 
         Raises:
@@ -210,7 +208,7 @@ class PipelineBackbone(ABC):
     def _sample_chunk(
         self, prompts: Sequence[str], seeds: Sequence[int], size: tuple[int, int], how: Mapping[str, Any]
     ) -> npt.NDArray[np.uint8]:
-        """At most ``chunk`` pictures; the call is padded with empty prompts to exactly that many."""
+        """At most ``chunk`` images; the call is padded with empty prompts to exactly that many."""
         missing = self.chunk - len(prompts)
         generators = [torch.Generator().manual_seed(int(seed)) for seed in [*seeds, *([0] * missing)]]
         with torch.no_grad():
@@ -221,7 +219,7 @@ class PipelineBackbone(ABC):
     def call(
         self, prompts: list[str], generators: list[torch.Generator], size: tuple[int, int], how: Mapping[str, Any]
     ) -> npt.NDArray[np.floating[Any]]:
-        """One call of the pipeline: pictures (B, H, W, 3) in [0, 1], decoded here in the autoencoder's numbers."""
+        """One call of the pipeline: images (B, H, W, 3) in [0, 1], decoded here in the autoencoder's numbers."""
         height, width = size
         found = self.pipeline(
             **self.call_text(prompts), height=height, width=width, generator=generators, output_type="latent", **how
@@ -296,7 +294,7 @@ def check_channels(
     *,
     cells: int = 1,
 ) -> None:
-    """Refuse a model that is shown more than the picture's latents.
+    """Refuse a model that is shown more than the image's latents.
 
     Args:
         denoiser: a diffusers model.

@@ -19,12 +19,12 @@ __all__ = ["Backbone", "TextCondition", "Window", "adapter_disabled"]
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Which part of a whole picture the model is shown, in pixels of the model's scale."""
+    """Which part of a whole image the model is shown, in pixels of the model's scale."""
 
     top: int
     left: int
     whole_height: int
-    """Of the picture that the window was cut from."""
+    """Of the image that the window was cut from."""
     whole_width: int
 
 
@@ -64,11 +64,11 @@ class Backbone(Protocol):
 
     name: str
     resolution: int
-    """Height and width of its pictures in pixels."""
+    """Height and width of its images in pixels."""
     cell: int
-    """Sides of pictures, and where windows begin, are multiples of it, in pixels."""
+    """Sides of images, and where windows begin, are multiples of it, in pixels."""
     latent_shape: tuple[int, int, int]
-    """(C, h, w) of a picture of ``resolution``."""
+    """(C, h, w) of an image of ``resolution``."""
     path: NoisePath
     denoiser: nn.Module
     """What is trained; a diffusers model with ``add_adapter``."""
@@ -76,15 +76,15 @@ class Backbone(Protocol):
     """Names of the linear maps that a LoRA goes on, as peft's ``target_modules``."""
 
     def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
-        """(C, h, w) of a picture's latents; raises ``InputError`` for a size that it does not take."""
+        """(C, h, w) of an image's latents; raises ``InputError`` for a size that it does not take."""
         ...
 
     def encode(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32, of about unit variance; deterministic."""
+        """Images (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32, of about unit variance; deterministic."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents as pictures (B, 3, H, W), float32 in about [-1, 1]."""
+        """Latents as images (B, 3, H, W), float32 in about [-1, 1]."""
         ...
 
     def embed(self, prompts: Sequence[str]) -> TextCondition:
@@ -92,7 +92,7 @@ class Backbone(Protocol):
         ...
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of which window of a whole picture each row is; unchanged where a family has no means to say so."""
+        """Say of which window of a whole image each row is; unchanged where a family has no means to say so."""
         ...
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
@@ -109,9 +109,9 @@ class Backbone(Protocol):
         height: int | None = None,
         width: int | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Pictures (B, H, W, 3), uint8, ``resolution`` on a side that is not given.
+        """Images (B, H, W, 3), uint8, ``resolution`` on a side that is not given.
 
-        Picture i depends on prompt i and seed i alone.
+        Image i depends on prompt i and seed i alone.
         """
         ...
 

@@ -1,6 +1,6 @@
 """What alignment changed besides anatomy: caption attributes, and pixels away from people.
 
-Legend: N pictures, S pixels, G mask cells on a side.
+Legend: N images, S pixels, G mask cells on a side.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ PERSON: Final = 0.25
 """Cells with at least this probability of a person are left out; low, so that a limb's edge does not count as outside.
 """
 LEAST_OUTSIDE: Final = 0.1
-"""A picture with a smaller share outside says nothing."""
+"""An image with a smaller share outside says nothing."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,7 +28,7 @@ def attribute_hits(
 ) -> npt.NDArray[np.float64]:
     """(N,) 1 where the judge reads what the caption said, 0 where not, NaN where the caption or the judge is silent."""
     if len(expected) != len(predicted):
-        raise InputError(f"one prediction per picture is needed, got {len(predicted)} for {len(expected)}")
+        raise InputError(f"one prediction per image is needed, got {len(predicted)} for {len(expected)}")
     rows = [
         float((wanted[name] or "none") == seen[name]) if wanted.get(name) and name in seen else np.nan
         for wanted, seen in zip(expected, predicted, strict=True)
@@ -39,7 +39,7 @@ def attribute_hits(
 def attribute_rate(
     hits: npt.NDArray[np.float64], prompts: Sequence[str], rng: np.random.Generator, *, shares: bool = True
 ) -> Estimate:
-    """Share of pictures with the attribute right, clustered by prompt; for differences of hits say ``shares=False``.
+    """Share of images with the attribute right, clustered by prompt; for differences of hits say ``shares=False``.
 
     Where all are right or all wrong, resampling shows no doubt, so Wilson's interval stands in.
     """
@@ -54,7 +54,7 @@ def attribute_rate(
 def outside_change_of(
     model: npt.NDArray[np.uint8], base: npt.NDArray[np.uint8], model_person: Floats, base_person: Floats
 ) -> float | None:
-    """Mean absolute difference of two pictures of one seed where neither shows a person; range [0, 1].
+    """Mean absolute difference of two images of one seed where neither shows a person; range [0, 1].
 
     Args:
         model: (S, S, 3).
@@ -63,14 +63,14 @@ def outside_change_of(
         base_person: (G, G).
 
     Returns:
-        None where people fill the picture.
+        None where people fill the image.
 
     Raises:
         InputError: sizes do not fit.
     """
     size, grid = model.shape[0], model_person.shape[0]
     if model.shape != base.shape or model_person.shape != base_person.shape or size % grid:
-        raise InputError(f"pictures {model.shape}, {base.shape} and person masks {model_person.shape} do not fit")
+        raise InputError(f"images {model.shape}, {base.shape} and person masks {model_person.shape} do not fit")
     outside = np.kron(np.maximum(model_person, base_person) < PERSON, np.ones((size // grid, size // grid), np.bool_))
     if outside.mean() < LEAST_OUTSIDE:
         return None
@@ -79,7 +79,7 @@ def outside_change_of(
 
 
 def outside_change(changes: Sequence[float | None], prompts: Sequence[str], rng: np.random.Generator) -> Estimate:
-    """Mean over pictures that have an outside, clustered by prompt."""
+    """Mean over images that have an outside, clustered by prompt."""
     kept = [(value, prompt) for value, prompt in zip(changes, prompts, strict=True) if value is not None]
     values = np.array([value for value, _ in kept], dtype=np.float64)
     return ratio(values, np.ones_like(values), [prompt for _, prompt in kept], rng)

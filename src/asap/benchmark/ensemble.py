@@ -1,4 +1,4 @@
-"""The judge ``ensemble``: several judges on one picture."""
+"""The judge ``ensemble``: several judges on one image."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ __all__ = ["vote_of"]
 
 
 def vote_of(said: Mapping[str, Verdict]) -> Verdict:
-    """What more than half of the members that scored a picture say; by name of the member.
+    """What more than half of the members that scored an image say; by name of the member.
 
-    Halves are no verdict. A picture that no member could score is an error where a member failed on it.
+    Halves are no verdict. An image that no member could score is an error where a member failed on it.
     """
     scored = {name: verdict for name, verdict in said.items() if verdict.fails is not None}
     failing = [name for name, verdict in scored.items() if verdict.fails]

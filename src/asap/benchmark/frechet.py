@@ -1,11 +1,11 @@
-"""Frechet distance between sets of pictures in fixed features that no judge has trained (Heusel et al. 2017, Eq. 6).
+"""Frechet distance between sets of images in fixed features that no judge has trained (Heusel et al. 2017, Eq. 6).
 
 Inception weights cannot be had offline and would not suit 128-pixel renders, so the features are plain: low-frequency
 cosine coefficients of luma and chroma (layout, colour) and the log energy of bands of high ones (sharpness, texture).
 They notice colour shifts, blur, noise and broken layouts; they know nothing of anatomy, so a model cannot gain on
 this measure by pleasing the judge. The numbers compare models here, they are not FID.
 
-Legend: N pictures, S pixels on a side, D = 62 features.
+Legend: N images, S pixels on a side, D = 62 features.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ Matrix = npt.NDArray[np.float64]
 
 @cache
 def _basis(size: int) -> Matrix:
-    """DCT-II matrix (size, size); row k is the k-th frequency; scaled so that a constant picture keeps its value."""
+    """DCT-II matrix (size, size); row k is the k-th frequency; scaled so that a constant image keeps its value."""
     place = np.arange(size)
     rows = np.cos(np.pi * (2 * place[None] + 1) * place[:, None] / (2 * size)) * np.sqrt(2) / size
     rows[0] /= np.sqrt(2)
@@ -52,7 +52,7 @@ def _bands(size: int) -> npt.NDArray[np.int64]:
 
 
 def cosine_features(images: npt.NDArray[np.uint8]) -> Matrix:
-    """Features of pictures.
+    """Features of images.
 
     Args:
         images: (N, S, S, 3) sRGB; S is a multiple of 32.
@@ -65,13 +65,13 @@ def cosine_features(images: npt.NDArray[np.uint8]) -> Matrix:
     """
     size = images.shape[1] if images.ndim == 4 else 0
     if images.ndim != 4 or images.shape[2] != size or images.shape[3] != 3 or not size or size % SMALL:
-        raise InputError(f"features need pictures (N, S, S, 3) with S a multiple of {SMALL}, got {images.shape}")
+        raise InputError(f"features need images (N, S, S, 3) with S a multiple of {SMALL}, got {images.shape}")
     rows = [_features(image) for image in images]
     return np.stack(rows) if rows else np.zeros((0, FEATURES))
 
 
 def _features(image: npt.NDArray[np.uint8]) -> Matrix:
-    """(D,) features of one picture (S, S, 3)."""
+    """(D,) features of one image (S, S, 3)."""
     size = image.shape[0]
     planes = np.einsum("ck,hwk->chw", OPPONENT, image / 255.0)
     step = size // SMALL
@@ -105,7 +105,7 @@ def _distance(mean1: Matrix, cov1: Matrix, mean2: Matrix, cov2: Matrix) -> float
 
 
 class FrechetDistance:
-    """Frechet distance of pictures to a reference set; range [0, inf), lower is closer; biased upwards for small N."""
+    """Frechet distance of images to a reference set; range [0, inf), lower is closer; biased upwards for small N."""
 
     higher_is_better = False
 
@@ -116,19 +116,19 @@ class FrechetDistance:
         self.clusters: list[str] = []
 
     def update(self, images: npt.NDArray[np.uint8], clusters: Sequence[str]) -> None:
-        """Add pictures (N, S, S, 3) and the prompts they came from."""
+        """Add images (N, S, S, 3) and the prompts they came from."""
         if len(images) != len(clusters):
-            raise InputError(f"one prompt per picture is needed, got {len(images)} pictures, {len(clusters)} prompts")
+            raise InputError(f"one prompt per image is needed, got {len(images)} images, {len(clusters)} prompts")
         self.rows.append(cosine_features(images))
         self.clusters.extend(clusters)
 
     @property
     def features(self) -> Matrix:
-        """(N, D) of all pictures so far."""
+        """(N, D) of all images so far."""
         return np.concatenate(self.rows) if self.rows else np.zeros((0, FEATURES))
 
     def compute(self) -> float:
-        """The distance; raises ``InputError`` with fewer than two pictures."""
+        """The distance; raises ``InputError`` with fewer than two images."""
         return frechet(self.features, self.reference)
 
 

@@ -1,8 +1,8 @@
 """The judge ``landmarks``: presence, lengths and angles of the points that a landmarker finds; it never counts fingers.
 
-A landmarker gives a malformed hand 21 well-placed points, so what it cannot see it cannot report. A picture also shows
+A landmarker gives a malformed hand 21 well-placed points, so what it cannot see it cannot report. An image also shows
 every bone shortened by perspective, so only a bone that is too long says something by itself. Units: a bone's length is
-taken in trunk lengths by the table of Drillis and Contini (1966); angles are in the picture's plane.
+taken in trunk lengths by the table of Drillis and Contini (1966); angles are in the image's plane.
 """
 
 import itertools
@@ -45,7 +45,7 @@ Points = Mapping[str, FloatArray]
 
 
 def examine(regions: Sequence[PartRegion], wanted: Iterable[str]) -> Verdict:
-    """A verdict from the parts of all people in one picture.
+    """A verdict from the parts of all people in one image.
 
     ``probability`` is not one: it is 0.5 at a limit, and a logistic curve of how far the worst measure is from its own.
     """

@@ -20,7 +20,7 @@ def refuse_own_examiner(
 
     Args:
         judge: fingerprint of the judge.
-        ancestors: manifests of everything upstream of the pictures.
+        ancestors: manifests of everything upstream of the images.
         taught_on: content hash of the pairs that the judge was trained on, None if it is not known.
         name: of the judge; a screen of that name is the same model under another prompt or threshold.
 
@@ -43,7 +43,7 @@ def refuse_own_examiner(
 
 
 def shared_instruments(verdicts: Manifest, ancestors: Iterable[Manifest], parts: Iterable[str] = ()) -> list[str]:
-    """What judged the pictures and also had a hand in the pairs, as ``NAME (ROLE)``; for a reader to know.
+    """What judged the images and also had a hand in the pairs, as ``NAME (ROLE)``; for a reader to know.
 
     A judge that picked pairs is refused (``refuse_own_examiner``); one that found or described the people in them is
     not independent either. ``parts`` are names of what a judge is made of, such as its landmarker or hosted model.

@@ -32,7 +32,7 @@ def pairwise_strength(rows: Iterable[Row], rng: np.random.Generator) -> dict[str
 
 
 def position_bias(rows: Iterable[Row]) -> dict[str, object]:
-    """How a judge's preference hangs on the order of the same two pictures.
+    """How a judge's preference hangs on the order of the same two images.
 
     Returns:
         inconsistent: share of votes, readable in both orders and not twice a tie, that turn with the order;

@@ -34,11 +34,11 @@ class SuitePrompt:
     prompt: str
     category: str
     parts: tuple[str, ...]
-    """Parts that the picture should show."""
+    """Parts that the image should show."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """What the caption says and the picture should keep."""
+    """What the caption says and the image should keep."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """How many of each the picture should show; names are ``COUNTED``."""
+    """How many of each the image should show; names are ``COUNTED``."""
     gesture: str = ""
     difficulty: int = 0
     """1: shown plainly; 2: a pose, grip or gesture; 3: interlaced, foreshortened or several people; 0: not said."""

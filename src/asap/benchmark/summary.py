@@ -24,7 +24,7 @@ UNCALIBRATED: Final = "the judge has no calibration; measure it with `asap judge
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One generated picture with all that is known of it."""
+    """One generated image with all that is known of it."""
 
     prompt_id: str
     seed: int
@@ -69,7 +69,7 @@ def _error_rate(outcomes: Sequence[Outcome], seed: int, name: str) -> Json:
 
 
 def _hidden(rows: Sequence[Judged], seed: int) -> Json:
-    """Share of asked-for parts that are not seen, over all and by part; pictures with an error do not count."""
+    """Share of asked-for parts that are not seen, over all and by part; images with an error do not count."""
     asked = [
         (row.prompt_id, part, part in row.hidden_parts) for row in rows if not row.error for part in row.wanted_parts
     ]
@@ -88,7 +88,7 @@ def _share(asked: Sequence[tuple[str, str, bool]], seed: int) -> Estimate:
 
 
 def _paired_rows(rows: Sequence[Judged], base: Sequence[Judged]) -> list[tuple[Judged, Judged]]:
-    """Pictures of equal prompt and seed, in a fixed order; raises ``InputError`` when there are none."""
+    """Images of equal prompt and seed, in a fixed order; raises ``InputError`` when there are none."""
     table = {(row.prompt_id, row.seed): row for row in base}
     keys = sorted((row.prompt_id, row.seed) for row in rows if (row.prompt_id, row.seed) in table)
     ours = {(row.prompt_id, row.seed): row for row in rows}
@@ -172,7 +172,7 @@ def summarize(
     """Everything that the report says of one model.
 
     Args:
-        rows: the model's pictures.
+        rows: the model's images.
         base: the base model's, at the same prompts and seeds; the base itself is summarized against itself.
         rates: measured sensitivity and specificity of the judge; None where nobody has measured them.
         reference: (M, S, S, 3) clean renders for the Frechet distance.

@@ -1,4 +1,4 @@
-"""What every judge is: pictures in, one verdict each out, and nothing else. There is no default judge."""
+"""What every judge is: images in, one verdict each out, and nothing else. There is no default judge."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ __all__ = ["Judge", "Picture", "Verdict"]
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One picture to be judged, and what it was asked to show."""
+    """One image to be judged, and what it was asked to show."""
 
     key: tuple[str, int]
     """Prompt id and seed, or whatever else names it."""
@@ -27,7 +27,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is kept of one picture."""
+    """What is kept of one image."""
 
     fails: bool | None
     """True: wrong anatomy; None: not scored, see ``reason``."""
@@ -63,5 +63,5 @@ class Judge(Protocol):
         ...
 
     def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
-        """One verdict per picture, in order; a picture is drawn from ``pictures`` when there is room for it."""
+        """One verdict per image, in order; an image is drawn from ``pictures`` when there is room for it."""
         ...

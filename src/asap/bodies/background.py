@@ -1,4 +1,4 @@
-"""Procedural backgrounds: colours as a function of the place in the picture, so that any ray can ask for one."""
+"""Procedural backgrounds: colours as a function of the place in the image, so that any ray can ask for one."""
 
 import numpy as np
 

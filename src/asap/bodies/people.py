@@ -1,4 +1,4 @@
-"""Who is in the picture: shape, skin, hair and clothes, and the colour of every vertex that follows from them."""
+"""Who is in the image: shape, skin, hair and clothes, and the colour of every vertex that follows from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

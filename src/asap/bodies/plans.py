@@ -1,4 +1,4 @@
-"""What a picture shows: category, framing, pose, gesture, object; drawn from the five HAF categories."""
+"""What an image shows: category, framing, pose, gesture, object; drawn from the five HAF categories."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ OBJECT_COLOURS = ("red", "blue", "green", "yellow", "white")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The drawn subject of one picture; empty strings where a field does not apply."""
+    """The drawn subject of one image; empty strings where a field does not apply."""
 
     category: str
     view: str
     pose: str = ""
     gesture: str = ""
     fingers: int = -1
-    """Fingers held up, -1 where the picture is not about that."""
+    """Fingers held up, -1 where the image is not about that."""
     variant: int = 0
     side: str = "L"
     palm: bool = True

@@ -1,6 +1,6 @@
 """Warp kernels of the renderer: which triangle covers a sample, what is seen there, what lies in shadow, how it is lit.
 
-A sample is a place in the picture: a pixel's centre, or one of several places in a pixel on an edge. Triangles look for
+A sample is a place in the image: a pixel's centre, or one of several places in a pixel on an edge. Triangles look for
 the samples in their box, not rays for triangles in a tree: at these sizes a triangle holds few samples, mostly none.
 The signs that decide whether a sample is inside are opposite for the two triangles of an edge, so none slips between
 them, and the nearest triangle wins by an integer minimum, so the order of triangles does not matter.
@@ -117,7 +117,7 @@ def place(
     view: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
     spots: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
 ) -> None:
-    """``vertices`` (V,) in view coordinates, and pixels right and down of the picture's middle with metres ahead."""
+    """``vertices`` (V,) in view coordinates, and pixels right and down of the image's middle with metres ahead."""
     i = wp.tid()
     at = axes * (vertices[i] - eye)
     view[i] = at
@@ -140,10 +140,10 @@ def cover(
 
     Args:
         view: (V,) corners in view coordinates.
-        spots: (V,) corners in the picture, both from ``place``.
+        spots: (V,) corners in the image, both from ``place``.
         faces: (3F,) their numbers.
         size: pixels along each side.
-        reach: half the picture's width one metre ahead.
+        reach: half the image's width one metre ahead.
         spread: the largest of ``offsets``.
         offsets: (S,) places of a pixel's samples from its centre, in pixels.
         slots: (size * size,) place of each pixel among the P asked for, -1 for others.

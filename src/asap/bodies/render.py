@@ -1,7 +1,7 @@
-"""Pictures of a scene with their truth: part-id map, depth and normals, the same bits for the same scene.
+"""Images of a scene with their truth: part-id map, depth and normals, the same bits for the same scene.
 
 Every pixel has one sample at its centre; pixels on an edge (part, depth or normal changes) get four more, so that the
-cost is that of the outline and not of the picture. The kernels are warp's: CPU and CUDA, with no display.
+cost is that of the outline and not of the image. The kernels are warp's: CPU and CUDA, with no display.
 
 Legend: H = W = size in pixels, N samples, V vertices (body first, then props), F triangles.
 """
@@ -188,7 +188,7 @@ def _gather(scene: Scene) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
 
 
 def _in_view(view: FloatArray, faces: IntArray, reach: float) -> IntArray:
-    """The triangles that can matter to the picture or to a shadow in it: those in a frame twice as wide."""
+    """The triangles that can matter to the image or to a shadow in it: those in a frame twice as wide."""
     wide = view[:, 2] * np.float32(2.0 * reach)
     near = (np.abs(view[:, 0]) < wide) & (np.abs(view[:, 1]) < wide) & (view[:, 2] > 0.01)
     if near.all():

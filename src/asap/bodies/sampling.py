@@ -1,4 +1,4 @@
-"""Draw people: seed, namespace and index name one picture for ever; nothing depends on batches or order."""
+"""Draw people: seed, namespace and index name one image for ever; nothing depends on batches or order."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,7 +18,7 @@ from asap.core.seeds import derive, generator
 from asap.core.vocabulary import REGION_PART, REGIONS, region_id
 
 PEOPLE = 4000
-"""People in a namespace; a picture draws one of them, so that a person appears in several pictures."""
+"""People in a namespace; an image draws one of them, so that a person appears in several images."""
 _ATTEMPTS = 12
 _VIEW_PARTS = {
     "hand": ("hand",),
@@ -39,7 +39,7 @@ _VISIBLE_SHARE = 0.003
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """One drawn picture before rendering, with what is needed to draw a part of it anew."""
+    """One drawn image before rendering, with what is needed to draw a part of it anew."""
 
     scene: Scene
     truth: SceneTruth
@@ -52,7 +52,7 @@ class Drawn:
 
 
 def draw_caption(seed: int, namespace: str, index: int) -> str:
-    """A caption of the grammar without its picture, of those that pictures to learn from may have."""
+    """A caption of the grammar without its image, of those that images to learn from may have."""
     for attempt in range(_ATTEMPTS * 3):
         rng = generator(seed, namespace, index, attempt)
         person = draw_person(rng, person_uid(seed, namespace, index))
@@ -74,7 +74,7 @@ def draw(
     held_out: bool = False,
     scene: str = "varied",
 ) -> Drawn:
-    """The picture ``index`` of ``namespace``; ``held_out`` draws only captions kept for the suite, else none of them.
+    """The image ``index`` of ``namespace``; ``held_out`` draws only captions kept for the suite, else none of them.
 
     ``scene`` is one of ``vocabulary.SCENES``. In the ``studio`` the background is plain, and camera and light vary
     little: people, poses and captions vary as anywhere else. ``clear`` is the studio with colours that can be told
@@ -120,7 +120,7 @@ def draw(
             scene=staged, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1
         )
     raise AsapError(
-        f"no pose without collision for picture {index} of {namespace!r}; report the seed {seed} with this message"
+        f"no pose without collision for image {index} of {namespace!r}; report the seed {seed} with this message"
     )
 
 

@@ -9,7 +9,7 @@ from asap.cli.output import print_json, print_lines, tell
 from asap.cli.values import names, setting
 
 if TYPE_CHECKING:
-    from asap.stages.quality import Measures
+    from asap.workflows.evaluation.quality import Measures
 
 __all__ = ["configure"]
 
@@ -17,9 +17,9 @@ __all__ = ["configure"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs."""
     verbs = parser.add_subparsers(metavar="run|compare|check", required=True)
-    run = verbs.add_parser("run", help="draw a suite with a model, or take in pictures, and judge them")
+    run = verbs.add_parser("run", help="draw a suite with a model, or take in images, and judge them")
     add_drawing(run, 4)
-    run.add_argument("--images", type=Path, metavar="DIR", help="judge pictures made elsewhere instead of drawing")
+    run.add_argument("--images", type=Path, metavar="DIR", help="judge images made elsewhere instead of drawing")
     run.add_argument(
         "--judge", metavar="NAME", help="as `asap judge run` knows it; without one the run is only drawn, not judged"
     )
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="measures of preserved quality, or all: hpsv3,clipscore",
     )
     run.add_argument("--weights", type=Path, metavar="DIR", help="their weights, DIR/NAME (the hub's cache)")
-    run.add_argument("--reference", type=Path, metavar="DIR", help="folder of real pictures for FID and KID")
+    run.add_argument("--reference", type=Path, metavar="DIR", help="folder of real images for FID and KID")
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, named after the model")
     run.set_defaults(run=_run)
     compare = verbs.add_parser("compare", help="compare judged runs: one page, and JSON, Markdown, CSV")
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from asap.stages.bench import run
+    from asap.workflows.evaluation.bench import run
 
     print_lines(
         run(
@@ -74,7 +74,7 @@ def _measures(arguments: argparse.Namespace) -> "Measures | None":
     if not (arguments.quality or arguments.weights or arguments.reference):
         return None
     from asap.benchmark.quality import MEASURES
-    from asap.stages.quality import Measures
+    from asap.workflows.evaluation.quality import Measures
 
     return Measures(
         names=MEASURES if arguments.quality == ("all",) else arguments.quality,
@@ -86,7 +86,7 @@ def _measures(arguments: argparse.Namespace) -> "Measures | None":
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from asap.stages.compare import compare
+    from asap.workflows.evaluation.compare import compare
 
     found = compare(
         arguments.runs,
@@ -101,6 +101,6 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from asap.stages.suite import check
+    from asap.workflows.evaluation.suite import check
 
     (print_json if arguments.json else print_lines)(check(arguments.suite))

@@ -16,6 +16,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from asap.stages.demo import demo
+    from asap.workflows.results.demo import demo
 
     demo(arguments.out, device=arguments.device)

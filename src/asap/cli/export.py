@@ -16,6 +16,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from asap.stages.export import export_lora
+    from asap.workflows.training.export import export_lora
 
     print(export_lora(arguments.folder, arguments.out, form=arguments.form, model=arguments.model))

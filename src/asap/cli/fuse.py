@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _fuse(arguments: argparse.Namespace) -> None:
     from asap.backbones.family import LoadOptions
-    from asap.stages.export import fuse
+    from asap.workflows.training.export import fuse
 
     options = LoadOptions(device=arguments.device, dtype=arguments.dtype)
     print(fuse(arguments.model, arguments.adapter, arguments.out, options=options))

@@ -23,11 +23,11 @@ def add_drawing(parser: argparse.ArgumentParser, seeds: int) -> None:
         "--suite", default="haf-mini", metavar="NAME", help="haf, haf-lite, haf-mini or the path of a suite (haf-mini)"
     )
     parser.add_argument(
-        "--seeds", type=positive, default=seeds, metavar="N", help=f"pictures a prompt, seeds 0 to N-1 ({seeds})"
+        "--seeds", type=positive, default=seeds, metavar="N", help=f"images a prompt, seeds 0 to N-1 ({seeds})"
     )
     parser.add_argument("--steps", type=positive, metavar="N", help="sampler steps (the model's own)")
     parser.add_argument("--guidance", type=non_negative, metavar="SCALE", help="guidance scale (the model's own)")
-    parser.add_argument("--batch", type=positive, default=16, metavar="N", help="pictures at a time (16)")
+    parser.add_argument("--batch", type=positive, default=16, metavar="N", help="images at a time (16)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only this many prompts of each category")
     for side in ("height", "width"):
         parser.add_argument(f"--{side}", type=positive, metavar="N", help=f"{side} in pixels (the model's own)")
@@ -52,7 +52,7 @@ def add_drawing(parser: argparse.ArgumentParser, seeds: int) -> None:
 
 
 def drawing(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What ``add_drawing`` asked for, but model and LoRA, as the stages take it."""
+    """What ``add_drawing`` asked for, but model and LoRA, as the workflows take it."""
     from asap.backbones.family import LoadOptions
 
     names = ("suite", "seeds", "steps", "guidance", "batch", "limit", "foreign")
@@ -75,6 +75,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
-    from asap.stages.generate import generate
+    from asap.workflows.evaluation.generate import generate
 
     print(generate(arguments.out, model=arguments.model, adapter=arguments.adapter, **drawing(arguments)))

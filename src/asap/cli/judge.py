@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_loop(train)
     add_device(train)
     train.set_defaults(run=_train)
-    calibrate = verbs.add_parser("calibrate", help="measure a judge on pictures whose truth is known")
+    calibrate = verbs.add_parser("calibrate", help="measure a judge on images whose truth is known")
     _named(calibrate)
     calibrate.add_argument("--truth", type=Path, nargs="+", metavar="DIR", help="pair stores to measure any judge on")
     calibrate.add_argument("--split", default="test", metavar="NAME", help="of --truth: train, val, test, all (test)")
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--json", action="store_true", help="print JSON")
     add_device(calibrate)
     calibrate.set_defaults(run=_calibrate)
-    judge = verbs.add_parser("run", help="judge every picture of a store of generations")
+    judge = verbs.add_parser("run", help="judge every image of a store of generations")
     _named(judge)
     judge.add_argument("--generations", type=Path, required=True, metavar="DIR", help="what `asap generate` made")
     judge.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the verdicts")
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_device(judge)
     judge.set_defaults(run=_run)
     rate = verbs.add_parser("rate", help="a blind page on this machine for one of several raters")
-    rate.add_argument("--generations", type=Path, nargs="+", required=True, metavar="DIR", help="pictures, to be mixed")
+    rate.add_argument("--generations", type=Path, nargs="+", required=True, metavar="DIR", help="images, to be mixed")
     rate.add_argument("--ratings", type=Path, required=True, metavar="DIR", help="folder of all raters' answers")
     rate.add_argument("--rater", required=True, metavar="NAME", help="whose answers these are")
     rate.add_argument("--port", type=natural, default=0, metavar="N", help="any that is free (0)")
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     raters = verbs.add_parser("raters", help="how far the raters agree")
     raters.add_argument("--ratings", type=Path, required=True, metavar="DIR", help="folder of all raters' answers")
     raters.set_defaults(run=_raters)
-    pair = verbs.add_parser("compare", help="two models' pictures side by side, in both orders, by vlm")
+    pair = verbs.add_parser("compare", help="two models' images side by side, in both orders, by vlm")
     pair.add_argument("--model", type=Path, required=True, metavar="DIR", help="generations of the model")
     pair.add_argument("--base", type=Path, required=True, metavar="DIR", help="generations of the base")
     pair.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the votes")
@@ -70,7 +70,7 @@ def _add_loop(parser: argparse.ArgumentParser) -> None:
     loop = parser.add_argument_group("how long, and how much at a time")
     loop.add_argument("--rounded", type=positive, metavar="N", help="training pairs that take the round trip (5000)")
     loop.add_argument("--window-epochs", type=non_negative, metavar="N", help="passes over windows (14)")
-    loop.add_argument("--epochs", type=positive_real, metavar="N", help="passes over whole pictures (9)")
+    loop.add_argument("--epochs", type=positive_real, metavar="N", help="passes over whole images (9)")
     loop.add_argument("--batch", type=positive, metavar="N", help="pairs a step (32)")
     loop.add_argument("--lr", type=positive_real, metavar="RATE", help="highest learning rate (2e-3)")
 
@@ -99,7 +99,7 @@ def _settings(parser: argparse.ArgumentParser) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from asap.benchmark.judge import JudgeTraining
-    from asap.stages.judge import train
+    from asap.workflows.evaluation.learned import train
 
     names = {"window_epochs": "window_epochs", "epochs": "epochs", "batch": "batch", "lr": "learning_rate"}
     asked = {field: getattr(arguments, flag) for flag, field in names.items() if getattr(arguments, flag) is not None}
@@ -122,7 +122,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _calibrate(arguments: argparse.Namespace) -> None:
     if arguments.truth:
-        from asap.stages.calibrating import calibrate_on
+        from asap.workflows.evaluation.calibrate import calibrate_on
 
         if arguments.pairs or not arguments.out:
             raise InputError("--truth needs --out DIR for the result, and no --pairs")
@@ -138,8 +138,8 @@ def _calibrate(arguments: argparse.Namespace) -> None:
             report=tell,
         )
     else:
-        from asap.stages.judge import calibrate
-        from asap.stages.judges import JUDGES
+        from asap.workflows.evaluation.learned import calibrate
+        from asap.workflows.evaluation.registry import JUDGES
 
         if arguments.judge in JUDGES and arguments.judge != "learned":
             raise InputError(f"the judge {arguments.judge} is measured on pairs of known truth; give --truth and --out")
@@ -157,7 +157,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from asap.stages.judging import estimate, run, work_of
+    from asap.workflows.evaluation.run_judge import estimate, run, work_of
 
     options, out = dict(arguments.set), arguments.out
     work = arguments.work or work_of(out)
@@ -182,13 +182,13 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from asap.stages.judging import compare
+    from asap.workflows.evaluation.run_judge import compare
 
     print_lines(compare(arguments.model, arguments.base, arguments.out, options=dict(arguments.set), report=tell))
 
 
 def _rate(arguments: argparse.Namespace) -> None:
-    from asap.stages.rating import rate
+    from asap.workflows.evaluation.rate import rate
 
     rate(
         arguments.generations,
@@ -201,6 +201,6 @@ def _rate(arguments: argparse.Namespace) -> None:
 
 
 def _raters(arguments: argparse.Namespace) -> None:
-    from asap.stages.rating import agreement_of_raters
+    from asap.workflows.evaluation.rate import agreement_of_raters
 
     print_lines({"krippendorff_alpha": agreement_of_raters(arguments.ratings).to_json()})

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--init", default="", metavar="NAME", help="go on from these weights: mini, or a folder")
     pretrain.add_argument("--seed", type=natural, default=0, metavar="N", help="decides people, noise and weights (0)")
     pretrain.add_argument("--workers", type=positive, metavar="N", help="processes that render (one a core)")
-    pretrain.add_argument("--batch", type=positive, default=32, metavar="N", help="pictures a step (32)")
+    pretrain.add_argument("--batch", type=positive, default=32, metavar="N", help="images a step (32)")
     pretrain.add_argument("--lr", type=positive_real, default=6e-4, metavar="RATE", help="highest learning rate (6e-4)")
     pretrain.add_argument(
         "--focus",
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
-    from asap.stages.pretrain import PretrainConfig, pretrain, pretrain_on_new_people
+    from asap.workflows.results.pretrain import PretrainConfig, pretrain, pretrain_on_new_people
 
     names = ("steps", "seed", "init", "batch", "lr", "focus")
     config = PretrainConfig(**{name: getattr(arguments, name) for name in names})

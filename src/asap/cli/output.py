@@ -1,4 +1,4 @@
-"""Printing what stages return: JSON for programs, aligned lines for people."""
+"""Printing what workflows return: JSON for programs, aligned lines for people."""
 
 import json
 import sys

@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     stats.set_defaults(run=_stats)
     show = verbs.add_parser("show", help="write a contact sheet: chosen, rejected, mask")
     show.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
-    show.add_argument("--out", type=Path, required=True, metavar="FILE", help="picture to write, .png")
+    show.add_argument("--out", type=Path, required=True, metavar="FILE", help="image to write, .png")
     show.add_argument("--count", type=positive, default=24, metavar="N", help="pairs on the sheet (24)")
     show.add_argument("--seed", type=natural, default=0, metavar="N", help="which pairs are drawn (0)")
     show.set_defaults(run=_show)
@@ -46,14 +46,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _stats(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import pair_stats
+    from asap.workflows.pairs.rendered import pair_stats
 
     found = pair_stats(arguments.pairs, split=arguments.split)
     (print_json if arguments.json else print_lines)(found)
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from asap.stages.contact import show_pairs
+    from asap.workflows.datasets.contact_sheet import show_pairs
 
     show_pairs(arguments.pairs, arguments.out, count=arguments.count, seed=arguments.seed)
     print(arguments.out)

@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _agreement(arguments: argparse.Namespace) -> None:
-    from asap.stages.reviewed import pair_agreement
+    from asap.workflows.datasets.reviewed import pair_agreement
 
     found = pair_agreement(arguments.pairs)
     if arguments.json:

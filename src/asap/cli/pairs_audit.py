@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from asap.stages.audit import audit_pairs
+    from asap.workflows.datasets.audit import audit_pairs
 
     found = audit_pairs(arguments.pairs, split=arguments.split, seed=arguments.seed)
     if arguments.json:

@@ -11,8 +11,8 @@ from asap.core.errors import InputError
 from asap.core.vocabulary import NAMESPACES, SCENES
 
 if TYPE_CHECKING:
-    from asap.stages.looking import Screening
-    from asap.stages.painting import Painting
+    from asap.workflows.pairs.filters import Screening
+    from asap.workflows.pairs.inpainting import Painting
 
 __all__ = ["configure"]
 
@@ -101,7 +101,7 @@ _MODELS = ("painter", "controlnet", "device", "steps", "guidance", "screen", "pe
 
 
 def _build(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import pair_stats
+    from asap.workflows.pairs.rendered import pair_stats
 
     rendered, guided, own = arguments.source == BODIES, arguments.degrade == (GUIDED,), arguments.degrade == (OWN,)
     for name in {GUIDED, OWN}.intersection(arguments.degrade or ()):
@@ -134,7 +134,7 @@ def _common(arguments: argparse.Namespace, kind: str) -> dict[str, object]:
 
 
 def _rendered(arguments: argparse.Namespace) -> None:
-    from asap.stages.pairs import build_pairs
+    from asap.workflows.pairs.rendered import build_pairs
 
     if not arguments.count:
         raise InputError("rendered people want a number of pairs: add --count N")
@@ -148,7 +148,7 @@ def _rendered(arguments: argparse.Namespace) -> None:
 
 
 def _own(arguments: argparse.Namespace) -> None:
-    from asap.stages.own import build_own_pairs
+    from asap.workflows.pairs.on_policy import build_own_pairs
 
     if not arguments.count:
         raise InputError("own mistakes want a number of pairs: add --count N")
@@ -165,7 +165,7 @@ def _own(arguments: argparse.Namespace) -> None:
 
 
 def _guided(arguments: argparse.Namespace) -> None:
-    from asap.stages.guided import build_guided_pairs
+    from asap.workflows.pairs.controlnet import build_guided_pairs
 
     if arguments.scene:
         raise InputError("--scene is for rendered people without a painter; guided paints the varied scene")
@@ -189,7 +189,7 @@ def _guided(arguments: argparse.Namespace) -> None:
 
 
 def _photographed(arguments: argparse.Namespace) -> None:
-    from asap.stages.photos import build_photo_pairs
+    from asap.workflows.pairs.photos import build_photo_pairs
 
     build_photo_pairs(
         arguments.out,
@@ -207,7 +207,7 @@ def _photographed(arguments: argparse.Namespace) -> None:
 
 def _painting(arguments: argparse.Namespace) -> "Painting | None":
     """The diffusion model asked for, or None."""
-    from asap.stages.painting import DIFFUSION, Painting
+    from asap.workflows.pairs.inpainting import DIFFUSION, Painting
 
     kinds = [name for name in arguments.degrade or () if name in (*DIFFUSION, GUIDED)]
     if not arguments.painter:
@@ -222,6 +222,6 @@ def _painting(arguments: argparse.Namespace) -> "Painting | None":
 
 def _screening(arguments: argparse.Namespace) -> "Screening | None":
     """The screen asked for, or None."""
-    from asap.stages.looking import Screening
+    from asap.workflows.pairs.filters import Screening
 
     return Screening.read(arguments.screen) if arguments.screen else None

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _caption(arguments: argparse.Namespace) -> None:
-    from asap.stages.captions import Endpoint, caption_photos
+    from asap.workflows.pairs.captions import Endpoint, caption_photos
 
     endpoint = Endpoint(
         url=arguments.endpoint,

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _card(arguments: argparse.Namespace) -> None:
-    from asap.stages.publish import write_card
+    from asap.workflows.datasets.publish import write_card
 
     for path in write_card(arguments.pairs, arguments.out, statements=arguments.sources):
         print(path)

@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from asap.stages.exchange import export_pairs
+    from asap.workflows.datasets.export import export_pairs
 
     told = export_pairs(
         arguments.pairs, arguments.out, name=arguments.format, split=arguments.split, nulls=arguments.nulls

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    from asap.stages.importing import import_pairs
+    from asap.workflows.datasets.importing import import_pairs
 
     told = import_pairs(arguments.source, arguments.out, name=arguments.format)
     (print_json if arguments.json else print_lines)(told)

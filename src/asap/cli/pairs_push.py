@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _push(arguments: argparse.Namespace) -> None:
-    from asap.stages.publish import push_pairs
+    from asap.workflows.datasets.publish import push_pairs
 
     told = push_pairs(
         arguments.pairs,

@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reviewer", metavar="NAME", help="whose decisions these are (the login name)")
     parser.add_argument("--port", type=natural, default=0, metavar="N", help="port on this machine (any free one)")
     parser.add_argument(
-        "--blind", action="store_true", help="hide metadata and what others decided; either picture is on the left"
+        "--blind", action="store_true", help="hide metadata and what others decided; either image is on the left"
     )
     parser.add_argument(
         "--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in a browser"
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _review(arguments: argparse.Namespace) -> None:
     from asap.cli.output import tell
-    from asap.stages.review import review
+    from asap.workflows.datasets.review import review
 
     def announce(address: str) -> None:
         print(address, flush=True)

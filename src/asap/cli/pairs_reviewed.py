@@ -22,6 +22,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _reviewed(arguments: argparse.Namespace) -> None:
-    from asap.stages.reviewed import reviewed_pairs
+    from asap.workflows.datasets.reviewed import reviewed_pairs
 
     print_lines(reviewed_pairs(arguments.pairs, arguments.out, policy=arguments.policy))

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     if len(arguments.runs) not in (0, len(arguments.aligned)):
         raise InputError("--runs needs one folder for each of --aligned, or none")
-    from asap.stages.report import model_names, report
+    from asap.workflows.evaluation.report import model_names, report
 
     names = model_names(arguments.aligned)
     print(

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from asap.stages.reproduce import ReproduceSettings, mini
+    from asap.workflows.results.reproduce import ReproduceSettings, mini
 
     settings = None if arguments.seeds is None else ReproduceSettings(seeds=tuple(range(arguments.seeds)))
     mini(arguments.out, work=arguments.work, settings=settings, device=arguments.device)

@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _rounds(arguments: argparse.Namespace) -> None:
     from dataclasses import fields
 
-    from asap.stages.rounds import RoundSettings, align_in_rounds
+    from asap.workflows.training.iterative import RoundSettings, align_in_rounds
 
     given = {field.name: getattr(arguments, field.name) for field in fields(RoundSettings)}
     model = align_in_rounds(

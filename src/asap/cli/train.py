@@ -56,9 +56,9 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from asap.stages.dryrun import dry_run
-    from asap.stages.request import read_config, request
-    from asap.stages.train import run
+    from asap.workflows.training.config import read_config, request
+    from asap.workflows.training.dry_run import dry_run
+    from asap.workflows.training.run import run
 
     flags = vars(arguments)
     given = {key: value for key, value in flags.items() if key not in {"config", "run", "set", "dry_run", "verb"}}

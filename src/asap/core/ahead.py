@@ -8,7 +8,7 @@ __all__ = ["THREADS", "Ahead"]
 
 T = TypeVar("T")
 THREADS: Final = 4
-"""That draw for a GPU: noise for a batch of 256 pictures takes one core longer than a GPU computes on it."""
+"""That draw for a GPU: noise for a batch of 256 images takes one core longer than a GPU computes on it."""
 
 
 class Ahead(Generic[T]):

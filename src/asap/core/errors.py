@@ -5,7 +5,7 @@ AsapError                      our own fault, exit code 1
     ├── ConfigError            a setting is missing, unknown or out of range (all faults reported together)
     ├── UnknownNameError       a name that no registry knows; lists the known ones
     ├── MissingDependencyError an optional package is absent; gives the pip line
-    ├── PhotoError             a file is no picture that we can use; says the reason in one word
+    ├── PhotoError             a file is no image that we can use; says the reason in one word
     ├── StoreError             a store is missing, corrupt, empty or locked
     └── TrainingError          the run cannot go on (the loss is not a number...)
 
@@ -79,7 +79,7 @@ class MissingDependencyError(InputError):
 
 
 class PhotoError(InputError):
-    """A file is no picture that we can use; ``reason`` is a short stable word, for counting."""
+    """A file is no image that we can use; ``reason`` is a short stable word, for counting."""
 
     def __init__(self, reason: str, message: str) -> None:
         """Give the ``reason`` (one of ``regions.reading.REASONS``) and one line that names the file."""

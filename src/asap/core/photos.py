@@ -1,6 +1,6 @@
 """What crosses the walls between rooms when people come from photographs: frozen, keyword-only records.
 
-Legend: H and W pixels, K keypoints. Pictures are (H, W, 3) sRGB bytes, upright. Left and right are the person's own.
+Legend: H and W pixels, K keypoints. Images are (H, W, 3) sRGB bytes, upright. Left and right are the person's own.
 """
 
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ class Photo:
 
 @dataclass(frozen=True, kw_only=True)
 class PartRegion:
-    """One part of one person in a picture."""
+    """One part of one person in an image."""
 
     part: str
     """Of ``vocabulary.PARTS``."""
     side: str
     """left or right for paired parts, else none."""
     person: int
-    """Number of the person in the picture, 0 for the largest."""
+    """Number of the person in the image, 0 for the largest."""
     mask: BoolArray
     """(H, W) True on the part's pixels."""
     box: tuple[int, int, int, int]
@@ -47,7 +47,7 @@ class PartRegion:
     instrument: str
     """Name of the landmarker or segmenter, as the manifest lists it; ``user`` for the user's own masks."""
     cut: bool = False
-    """True when the picture's edge cuts the part."""
+    """True when the image's edge cuts the part."""
 
     def point(self, name: str) -> FloatArray | None:
         """(2,) pixels of keypoint ``name``, or None where it is not known."""
@@ -59,7 +59,7 @@ class PartRegion:
 
 @dataclass(frozen=True, kw_only=True)
 class EditedPhoto:
-    """Both sides of a pair made from one picture, after the same round trip, and what was done."""
+    """Both sides of a pair made from one image, after the same round trip, and what was done."""
 
     chosen: ByteArray
     """(H, W, 3) the right side: the photograph, with the traces of resampling that the other side has."""

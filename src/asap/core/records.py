@@ -92,7 +92,7 @@ class Background:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """All that a renderer needs for one picture."""
+    """All that a renderer needs for one image."""
 
     body: PosedBody
     props: tuple[Prop, ...]
@@ -103,7 +103,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """One rendered picture and its exact truth; arrays are (H, W, ...)."""
+    """One rendered image and its exact truth; arrays are (H, W, ...)."""
 
     image: ByteArray
     """(H, W, 3) sRGB."""
@@ -165,7 +165,7 @@ class GateResult:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRecord:
-    """One row of a pair store: chosen and rejected pictures, their mask and everything that is known of them."""
+    """One row of a pair store: chosen and rejected images, their mask and everything that is known of them."""
 
     uid: str
     """Stable id, derived from seed and index."""
@@ -178,7 +178,7 @@ class PairRecord:
     mask: ByteArray
     """(H, W) 255 inside the touched region, 0 outside."""
     regions: ByteArray
-    """(H, W) part-id map of the chosen picture."""
+    """(H, W) part-id map of the chosen image."""
     edit: Edit
     truth: SceneTruth
     box: tuple[int, int, int, int]

@@ -8,8 +8,8 @@ from typing import Final
 
 CATEGORIES: Final = ("basic_anatomy", "semantic_gesture", "self_interaction", "object_interaction", "full_body")
 SCENES: Final = ("varied", "studio", "clear")
-"""Around rendered people: any backdrop, light and camera; a plain backdrop seen from about straight ahead; or the studio
-with colours that keep every limb apart from what lies behind it."""
+"""Around rendered people: any backdrop, light and camera; a plain backdrop seen from about straight ahead; or the
+studio with colours that keep every limb apart from what lies behind it."""
 UNSPECIFIED: Final = "unspecified"
 """Category of a photograph of which nobody said what it is about."""
 UNKNOWN: Final = "unknown"
@@ -53,7 +53,7 @@ SCREEN_REASON: Final = "not_worse"
 NAMESPACES: Final = ("pairs", "judge", "rank")
 """Whose people pairs show: those that models are aligned with, that judges learn from, and that a screen does."""
 KINDS: Final = ("defect", "null_pose", "null_equal")
-"""What the rejected side is: broken anatomy, a different but correct pose, or the same picture."""
+"""What the rejected side is: broken anatomy, a different but correct pose, or the same image."""
 
 REGIONS: Final = (
     "background",
@@ -105,7 +105,7 @@ PIECES: Final = (
 )
 """Names of the values of a piece map (uint8), finer than ``REGIONS`` and the same for left and right."""
 FINE_PIECES: Final = tuple(name for name in PIECES if name.startswith(("finger", "palm", "toe", "eye", "mouth")))
-"""Pieces that are small in a picture and large in what people look at."""
+"""Pieces that are small in an image and large in what people look at."""
 
 
 def region_id(name: str) -> int:

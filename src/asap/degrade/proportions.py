@@ -145,7 +145,7 @@ def _thick_hand(work: Work, side: str, gain: float, rng: np.random.Generator) ->
     if rng.random() < 0.5:
         return _fingers(work, side, 1.0, gain, rng)
     wrist = work.head(f"wrist.{letter(side)}")
-    gain = gain**0.8  # a whole hand fills the picture sooner than its fingers
+    gain = gain**0.8  # a whole hand fills the image sooner than its fingers
     work.scale(work.weight(f"wrist.{letter(side)}"), wrist, hand_frame(work, side), (gain, gain, gain))
     return {"gain": gain, "scope": "whole"}
 

@@ -48,7 +48,7 @@ CAVEATS: Final = {
         "Parts were found by the landmarkers below; what they do not find is never edited.",
         "The errors follow our table of operations, not the errors of any particular generator.",
     ),
-    "import": ("Nothing was measured on pairs whose gates are absent; a mask may cover the whole picture.",),
+    "import": ("Nothing was measured on pairs whose gates are absent; a mask may cover the whole image.",),
 }
 
 
@@ -101,7 +101,7 @@ def _opening(facts: CardFacts) -> Iterator[str]:
     if facts.owner.description:
         yield facts.owner.description
     yield (
-        f"{facts.pairs} preference pairs on human anatomy for text-to-image models: a caption, a right picture, a "
+        f"{facts.pairs} preference pairs on human anatomy for text-to-image models: a caption, a right image, a "
         f"wrong one, and the mask of the region in which they differ. {MADE.get(facts.made_of, '')}".strip()
     )
     yield f"![chosen, rejected and mask]({SHEET})"

@@ -85,7 +85,7 @@ def _records(facts: CardFacts) -> dict[str, object]:
         "@type": "cr:RecordSet",
         "@id": RECORDS,
         "name": RECORDS,
-        "description": "One row a pair: the right picture, the wrong one, and where they differ.",
+        "description": "One row a pair: the right image, the wrong one, and where they differ.",
         "key": {"@id": f"{RECORDS}/uid"},
         "field": fields,
     }

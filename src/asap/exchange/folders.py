@@ -1,4 +1,4 @@
-"""What the formats of picture folders share.
+"""What the formats of image folders share.
 
 SPLIT/chosen/KEY.png with KEY.txt beside it is what a one-sided trainer learns from; SPLIT/rejected/KEY.png lies apart,
 so that nobody trains on broken anatomy by accident; the mask lies where the tool looks for it. ``pairs/*.jsonl`` at the

@@ -1,8 +1,8 @@
-"""kohya-ss/sd-scripts: pictures with captions in one folder, masks of the same names in ``conditioning_data_dir``.
+"""kohya-ss/sd-scripts: images with captions in one folder, masks of the same names in ``conditioning_data_dir``.
 
 Source: docs/masked_loss_README.md, library/config_util.py and ``ControlNetDataset`` in library/train_util.py of
-kohya-ss/sd-scripts. The mask's red channel is the weight of the loss (255 is 1), its size is the picture's; every
-picture wants a mask and every mask a picture. Start the training script with ``--dataset_config OUT/dataset.toml
+kohya-ss/sd-scripts. The mask's red channel is the weight of the loss (255 is 1), its size is the image's; every
+image wants a mask and every mask an image. Start the training script with ``--dataset_config OUT/dataset.toml
 --masked_loss``.
 """
 

@@ -1,4 +1,4 @@
-"""A pair on its way between tools: its pictures as the bytes of picture files, everything else as plain values."""
+"""A pair on its way between tools: its images as the bytes of image files, everything else as plain values."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ __all__ = ["MARKER", "PICTURES", "Format", "Refused", "SharedPair", "Summary", "
 MARKER: Final = "asap.json"
 """File at the top of every export: what it was made from. A folder without it was made by somebody else."""
 PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-"""Endings of pictures that are looked for in folders."""
+"""Endings of images that are looked for in folders."""
 SAFE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
@@ -23,10 +23,10 @@ class SharedPair:
     """Name of its files: letters, digits, ``_`` and ``-``; unique in a set."""
     prompt: str
     chosen: bytes
-    """A picture file; PNG when we wrote it."""
+    """An image file; PNG when we wrote it."""
     rejected: bytes
     mask: bytes | None = None
-    """Grey picture file, white inside the touched region; None where nobody said."""
+    """Grey image file, white inside the touched region; None where nobody said."""
     regions: bytes | None = None
     """Grey PNG of part ids; None where nobody said."""
     split: str = ""

@@ -1,6 +1,6 @@
-"""``prompt``, ``chosen``, ``rejected``: the columns of an explicit preference dataset, here with pictures as answers.
+"""``prompt``, ``chosen``, ``rejected``: the columns of an explicit preference dataset, here with images as answers.
 
-Names: "Preference" in docs/source/dataset_formats.md of huggingface/trl; pictures under these names are found in
+Names: "Preference" in docs/source/dataset_formats.md of huggingface/trl; images under these names are found in
 data-is-better-together/open-image-preferences-v1-binarized on the Hugging Face Hub. TRL's own trainers take text for
 ``chosen`` and ``rejected``, so this is a format for readers of such tables, not for a trainer of TRL. ``mask``,
 ``regions`` and ``asap`` (facts as JSON) come on top.

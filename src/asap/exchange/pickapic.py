@@ -3,7 +3,7 @@
 Columns: ``dataset_info`` of yuvalkirstain/pickapic_v2 on the Hugging Face Hub. Readers: ``train.py`` of
 SalesforceAIResearch/DiffusionDPO and ``examples/research_projects/diffusion_dpo/train_diffusion_dpo.py`` of
 huggingface/diffusers. Both decode the bytes of ``jpg_0`` and ``jpg_1`` with Pillow, whatever their format, and swap the
-two where ``label_0`` is 0. The pictures stay PNG: JPEG would change pixels outside the mask. ``mask``, ``regions`` and
+two where ``label_0`` is 0. The images stay PNG: JPEG would change pixels outside the mask. ``mask``, ``regions`` and
 ``asap`` are columns of ours that those readers do not look at.
 """
 

@@ -1,4 +1,4 @@
-"""Picture files of other tools as plain arrays."""
+"""Image files of other tools as plain arrays."""
 
 import io
 from typing import Final
@@ -16,7 +16,7 @@ INSIDE: Final = 128
 
 
 def decode_picture(data: bytes) -> ByteArray | Refused:
-    """(H, W, 3) sRGB, upright, transparency over white; ``Refused`` where the bytes are no such picture."""
+    """(H, W, 3) sRGB, upright, transparency over white; ``Refused`` where the bytes are no such image."""
     image = _open(data)
     if isinstance(image, Refused):
         return image
@@ -46,7 +46,7 @@ def decode_regions(data: bytes) -> ByteArray | Refused:
     if isinstance(image, Refused):
         return image
     if image.mode != "L":
-        return Refused("bad_regions", f"wanted a grey picture, got mode {image.mode}")
+        return Refused("bad_regions", f"wanted a grey image, got mode {image.mode}")
     return np.array(image)
 
 

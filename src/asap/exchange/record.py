@@ -78,9 +78,9 @@ def _arrays(pair: SharedPair) -> _Arrays:
         notes += ["binarized"] * grey
     if pair.regions is not None:
         regions = _sound(decode_regions(pair.regions))
-    for name, array in (("rejected picture", rejected), ("mask", mask), ("part map", regions)):
+    for name, array in (("rejected image", rejected), ("mask", mask), ("part map", regions)):
         if array.shape[:2] != shape:
-            _sound(Refused("sizes_differ", f"the chosen picture is {shape}, the {name} is {array.shape[:2]}"))
+            _sound(Refused("sizes_differ", f"the chosen image is {shape}, the {name} is {array.shape[:2]}"))
     if regions.max(initial=0) >= len(REGIONS):
         _sound(Refused("bad_regions", f"wanted part ids below {len(REGIONS)}, got {regions.max()}"))
     return _Arrays(chosen, rejected, mask, regions, tuple(notes))

@@ -45,7 +45,7 @@ def facts_of(value: object) -> dict[str, object] | Refused:
 
 
 def picture_bytes(value: object) -> bytes | None:
-    """The bytes of a picture column, plain or as ``datasets`` wraps them; None when there are none."""
+    """The bytes of an image column, plain or as ``datasets`` wraps them; None when there are none."""
     if isinstance(value, dict):
         value = value.get("bytes")
     return value if isinstance(value, bytes) and value else None
@@ -54,7 +54,7 @@ def picture_bytes(value: object) -> bytes | None:
 def parse_pair(
     *, chosen: object, rejected: object, prompt: object, mask: object, regions: object, facts: object
 ) -> SharedPair | Refused:
-    """A pair out of loose fields: pictures as ``picture_bytes`` takes them, facts as ``facts_of`` does."""
+    """A pair out of loose fields: images as ``picture_bytes`` takes them, facts as ``facts_of`` does."""
     known, sides = facts_of(facts), (picture_bytes(chosen), picture_bytes(rejected))
     if isinstance(known, Refused):
         return known

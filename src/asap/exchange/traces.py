@@ -1,4 +1,4 @@
-"""What a picture file says besides its pixels: where and when it was taken, by whom, with what.
+"""What an image file says besides its pixels: where and when it was taken, by whom, with what.
 
 Only what is needed to show the pixels is known as harmless; everything else is a trace. PNG chunks: the PNG
 specification (W3C, third edition), section 11. JPEG markers: ITU-T T.81, table B.1. WebP chunks: RFC 9649.
@@ -19,7 +19,7 @@ ALONE: Final = frozenset((0x01, START, *range(0xD0, 0xD8)))
 
 
 def traces(data: bytes) -> list[str]:
-    """Names of everything in a picture file that is not its pixels, once each, in order; empty when it is clean.
+    """Names of everything in an image file that is not its pixels, once each, in order; empty when it is clean.
 
     Bytes that are no whole PNG, JPEG or WebP are one trace by themselves: nobody can say what they hold.
     """

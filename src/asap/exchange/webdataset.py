@@ -39,7 +39,7 @@ def _members(pair: SharedPair) -> Iterator[tuple[str, bytes]]:
 
 
 def _parse(row: Mapping[str, object]) -> SharedPair | Refused:
-    """A sample as {name after the first dot: bytes}; pictures may have any ending, text may lie in KEY.txt."""
+    """A sample as {name after the first dot: bytes}; images may have any ending, text may lie in KEY.txt."""
     facts = facts_of(row.get("json"))
     if isinstance(facts, Refused):
         return facts

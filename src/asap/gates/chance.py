@@ -1,6 +1,6 @@
 """Can the sides be told apart? A linear discriminant on differences between sides, and what chance alone would give.
 
-Legend: N pairs, F features, G groups (a person with all pictures of it), R exchanges of sides at random.
+Legend: N pairs, F features, G groups (a person with all images of it), R exchanges of sides at random.
 
 Each pair has one row x = features of the rejected side minus those of the chosen one. A discriminant w, fitted on other
 groups, gives the rejected side w.x/2 and the chosen one -w.x/2. The AUROC is the share of (rejected, chosen) couples,
@@ -28,7 +28,7 @@ DRAWS = 2000
 RIDGE = 0.1
 """Added to the mean square of each scaled feature, which is about 1."""
 CLIP = 3.0
-"""Scaled differences are cut here, so that one strange picture cannot carry a feature."""
+"""Scaled differences are cut here, so that one strange image cannot carry a feature."""
 FEWEST = 20
 """Groups that differ at all, below which nothing is said."""
 TOP = 3

@@ -1,4 +1,4 @@
-"""Near-duplicates by perceptual hash: the signs of the lowest frequencies of a small grey picture."""
+"""Near-duplicates by perceptual hash: the signs of the lowest frequencies of a small grey image."""
 
 from collections.abc import Iterable
 
@@ -18,15 +18,15 @@ _Words = npt.NDArray[np.uint64]
 
 
 def perceptual_hash(image: ByteArray) -> int:
-    """A hash of ``BITS`` bits of an (H, W, 3) uint8 picture; pictures that look alike differ in few bits.
+    """A hash of ``BITS`` bits of an (H, W, 3) uint8 image; images that look alike differ in few bits.
 
     Colour counts, else the same pose in another scene would be a duplicate.
 
     Raises:
-        InputError: not such a picture, or smaller than 32 pixels.
+        InputError: not such an image, or smaller than 32 pixels.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < _GRID:
-        raise InputError(f"wanted an (H, W, 3) uint8 picture of 32 pixels or more, got {image.shape} {image.dtype}")
+        raise InputError(f"wanted an (H, W, 3) uint8 image of 32 pixels or more, got {image.shape} {image.dtype}")
     small = _shrink(image)
     red, green, blue = small[:, :, 0], small[:, :, 1], small[:, :, 2]
     planes = np.stack([red + green + blue, red - blue, 2 * green - red - blue])
@@ -44,10 +44,10 @@ def _shrink(image: ByteArray) -> np.ndarray[tuple[int, ...], np.dtype[np.float64
 
 
 class NearDuplicates:
-    """A growing set of pictures that refuses what it has nearly seen."""
+    """A growing set of images that refuses what it has nearly seen."""
 
     def __init__(self, radius: int = 10) -> None:
-        """Take as duplicates all pictures within ``radius`` of ``BITS`` bits (Hamming distance)."""
+        """Take as duplicates all images within ``radius`` of ``BITS`` bits (Hamming distance)."""
         if not 0 <= radius < BITS:
             raise InputError(f"radius must be from 0 to {BITS - 1} bits, not {radius}")
         self.radius = radius
@@ -62,7 +62,7 @@ class NearDuplicates:
         return self.add_code(perceptual_hash(image))
 
     def add_code(self, code: int) -> bool:
-        """The same for a picture of which only the hash is at hand."""
+        """The same for an image of which only the hash is at hand."""
         words = _words(code)
         apart = np.bitwise_count(self._seen[: self._count] ^ words).sum(axis=1)
         if (apart <= self.radius).any():
@@ -71,7 +71,7 @@ class NearDuplicates:
         return True
 
     def extend(self, codes: Iterable[int]) -> None:
-        """Remember hashes of pictures that were accepted before, without comparing them."""
+        """Remember hashes of images that were accepted before, without comparing them."""
         for code in codes:
             self._remember(_words(code))
 

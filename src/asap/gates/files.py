@@ -1,4 +1,4 @@
-"""What an encoded picture tells before it is decoded: format, dimensions, compression, metadata, tables.
+"""What an encoded image tells before it is decoded: format, dimensions, compression, metadata, tables.
 
 PNG and JPEG are taken apart; of anything else only the first bytes and the size are known.
 """
@@ -35,20 +35,20 @@ NAMES = (
 
 
 def file_features(data: bytes, plain_size: int) -> FloatArray:
-    """Features ``NAMES`` of an encoded picture.
+    """Features ``NAMES`` of an encoded image.
 
     The size alone would show the anatomy (fewer fingers, fewer bytes), so it is divided by the size of the same pixels
     encoded anew in one fixed way.
 
     Args:
-        data: the encoded picture.
+        data: the encoded image.
         plain_size: bytes of its pixels encoded anew.
 
     Raises:
         InputError: there are no bytes, or a PNG or JPEG breaks off.
     """
     if not data or plain_size < 1:
-        raise InputError(f"wanted an encoded picture and its plain size, got {len(data)} and {plain_size} bytes")
+        raise InputError(f"wanted an encoded image and its plain size, got {len(data)} and {plain_size} bytes")
     ratio = float(np.log(len(data) / plain_size))
     try:
         if data.startswith(PNG):
@@ -61,7 +61,7 @@ def file_features(data: bytes, plain_size: int) -> FloatArray:
             width = height = kind = pieces = extra = compression = 0
             form = float(int.from_bytes(data[:4], "big"))
     except (struct.error, IndexError) as error:
-        raise InputError(f"a stored picture breaks off after {len(data)} bytes; make the store anew") from error
+        raise InputError(f"a stored image breaks off after {len(data)} bytes; make the store anew") from error
     return np.array([form, width, height, kind, ratio, pieces, extra, compression], dtype=np.float32)
 
 

@@ -24,7 +24,7 @@ class GateLimits:
     background_lpips_max: float = 0.02
     """The same."""
     max_abs_diff_outside: float = 0.0
-    """Ours: the pictures are equal to the bit outside the mask."""
+    """Ours: the images are equal to the bit outside the mask."""
     edge_ssim_min: float = 0.5
     """Ours: a hard seam just outside the rim gives the edit away."""
     area_min: float = 0.004
@@ -36,10 +36,10 @@ class GateLimits:
     contrast_min: float = 0.04
     """Ours: mean change inside the mask, of 1; less cannot be seen."""
     changed_area_min: float = 0.004
-    """Ours: clearly changed pixels, as a share of the picture; the mask is grown by some pixels on every side, so one
+    """Ours: clearly changed pixels, as a share of the image; the mask is grown by some pixels on every side, so one
     as large as ``area_min`` may hold a change of 2x2 pixels, which no eye and no latent sees."""
     visible_share_min: float = 0.002
-    """Ours: touched skin that shows, as a share of the picture; else the defect is hidden."""
+    """Ours: touched skin that shows, as a share of the image; else the defect is hidden."""
 
     def __post_init__(self) -> None:
         """Refuse limits that nothing can keep."""
@@ -71,7 +71,7 @@ def evaluate(
 ) -> GateResult:
     """Judge the ``values`` of ``measure`` for a pair of ``kind``.
 
-    A null pose must be as local as a defect, but need not look different enough; equal pictures must be equal.
+    A null pose must be as local as a defect, but need not look different enough; equal images must be equal.
     Reasons: ``outside_differs``, ``background_ssim_low``, ``background_lpips_high``, ``edge_ssim_low``,
     ``area_too_large``, ``area_too_small``, ``side_too_short``, ``contrast_low``, ``region_ssim_high``,
     ``region_ssim_low``, ``region_lpips_low``, ``hidden``, ``not_equal``. The two perceptual ones apply only where a

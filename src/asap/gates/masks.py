@@ -9,21 +9,21 @@ from asap.core.records import BoolArray, ByteArray
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _BLOCK = ndimage.generate_binary_structure(2, 2)
 _SPECK = 6 / 128**2
-"""Share of the picture below which a patch of difference is a speck: 6 pixels at 128."""
+"""Share of the image below which a patch of difference is a speck: 6 pixels at 128."""
 
 
 def check_images(chosen: ByteArray, rejected: ByteArray) -> None:
-    """Refuse pictures that are not two (H, W, 3) uint8 arrays of one size."""
+    """Refuse images that are not two (H, W, 3) uint8 arrays of one size."""
     for name, image in (("chosen", chosen), ("rejected", rejected)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(f"{name} must be a (H, W, 3) uint8 picture, not {image.shape} {image.dtype}")
+            raise InputError(f"{name} must be a (H, W, 3) uint8 image, not {image.shape} {image.dtype}")
     if chosen.shape != rejected.shape:
         raise InputError(f"chosen {chosen.shape} and rejected {rejected.shape} must have the same size")
 
 
 def _check_mask(image: ByteArray, mask: ByteArray) -> None:
     if mask.shape != image.shape[:2]:
-        raise InputError(f"the mask is {mask.shape}, the pictures are {image.shape[:2]}; give them one size")
+        raise InputError(f"the mask is {mask.shape}, the images are {image.shape[:2]}; give them one size")
 
 
 def difference(first: ByteArray, second: ByteArray) -> ByteArray:
@@ -41,7 +41,7 @@ def box_of(mask: ByteArray | BoolArray) -> tuple[int, int, int, int]:
 
 
 def around(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of the box of ``inside`` (H, W), grown by ``margin`` as far as the picture goes."""
+    """Rows and columns of the box of ``inside`` (H, W), grown by ``margin`` as far as the image goes."""
     x0, y0, x1, y1 = box_of(inside)
     height, width = inside.shape
     return (
@@ -53,7 +53,7 @@ def around(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
 def grow(inside: BoolArray, pixels: int) -> BoolArray:
     """``inside`` (H, W) grown by about ``pixels`` in every direction (an octagon: cross and block by turns)."""
     out = np.array(inside, dtype=bool)
-    window = around(out, pixels)  # nothing beyond it can be reached, and a region is small in a large picture
+    window = around(out, pixels)  # nothing beyond it can be reached, and a region is small in a large image
     grown = out[window]
     for step in range(pixels):
         grown = ndimage.binary_dilation(grown, _CROSS if step % 2 == 0 else _BLOCK)
@@ -71,12 +71,12 @@ def _without_specks(differs: BoolArray) -> BoolArray:
 
 
 def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tolerance: int = 8) -> ByteArray:
-    """(H, W) 255 where the pictures differ visibly, with gaps and small holes closed and grown by ``dilate`` pixels.
+    """(H, W) 255 where the images differ visibly, with gaps and small holes closed and grown by ``dilate`` pixels.
 
     The symbol M of arXiv:2605.25759. Differences up to ``tolerance`` (of 255, in every channel) and specks of a few
     pixels are left out: they are faint shadows and shading far from the defect, and a trainer should not weight them.
-    ``share_outside`` then makes both pictures equal to the bit outside the mask. At 128 pixels a
-    ``dilate`` of 3 keeps the 7x7 windows of SSIM outside free of the change. Equal pictures give an empty mask; 0 for
+    ``share_outside`` then makes both images equal to the bit outside the mask. At 128 pixels a
+    ``dilate`` of 3 keeps the 7x7 windows of SSIM outside free of the change. Equal images give an empty mask; 0 for
     both numbers marks exactly what differs.
 
     Raises:
@@ -97,9 +97,9 @@ def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tole
 
 
 def share_outside(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> tuple[ByteArray, ByteArray]:
-    """Both pictures with the same pixels outside ``mask`` (H, W): the mean of the two.
+    """Both images with the same pixels outside ``mask`` (H, W): the mean of the two.
 
-    Outside a mask with a tolerance the pictures still differ faintly. Were one of them taken there for both, the other
+    Outside a mask with a tolerance the images still differ faintly. Were one of them taken there for both, the other
     would have a step of up to that tolerance along the rim, and a model could tell the sides apart by it; with the mean
     both have the same step, of half the height.
 
@@ -114,7 +114,7 @@ def share_outside(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> tu
 
 
 def compose(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> ByteArray:
-    """The rejected picture with everything outside ``mask`` (H, W) taken from ``chosen``.
+    """The rejected image with everything outside ``mask`` (H, W) taken from ``chosen``.
 
     Raises:
         InputError: shapes or types do not fit.

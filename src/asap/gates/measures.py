@@ -27,7 +27,7 @@ class Perceptual(Protocol):
         """Hash of its weights."""
 
     def __call__(self, first: ByteArray, second: ByteArray) -> FloatArray:
-        """(H, W) distance of two (H, W, 3) uint8 pictures at each pixel, 0 where nothing differs."""
+        """(H, W) distance of two (H, W, 3) uint8 images at each pixel, 0 where nothing differs."""
 
 
 def _smooth(values: FloatArray) -> FloatArray:
@@ -35,7 +35,7 @@ def _smooth(values: FloatArray) -> FloatArray:
 
 
 def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
-    """(H, W) structural similarity in [-1, 1], mean over the three channels; 1 where the pictures are equal.
+    """(H, W) structural similarity in [-1, 1], mean over the three channels; 1 where the images are equal.
 
     The same numbers as scikit-image's ``structural_similarity`` (uniform window of 7, sample covariance). Only windows
     that reach a difference are computed.
@@ -51,7 +51,7 @@ def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
 
 
 def _similarity(first: ByteArray, second: ByteArray) -> FloatArray:
-    """The map of a whole picture; edges are mirrored."""
+    """The map of a whole image; edges are mirrored."""
     # centred values keep float32 exact enough: the variance is not the difference of two large numbers
     a, b = first.astype(np.float32) - 128, second.astype(np.float32) - 128
     mean_a, mean_b = _smooth(a), _smooth(b)
@@ -79,7 +79,7 @@ def measure(
         chosen: (H, W, 3) uint8.
         rejected: (H, W, 3) uint8, composed: equal to ``chosen`` outside the mask.
         mask: (H, W) 255 inside.
-        touched_visible: (H, W) True where a pixel of either picture shows skin that the edit touched; None if unknown.
+        touched_visible: (H, W) True where a pixel of either image shows skin that the edit touched; None if unknown.
         perceptual: a perceptual distance; None where none is at hand.
 
     Returns:
@@ -87,10 +87,10 @@ def measure(
         ``background_ssim``: the same outside; next to the rim a window still sees a little of the region.
         ``edge_ssim``: SSIM of the band around the mask's rim; a seam shows here.
         ``max_abs_diff_outside``: largest absolute difference of a channel outside, 0 to 255.
-        ``area_share``: share of the picture that is masked, 0 to 1.
+        ``area_share``: share of the image that is masked, 0 to 1.
         ``contrast``: mean over the masked pixels of the largest channel difference, over 255.
         ``changed_share``: share of the masked pixels that changed clearly (more than 12 of 255).
-        ``visible_share``: share of the picture that shows touched skin; the changed area where that is unknown.
+        ``visible_share``: share of the image that shows touched skin; the changed area where that is unknown.
         ``region_lpips``, ``background_lpips``: mean perceptual distance inside and outside the mask, 0 where there is
         no such pixel; only with ``perceptual``.
 

@@ -28,9 +28,9 @@ FLAT = 24.0
 LEAST = 24
 """Fewer pixels than these say nothing."""
 STEP = 1 / 12
-"""Variance of rounding to whole grey levels: keeps logarithms finite where a picture has no texture at all."""
+"""Variance of rounding to whole grey levels: keeps logarithms finite where an image has no texture at all."""
 BLOCK = 8
-"""Side in pixels of the blocks of JPEG, counted from the picture's upper left corner."""
+"""Side in pixels of the blocks of JPEG, counted from the image's upper left corner."""
 
 NOTHING = 0.5
 """Grey levels below which a cosine coefficient is nearly 0: rounding pixels alone leaves 0.29."""
@@ -76,7 +76,7 @@ class Planes:
 
 
 def planes(image: ByteArray) -> Planes:
-    """Filter an (H, W, 3) uint8 picture.
+    """Filter an (H, W, 3) uint8 image.
 
     The residual is that of Immerkaer 1996 (Fast Noise Variance Estimation): second differences down and across, which
     edges along either and smooth shading leave at 0; over 6, so that white noise keeps its standard deviation.
@@ -129,7 +129,7 @@ def residual_features(
         two: the other.
         inside: (H, W) pixels of the region.
         outside: (H, W) pixels that are surely outside it.
-        corner: row and column of the window in the whole picture, for the grid of blocks.
+        corner: row and column of the window in the whole image, for the grid of blocks.
     """
     gap = surroundings(one, two)
     smooth = np.maximum(one.spread, two.spread) <= FLAT

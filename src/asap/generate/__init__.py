@@ -1,4 +1,4 @@
-"""Pictures from a model: prompts by seeds, the round trip that gives rendered truth the model's look, regions anew."""
+"""Images from a model: prompts by seeds, the round trip that gives rendered truth the model's look, regions anew."""
 
 from asap.generate.remake import remake
 from asap.generate.roundtrip import round_trip

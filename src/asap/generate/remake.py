@@ -1,11 +1,11 @@
-"""One region of a picture drawn anew by a model that sees the rest: its own mistakes, in a place that is known.
+"""One region of an image drawn anew by a model that sees the rest: its own mistakes, in a place that is known.
 
-The picture's latents get noise up to a time t; on the way back everything outside the region is put where the picture's
+The image's latents get noise up to a time t; on the way back everything outside the region is put where the image's
 own path is at that time, so that the model fills the region to fit (the known part of the path as in RePaint,
-arXiv:2201.09865, section 4.1, without its resampling). The picture itself passes through the autoencoder too, so that
+arXiv:2201.09865, section 4.1, without its resampling). The image itself passes through the autoencoder too, so that
 both sides have its trace.
 
-Legend: B pictures, R the model's resolution, (C, h, w) a latent.
+Legend: B images, R the model's resolution, (C, h, w) a latent.
 """
 
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ def remake(
     steps: int = 8,
     guidance: float = 1.0,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Pictures as the autoencoder gives them back, and with their region drawn anew.
+    """Images as the autoencoder gives them back, and with their region drawn anew.
 
     Args:
         backbone: the model.
         images: (B, R, R, 3) sRGB.
-        masks: (B, R, R), 255 where the picture is drawn anew; every cell of the latents that it touches is.
+        masks: (B, R, R), 255 where the image is drawn anew; every cell of the latents that it touches is.
         prompts: B captions.
         starts: B times in (0, 1) from which the region is drawn; 0.9 keeps hardly anything of it.
         seeds: B seeds of the noise.
@@ -54,7 +54,7 @@ def remake(
         InputError: lengths differ, a time is out of range or there are no steps.
     """
     if not len(images) == len(masks) == len(prompts) == len(starts) == len(seeds) or steps < 1:
-        raise InputError("drawing regions anew wants a mask, prompt, time and seed a picture, and at least one step")
+        raise InputError("drawing regions anew wants a mask, prompt, time and seed an image, and at least one step")
     if not all(0 < value < 1 for value in starts):
         raise InputError(f"times to draw anew from lie in (0, 1), got {min(starts)} to {max(starts)}")
     x = backbone.encode(to_signed(images))
@@ -83,5 +83,5 @@ def _guided(
 
 
 def _noise(seed: int, shape: Sequence[int]) -> Tensor:
-    """Standard normal noise of one picture."""
+    """Standard normal noise of one image."""
     return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(derive(seed, "remake")))

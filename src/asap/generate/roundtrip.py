@@ -1,10 +1,10 @@
-"""A rendered picture through the generator: encode, add noise up to a moderate time, denoise back, decode.
+"""A rendered image through the generator: encode, add noise up to a moderate time, denoise back, decode.
 
 What comes out shows the same person with the generator's blur, texture and colour. A judge that is taught on such
-pictures cannot tell right from wrong by sharpness; both sides of a pair get the same noise. The idea of going part of
+images cannot tell right from wrong by sharpness; both sides of a pair get the same noise. The idea of going part of
 the way and back is that of SDEdit (arXiv:2108.01073), section 3.
 
-Legend: B pictures, R the model's resolution.
+Legend: B images, R the model's resolution.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def round_trip(
     *,
     steps: int = 3,
 ) -> npt.NDArray[np.uint8]:
-    """Pass pictures through the generator; equal seeds mean equal noise.
+    """Pass images through the generator; equal seeds mean equal noise.
 
     Args:
         backbone: the generator, conditioned on the prompts without guidance.
@@ -50,7 +50,7 @@ def round_trip(
         InputError: lengths differ, a strength is out of range or there are no steps.
     """
     if not len(images) == len(prompts) == len(strengths) == len(seeds) or steps < 1:
-        raise InputError("a round trip needs as many prompts, strengths and seeds as pictures, and at least one step")
+        raise InputError("a round trip needs as many prompts, strengths and seeds as images, and at least one step")
     if not all(0 <= value < 1 for value in strengths):
         raise InputError(f"round-trip strengths lie in [0, 1), got {min(strengths)} to {max(strengths)}")
     latents = backbone.encode(_pixels(images, backbone.resolution))
@@ -79,7 +79,7 @@ def _there_and_back(
 
 
 def _noise(seed: int, shape: Sequence[int]) -> Tensor:
-    """Standard normal noise of one picture."""
+    """Standard normal noise of one image."""
     return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(derive(seed, "round-trip")))
 
 

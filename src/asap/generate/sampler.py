@@ -1,4 +1,4 @@
-"""Prompts x seeds to pictures, each depending on its prompt and seed alone, so that a run can stop and go on."""
+"""Prompts x seeds to images, each depending on its prompt and seed alone, so that a run can stop and go on."""
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["Picture", "generate"]
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One generated picture."""
+    """One generated image."""
 
     prompt_id: str
     prompt: str
@@ -35,7 +35,7 @@ def generate(
     batch: int = 16,
     done: Container[tuple[str, int]] = (),
 ) -> Iterator[Picture]:
-    """Yield a picture for every prompt and seed that is not ``done``.
+    """Yield an image for every prompt and seed that is not ``done``.
 
     Args:
         backbone: the model, with its adapter on if it has one.
@@ -43,9 +43,9 @@ def generate(
         seeds: the model is given ``derive(seed, "generate", prompt_id)``, so prompts do not share their noise.
         steps: sampler steps, the model's own number if None.
         guidance: scale of classifier-free guidance, the model's own if None.
-        size: height and width of the pictures; the model's own side where None.
-        batch: pictures at a time; it changes nothing but speed.
-        done: (prompt id, seed) of pictures that exist already.
+        size: height and width of the images; the model's own side where None.
+        batch: images at a time; it changes nothing but speed.
+        done: (prompt id, seed) of images that exist already.
 
     Raises:
         InputError: no prompts or seeds, ids given twice, or a batch below 1.

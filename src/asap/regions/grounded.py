@@ -1,6 +1,6 @@
 """The landmarker ``grounded-sam``: Grounding DINO finds parts by their names, SAM 2 gives each box its mask.
 
-Pictures are prepared here and not by the models' own processors, some of which need torchvision. Masks alone do not say
+Images are prepared here and not by the models' own processors, some of which need torchvision. Masks alone do not say
 whose side a hand is; with a second landmarker, its keypoints and sides are matched to the masks.
 """
 
@@ -37,7 +37,7 @@ MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION: Final = np.array([0.229, 0.224, 0.225], np.float32)
 """Of ImageNet's colours, which both models were taught with."""
 SHORT_SIDE, LONG_SIDE = 800, 1333
-"""Pixels of the detector's picture: the shorter side, unless the longer would exceed its limit."""
+"""Pixels of the detector's image: the shorter side, unless the longer would exceed its limit."""
 INSIDE: Final = 0.7
 """Share of a part's box that lies in its person's."""
 
@@ -70,7 +70,7 @@ class GroundedSam:
     name: str = field(default="grounded-sam", init=False)
 
     def __post_init__(self) -> None:
-        """Raise now what a wrong setting or an absent model would raise at the first picture."""
+        """Raise now what a wrong setting or an absent model would raise at the first image."""
         if strange := [part for part in self.prompts if part not in PARTS]:
             raise ConfigError(f"landmarker grounded-sam: no part {strange[0]!r} in prompts; known: {', '.join(PARTS)}")
         _ = self.fingerprint

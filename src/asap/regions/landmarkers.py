@@ -12,7 +12,7 @@ __all__ = ["LANDMARKERS", "Landmarker", "landmarker"]
 
 
 class Landmarker(Protocol):
-    """Finds parts of people. It can be pickled, and equal pictures give equal answers in every process."""
+    """Finds parts of people. It can be pickled, and equal images give equal answers in every process."""
 
     @property
     def name(self) -> str:

@@ -194,7 +194,7 @@ def _seen(person: BoolArray, frame: _Frame) -> BoolArray:
 
 
 def _placed(mask: BoolArray, frame: _Frame, shape: tuple[int, int]) -> BoolArray:
-    """The window's mask at its place in the picture."""
+    """The window's mask at its place in the image."""
     whole = np.zeros(shape, np.bool_)
     (height, width), (x, y) = frame.shape, frame.low.astype(int).tolist()
     size = min(round(width / frame.scale), shape[1] - x), min(round(height / frame.scale), shape[0] - y)

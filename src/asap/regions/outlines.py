@@ -1,6 +1,6 @@
 """From keypoints to masks without a segmentation network: how wide each part is, taken from its own lengths.
 
-The proportions are ours, measured on the photographs of the tests; ``refine`` then fits the mask to the picture.
+The proportions are ours, measured on the photographs of the tests; ``refine`` then fits the mask to the image.
 """
 
 from typing import Final
@@ -62,7 +62,7 @@ def hand_outline(shape: tuple[int, int], points: FloatArray, grow: float = 1.0) 
 
 
 def hand_mask(image: ByteArray, points: FloatArray) -> BoolArray:
-    """(H, W) the hand in (H, W, 3) ``image`` from its (21, 2) points: the outline, fitted to the picture's colours.
+    """(H, W) the hand in (H, W, 3) ``image`` from its (21, 2) points: the outline, fitted to the image's colours.
 
     The arm has the hand's colour, so nothing far behind the wrist is inside.
     """

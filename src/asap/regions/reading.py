@@ -1,4 +1,4 @@
-"""Bytes of a file to an upright plain sRGB picture. What the file is, its content decides, never its name.
+"""Bytes of a file to an upright plain sRGB image. What the file is, its content decides, never its name.
 
 Nothing of the file's metadata (camera, place, profile, thumbnail) is kept. Whatever the bytes are, the answer is a
 ``Photo`` or a ``PhotoError`` with one of ``REASONS``.
@@ -27,9 +27,9 @@ REASONS: Final = ("empty", "not_a_picture", "too_small", "aspect", "bomb", "trun
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
 """What is read; others (EPS among them, which starts a program) are not even tried."""
 MAX_PIXELS: Final = 100_000_000
-"""Larger pictures are refused from their header, before anything is decoded."""
+"""Larger images are refused from their header, before anything is decoded."""
 MAX_SCANS: Final = 100
-"""A progressive JPEG has about ten scans; each costs a pass over the whole picture."""
+"""A progressive JPEG has about ten scans; each costs a pass over the whole image."""
 MIN_SIDE: Final = 64
 """Pixels; below it a hand has no fingers."""
 MAX_ASPECT: Final = 8.0
@@ -44,7 +44,7 @@ TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by EXIF orientation (CIPA DC-008, tag 274)."""
+"""What makes an image upright, by EXIF orientation (CIPA DC-008, tag 274)."""
 TIFF_ORDERS: Final = (b"II", b"MM")
 ORIENTATION, TILE_WIDTH, TILE_HEIGHT = 274, 322, 323
 
@@ -71,16 +71,16 @@ CUT_SHORT: Final = ("truncat", "unexpected end", "incomplete", "premature", "not
 
 
 def decode(data: bytes, name: str, *, caption: str = "") -> Photo:
-    """The picture in ``data``; ``name`` and ``caption`` are carried over.
+    """The image in ``data``; ``name`` and ``caption`` are carried over.
 
     EXIF rotation is applied, transparency laid over white, a colour profile converted to sRGB, 16 bits scaled to 8,
     of an animation the first frame is taken; ``Photo.notes`` says which of these happened.
 
     Raises:
-        PhotoError: the bytes give no picture that can be used; ``reason`` is one of ``REASONS``.
+        PhotoError: the bytes give no image that can be used; ``reason`` is one of ``REASONS``.
     """
     if not data:
-        raise PhotoError("empty", f"{name}: wanted a picture, the file is empty; leave it out")
+        raise PhotoError("empty", f"{name}: wanted an image, the file is empty; leave it out")
     notes: list[str] = []
     silence = quiet() if data[:2] in TIFF_ORDERS else contextlib.nullcontext()  # libtiff prints its complaints
     with silence, warnings.catch_warnings():
@@ -100,7 +100,7 @@ def _open(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         if any(data.startswith(magic) for magic in MAGIC):
-            raise PhotoError("unreadable", f"{name}: the header is damaged; save the picture anew") from error
+            raise PhotoError("unreadable", f"{name}: the header is damaged; save the image anew") from error
         raise PhotoError(
             "not_a_picture", f"{name}: wanted one of {', '.join(FORMATS)}, came {_looks_like(data)}; convert it first"
         ) from error
@@ -132,9 +132,9 @@ def _check_size(image: Image.Image, data: bytes, name: str) -> None:
         raise PhotoError("bomb", f"{size}, at most {MAX_PIXELS:,} pixels are read; scale it down")
     tags = getattr(image, "tag_v2", {})
     if tags.get(TILE_WIDTH, 0) * tags.get(TILE_HEIGHT, 0) > MAX_PIXELS:
-        raise PhotoError("bomb", f"{name}: a tile has more than {MAX_PIXELS:,} pixels; save the picture anew")
+        raise PhotoError("bomb", f"{name}: a tile has more than {MAX_PIXELS:,} pixels; save the image anew")
     if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise PhotoError("bomb", f"{name}: the JPEG has more than {MAX_SCANS} scans; save the picture anew")
+        raise PhotoError("bomb", f"{name}: the JPEG has more than {MAX_SCANS} scans; save the image anew")
     if short < MIN_SIDE:
         raise PhotoError("too_small", f"{size}, each side must have {MIN_SIDE}; take a larger one")
     if long > MAX_ASPECT * short:
@@ -148,7 +148,7 @@ def _fault(error: BaseException, name: str) -> PhotoError:
         return PhotoError("bomb", f"{name}: it has more than {MAX_PIXELS:,} pixels; scale it down")
     if isinstance(error, EOFError) or any(word in text.lower() for word in CUT_SHORT):
         return PhotoError("truncated", f"{name}: the file ends too early ({text}); copy it anew")
-    return PhotoError("unreadable", f"{name}: the picture cannot be decoded ({text}); save it anew")
+    return PhotoError("unreadable", f"{name}: the image cannot be decoded ({text}); save it anew")
 
 
 def _pixels(image: Image.Image, notes: list[str]) -> ByteArray:
@@ -178,7 +178,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """The picture in mode RGB: bits scaled, profile converted, transparency over white."""
+    """The image in mode RGB: bits scaled, profile converted, transparency over white."""
     profile = image.info.get("icc_profile")
     if image.mode.startswith(("I", "F")):
         return _from_deep(image, notes).convert("RGB")

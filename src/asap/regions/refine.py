@@ -1,4 +1,4 @@
-"""Fit a rough mask to the picture: colours of the inside against colours of the surroundings, edges kept.
+"""Fit a rough mask to the image: colours of the inside against colours of the surroundings, edges kept.
 
 In the manner of GrabCut (Rother et al. 2004), with colour histograms for its mixtures and a guided filter (He et al.
 2010) for its graph cut. Where the two sides have like colours the rough mask is kept.
@@ -83,7 +83,7 @@ def _evidence(cells: FloatArray, inside: FloatArray, outside: FloatArray) -> Flo
 
 
 def _guided(image: ByteArray, values: FloatArray, radius: int = 4) -> FloatArray:
-    """``values`` smoothed, except across edges of the picture's brightness."""
+    """``values`` smoothed, except across edges of the image's brightness."""
     guide = image.astype(np.float32).mean(axis=2) / np.float32(255)
 
     def mean(field: FloatArray) -> FloatArray:

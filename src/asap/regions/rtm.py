@@ -76,7 +76,7 @@ class WholeBody:
     model_hash: str = ""
 
     def __post_init__(self) -> None:
-        """Raise now what a missing package or file would raise at the first picture."""
+        """Raise now what a missing package or file would raise at the first image."""
         if self.model is not None and not self.model_hash:
             raise ConfigError(f"landmarker {self.name}: a given model needs a model_hash, for the manifest")
         _ = self.fingerprint

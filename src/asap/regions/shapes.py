@@ -57,7 +57,7 @@ def box_of(mask: BoolArray) -> tuple[int, int, int, int]:
 
 
 def touches_edge(mask: BoolArray) -> bool:
-    """Whether a True pixel lies on the picture's edge."""
+    """Whether a True pixel lies on the image's edge."""
     return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 

@@ -41,9 +41,9 @@ def people_parts(
 
     Args:
         people: (133, 3) points each, x and y in pixels and confidence; confidence 0 where a point is not known.
-        shape: H and W of the picture.
+        shape: H and W of the image.
         instrument: name that the regions carry.
-        image: (H, W, 3) the picture itself, to which the masks of hands are fitted; None keeps their outlines.
+        image: (H, W, 3) the image itself, to which the masks of hands are fitted; None keeps their outlines.
         min_pixels: parts with fewer pixels are left out.
     """
     ordered = sorted(people, key=lambda points: -extent(points))

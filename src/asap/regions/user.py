@@ -1,6 +1,6 @@
 """The landmarker ``user``: the user's own masks and keypoints, which lie beside the photograph.
 
-For a photograph ``a.jpg``: ``a.hand.left.mask.png`` (white on black, the picture's size; ``a.hand.left.1.mask.png`` for
+For a photograph ``a.jpg``: ``a.hand.left.mask.png`` (white on black, the image's size; ``a.hand.left.1.mask.png`` for
 the second person), ``a.mask.png`` (one mask; which part it is, the keypoints say), and ``a.keypoints.json`` in the
 format of COCO or COCO-WholeBody. Opening files is the caller's; here they are bytes, by what follows the stem.
 """
@@ -41,10 +41,10 @@ GROUPS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """The files of one picture as a landmarker."""
+    """The files of one image as a landmarker."""
 
     files: Mapping[str, bytes]
-    """Bytes by what follows the picture's stem, for example ``.hand.left.mask.png``."""
+    """Bytes by what follows the image's stem, for example ``.hand.left.mask.png``."""
     name: str = field(default=INSTRUMENT, init=False)
 
     @cached_property
@@ -64,13 +64,13 @@ class User:
 def user_parts(
     shape: tuple[int, int], files: Mapping[str, bytes], *, image: ByteArray | None = None
 ) -> tuple[PartRegion, ...]:
-    """Parts that ``files`` (bytes by what follows the picture's stem) name in a picture of ``shape`` (H, W).
+    """Parts that ``files`` (bytes by what follows the image's stem) name in an image of ``shape`` (H, W).
 
     A mask wins over the outline that keypoints would give, and takes their points. With ``image``, the outlines of
     hands are fitted to it.
 
     Raises:
-        InputError: a file has an unknown name, is damaged, or is not of the picture's size.
+        InputError: a file has an unknown name, is damaged, or is not of the image's size.
     """
     return _read(shape, files, image).regions
 
@@ -93,15 +93,13 @@ def _read(shape: tuple[int, int], files: Mapping[str, bytes], image: ByteArray |
 
 
 def _mask(name: str, data: bytes, shape: tuple[int, int]) -> BoolArray:
-    """(H, W) True where the mask's picture is white; raises ``InputError``."""
+    """(H, W) True where the mask's image is white; raises ``InputError``."""
     picture = decode(data, name)
     if "alpha over white" in picture.notes:
         raise InputError(f"{name}: a mask must be white on black, this one is transparent; save it without alpha")
     if picture.image.shape[:2] != shape:
         came = f"{picture.image.shape[1]} x {picture.image.shape[0]}"
-        raise InputError(
-            f"{name}: wanted {shape[1]} x {shape[0]} pixels like the upright picture, came {came}; scale it"
-        )
+        raise InputError(f"{name}: wanted {shape[1]} x {shape[0]} pixels like the upright image, came {came}; scale it")
     mask = np.asarray(picture.image[..., 0] > 127, np.bool_)
     if not mask.any():
         raise InputError(f"{name}: the mask is black everywhere; leave the file out")

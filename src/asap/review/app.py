@@ -40,7 +40,7 @@ HIDDEN: Final = ("prompt", "kind", "part", "side", "operation", "severity", "cat
 LONGEST: Final = 86400.0
 """Seconds that a decision may claim to have taken."""
 KEEP: Final = "private, max-age=3600"
-"""Pictures may be kept by the browser; the page asks for them by an address of this server's own."""
+"""Images may be kept by the browser; the page asks for them by an address of this server's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Review:
 
 
 def left_side(reviewer: str, uid: str, *, blind: bool) -> str:
-    """Which picture stands on the left: chosen, or for a blind reviewer either, always the same for a pair."""
+    """Which image stands on the left: chosen, or for a blind reviewer either, always the same for a pair."""
     return "rejected" if blind and derive(0, "review", reviewer, uid) % 2 else "chosen"
 
 
@@ -86,7 +86,7 @@ def build_app(review: Review) -> Guard:
 
 
 class _Desk:
-    """The endpoints; those that write run on the event loop one after the other, pictures in threads."""
+    """The endpoints; those that write run on the event loop one after the other, images in threads."""
 
     def __init__(self, review: Review) -> None:
         self.review = review
@@ -115,7 +115,7 @@ class _Desk:
         return Response(_file(name), media_type=STATIC[name])
 
     def picture(self, request: Request) -> Response:
-        """One picture of one pair; a blind reviewer's browser never learns which is the chosen one."""
+        """One image of one pair; a blind reviewer's browser never learns which is the chosen one."""
         uid, side = request.path_params["uid"], request.path_params["side"]
         if uid not in self.facts or side not in ("left", "right", "mask"):
             raise HTTPException(404)

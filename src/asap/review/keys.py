@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "→": "Next pair",
     "←": "Previous pair",
     "g": "Go to a pair by number or id",
-    "Space": "Swap the two pictures in one place",
+    "Space": "Swap the two images in one place",
     "f": "Flicker on or off",
     "Esc": "Side by side again",
     "m": "Mask on or off",

@@ -20,7 +20,7 @@ ERRORS: Final = (*OPERATIONS, *NOT_ANATOMY)
 
 @dataclass(frozen=True, kw_only=True)
 class PairFacts:
-    """What is known of a pair without its pictures; the fields are columns of the pair store."""
+    """What is known of a pair without its images; the fields are columns of the pair store."""
 
     uid: str
     digest: str
@@ -77,7 +77,7 @@ class Decision:
     blind: bool
     """Whether metadata and the decisions of others were hidden."""
     left: str
-    """Which picture was shown on the left: chosen or rejected."""
+    """Which image was shown on the left: chosen or rejected."""
     seconds: float
     """Time from the pair's appearance to the decision, while the page was in view."""
     time: str

@@ -1,10 +1,10 @@
-"""Generation store: a folder of pictures by prompt and seed, with what was asked and a hash of each picture.
+"""Generation store: a folder of images by prompt and seed, with what was asked and a hash of each image.
 
 DIR/
-  config.json              model, adapter hash, steps, guidance, seeds: what decides the pictures
+  config.json              model, adapter hash, steps, guidance, seeds: what decides the images
   00000/metadata.jsonl     one line: the prompt of place 0 and what is known of it
-  00000/samples/0000.png   its picture of seed 0; the layout that GenEval's evaluation reads
-  generations.jsonl        one row for each picture, appended after the picture is on disk
+  00000/samples/0000.png   its image of seed 0; the layout that GenEval's evaluation reads
+  generations.jsonl        one row for each image, appended after the image is on disk
   manifest.json            written when all is done
 
 Several processes may fill one store, each with its own share of the prompts and its own journal
@@ -38,7 +38,7 @@ PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9.-]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """One picture of the store, without its pixels."""
+    """One image of the store, without its pixels."""
 
     prompt_id: str
     seed: int
@@ -53,19 +53,19 @@ class Generation:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What identifies a picture in its store."""
+        """What identifies an image in its store."""
         return self.prompt_id, self.seed
 
 
 class GenerationWriter:
-    """One writer a share; a context manager. Pictures that are on disk are not asked for again."""
+    """One writer a share; a context manager. Images that are on disk are not asked for again."""
 
     def __init__(self, root: Path | str, config: Mapping[str, object], *, share: int = 0) -> None:
         """Begin a store at ``root`` or go on with one of the same ``config``.
 
         Args:
             root: folder of the store.
-            config: what decides the pictures.
+            config: what decides the images.
             share: number of this process among those that fill the store together; 0 begins and finishes it.
 
         Raises:
@@ -92,7 +92,7 @@ class GenerationWriter:
         self._lock.release()
 
     def done(self) -> set[tuple[str, int]]:
-        """(prompt_id, seed) of every picture that was on disk, of any share, when this writer was made, and since."""
+        """(prompt_id, seed) of every image that was on disk, of any share, when this writer was made, and since."""
         return set(self._rows)
 
     def add(
@@ -106,11 +106,11 @@ class GenerationWriter:
         extra: Mapping[str, object] | None = None,
         place: int | None = None,
     ) -> None:
-        """Store one picture, uint8 (H, W, 3).
+        """Store one image, uint8 (H, W, 3).
 
         Args:
             prompt_id: of the prompt.
-            seed: of the picture.
+            seed: of the image.
             image: its pixels.
             prompt: the text.
             category: of the prompt.
@@ -184,7 +184,7 @@ class GenerationStore:
 
     @classmethod
     def open(cls, root: Path | str) -> "GenerationStore":
-        """Open the store at ``root``; each picture is checked against its digest when it is read.
+        """Open the store at ``root``; each image is checked against its digest when it is read.
 
         Raises:
             StoreError: it is missing, unfinished, empty or damaged.
@@ -215,13 +215,13 @@ class GenerationStore:
         try:
             return self._by_key[prompt_id, seed]
         except KeyError:
-            raise StoreError(f"{self.root} has no picture of prompt {prompt_id!r} with seed {seed}") from None
+            raise StoreError(f"{self.root} has no image of prompt {prompt_id!r} with seed {seed}") from None
 
     def image(self, row: Generation) -> ByteArray:
         """Pixels of a row, uint8 (H, W, 3).
 
         Raises:
-            StoreError: the file is missing or is not the picture that was stored.
+            StoreError: the file is missing or is not the image that was stored.
         """
         path = self.root / row.file
         try:
@@ -231,7 +231,7 @@ class GenerationStore:
         except StoreError as error:
             raise StoreError(f"{path} is damaged; delete {self.root} and generate again") from error
         if _digest(image) != row.digest:
-            raise StoreError(f"{path} is not the picture that was stored; delete {self.root} and generate again")
+            raise StoreError(f"{path} is not the image that was stored; delete {self.root} and generate again")
         return image
 
 
@@ -242,5 +242,5 @@ def _digest(image: ByteArray) -> str:
 def _content_hash(root: Path, rows: Iterable[Mapping[str, Any]]) -> str:
     keys = sorted((str(row.get("prompt_id")), str(row.get("seed")), str(row.get("digest"))) for row in rows)
     if not keys:
-        raise StoreError(f"{root} has no pictures; generate some first")
+        raise StoreError(f"{root} has no images; generate some first")
     return digest_json(keys)

@@ -1,4 +1,4 @@
-"""Lossless pictures as PNG bytes. Writing is our own, with one fixed filter: three times as quick as Pillow's."""
+"""Lossless images as PNG bytes. Writing is our own, with one fixed filter: three times as quick as Pillow's."""
 
 import io
 import struct
@@ -42,13 +42,13 @@ def decode(data: bytes) -> ByteArray:
     """Pixels of a PNG as uint8, (H, W) for grey and (H, W, 3) otherwise.
 
     Raises:
-        StoreError: the bytes are not a picture.
+        StoreError: the bytes are not an image.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.array(image if image.mode == "L" else image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
-        raise StoreError(f"a stored picture cannot be read ({error}); make the store anew") from error
+        raise StoreError(f"a stored image cannot be read ({error}); make the store anew") from error
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""Rating store: what people said of pictures, one journal a rater, appended and synced; raters never see each other.
+"""Rating store: what people said of images, one journal a rater, appended and synced; raters never see each other.
 
 DIR/
-  RATER/ratings.jsonl   {"digest", "answer", "parts", "seconds", "time"}; the last line about a picture holds
+  RATER/ratings.jsonl   {"digest", "answer", "parts", "seconds", "time"}; the last line about an image holds
   RATER/.lock           held by the one server of this rater
 """
 
@@ -24,12 +24,12 @@ class RatingJournal(PersonalJournal):
         super().__init__(Path(folder), rater, ROWS, "rater")
 
     def standing(self) -> dict[str, dict[str, Any]]:
-        """The last line about each picture, by digest."""
+        """The last line about each image, by digest."""
         return {str(row["digest"]): dict(row) for row in self.read()}
 
 
 def read_ratings(folder: Path | str) -> dict[str, dict[str, dict[str, Any]]]:
-    """What every rater holds of each picture, by rater and digest, also while they are at work.
+    """What every rater holds of each image, by rater and digest, also while they are at work.
 
     Raises:
         StoreError: a journal is damaged.

@@ -1,8 +1,8 @@
-"""Verdict store: what one judge said of each picture of one generation store. Unscored is a value, and is kept.
+"""Verdict store: what one judge said of each image of one generation store. Unscored is a value, and is kept.
 
 DIR/
   config.json      judge and its fingerprint, thresholds, content hash of the generations
-  verdicts.jsonl   one row for each picture
+  verdicts.jsonl   one row for each image
   manifest.json    written when all is done
 """
 
@@ -27,7 +27,7 @@ ROWS: Final = "verdicts.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """What a judge said of one picture."""
+    """What a judge said of one image."""
 
     prompt_id: str
     seed: int
@@ -43,12 +43,12 @@ class VerdictRow:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What identifies a picture: prompt id and seed."""
+        """What identifies an image: prompt id and seed."""
         return self.prompt_id, self.seed
 
 
 class VerdictWriter:
-    """One writer; a context manager. Pictures already judged are not asked for again."""
+    """One writer; a context manager. Images already judged are not asked for again."""
 
     def __init__(self, root: Path | str, config: Mapping[str, object]) -> None:
         """Begin a store at ``root`` or go on with one of the same ``config``.
@@ -77,11 +77,11 @@ class VerdictWriter:
         self._lock.release()
 
     def done(self) -> set[tuple[str, int]]:
-        """(prompt_id, seed) of every picture judged."""
+        """(prompt_id, seed) of every image judged."""
         return set(self._done)
 
     def add(self, row: VerdictRow) -> None:
-        """Append one verdict; raises ``InputError`` if the picture was judged already or the disk refuses."""
+        """Append one verdict; raises ``InputError`` if the image was judged already or the disk refuses."""
         if row.key in self._done:
             raise InputError(f"{self.root} has a verdict on {row.key} already; ask done() first")
         self._journal.append(asdict(row))
@@ -140,5 +140,5 @@ class VerdictStore:
 def _content_hash(root: Path, rows: Iterable[Mapping[str, Any]]) -> str:
     digests = sorted(map(digest_json, rows))
     if not digests:
-        raise StoreError(f"{root} has no verdicts; judge some pictures first")
+        raise StoreError(f"{root} has no verdicts; judge some images first")
     return digest_json(digests)

@@ -1,4 +1,4 @@
-"""Torch only: pictures and masks as tensors. Legend: B batch, C channels, H and W pixels, h and w latent cells."""
+"""Torch only: images and masks as tensors. Legend: B batch, C channels, H and W pixels, h and w latent cells."""
 
 from asap.tensors.images import resize_area, to_bytes, to_signed
 from asap.tensors.masks import to_latent_mask

@@ -1,4 +1,4 @@
-"""Which part of a picture a model is shown, so that the place that matters is never cut.
+"""Which part of an image a model is shown, so that the place that matters is never cut.
 
 A box is x0, y0, x1, y1 in pixels, end exclusive; a frame is top, left, height, width.
 """
@@ -14,13 +14,13 @@ FINEST = 16
 
 
 def crop_around(height: int, width: int, shape: tuple[int, int], box: Box | None) -> Frame:
-    """The largest frame of a picture that has the aspect of ``shape``, with ``box`` whole and as central as may be.
+    """The largest frame of an image that has the aspect of ``shape``, with ``box`` whole and as central as may be.
 
     Args:
-        height: of the picture in pixels.
-        width: of the picture in pixels.
+        height: of the image in pixels.
+        width: of the image in pixels.
         shape: height and width of which only the ratio counts; rounded down to whole pixels.
-        box: what must not be cut; None for the middle of the picture.
+        box: what must not be cut; None for the middle of the image.
 
     Raises:
         InputError: the frame is too small for the box.
@@ -29,7 +29,7 @@ def crop_around(height: int, width: int, shape: tuple[int, int], box: Box | None
     x0, y0, x1, y1 = box or (0, 0, width, height)
     if box and (y1 - y0 > tall or x1 - x0 > wide):
         what = "square" if shape[0] == shape[1] else f"frame of {tall}x{wide}"
-        raise InputError(f"no {what} of a picture of {height}x{width} holds a box of {y1 - y0}x{x1 - x0}")
+        raise InputError(f"no {what} of an image of {height}x{width} holds a box of {y1 - y0}x{x1 - x0}")
     return start_of(y0, y1, tall, height), start_of(x0, x1, wide, width), tall, wide
 
 

@@ -1,4 +1,4 @@
-"""Pictures as tensors: bytes (B, H, W, 3) in stores, signed floats (B, 3, H, W) in [-1, 1] in models."""
+"""Images as tensors: bytes (B, H, W, 3) in stores, signed floats (B, 3, H, W) in [-1, 1] in models."""
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ def to_signed(pictures: npt.NDArray[np.uint8] | Tensor) -> Tensor:
     """
     values = torch.from_numpy(np.ascontiguousarray(pictures)) if isinstance(pictures, np.ndarray) else pictures
     if values.dtype != torch.uint8 or values.ndim != 4 or values.shape[-1] != 3:
-        raise InputError(f"pictures must be uint8 (B, H, W, 3), got {values.dtype} {tuple(values.shape)}")
+        raise InputError(f"images must be uint8 (B, H, W, 3), got {values.dtype} {tuple(values.shape)}")
     return (values.permute(0, 3, 1, 2).to(torch.float32) / HALF - 1.0).contiguous()
 
 
@@ -33,27 +33,27 @@ def to_bytes(values: Tensor) -> npt.NDArray[np.uint8]:
         InputError: the input is not (B, 3, H, W).
     """
     if values.ndim != 4 or values.shape[1] != 3:
-        raise InputError(f"pictures must be (B, 3, H, W), got {tuple(values.shape)}")
+        raise InputError(f"images must be (B, 3, H, W), got {tuple(values.shape)}")
     scaled = ((values.detach().to(torch.float32).clamp(-1.0, 1.0) + 1.0) * HALF).round()
     array: npt.NDArray[np.uint8] = scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return array
 
 
 def resize_area(values: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Pictures (B, C, H, W) at ``size``: each new pixel is the mean of the area that it covers.
+    """Images (B, C, H, W) at ``size``: each new pixel is the mean of the area that it covers.
 
     Growing repeats pixels. Nothing happens when the size is right.
 
     Args:
-        values: the pictures.
+        values: the images.
         size: (height, width); or the side of a square, to which only squares are brought.
 
     Raises:
-        InputError: a picture that is not square is to become one, or ``size`` is not positive.
+        InputError: an image that is not square is to become one, or ``size`` is not positive.
     """
     height, width = values.shape[-2:]
     if isinstance(size, int) and height != width:
-        raise InputError(f"wanted square pictures for a size of {size}, got {height}x{width}; name both sides")
+        raise InputError(f"wanted square images for a size of {size}, got {height}x{width}; name both sides")
     wanted = (size, size) if isinstance(size, int) else size
     if min(wanted) < 1:
         raise InputError(f"wanted a positive size, got {wanted[0]}x{wanted[1]}")

@@ -1,4 +1,4 @@
-"""Two signs of spoiled pictures that need no reference: too much fine detail, and the grid of the latent's cells."""
+"""Two signs of spoiled images that need no reference: too much fine detail, and the grid of the latent's cells."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,22 +9,22 @@ LUMA = np.array([0.299, 0.587, 0.114])
 """Rec. 601 weights of red, green and blue."""
 
 
-def _grey(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Brightness (B, H, W) in [0, 255] of pictures (B, H, W, 3)."""
-    values: npt.NDArray[np.float64] = pictures.astype(np.float64) @ LUMA
+def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Brightness (B, H, W) in [0, 255] of images (B, H, W, 3)."""
+    values: npt.NDArray[np.float64] = images.astype(np.float64) @ LUMA
     return values
 
 
-def high_frequency(pictures: npt.NDArray[np.uint8]) -> float:
-    """Share of the brightness's energy above a quarter of a cycle a pixel (half of Nyquist), mean over pictures.
+def high_frequency(images: npt.NDArray[np.uint8]) -> float:
+    """Share of the brightness's energy above a quarter of a cycle a pixel (half of Nyquist), mean over images.
 
     The mean is taken out and a Hann window laid over, so that borders do not count. White noise has 1 - pi/16 = 0.80,
-    natural pictures a few thousandths; 0 for a picture of one colour.
+    natural images a few thousandths; 0 for an image of one colour.
 
     Args:
-        pictures: uint8 (B, H, W, 3).
+        images: uint8 (B, H, W, 3).
     """
-    grey = _grey(pictures)
+    grey = _grey(images)
     height, width = grey.shape[1:]
     window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
     power = np.abs(np.fft.fft2((grey - grey.mean(axis=(1, 2), keepdims=True)) * window)) ** 2
@@ -34,16 +34,16 @@ def high_frequency(pictures: npt.NDArray[np.uint8]) -> float:
     return float(share.mean())
 
 
-def grid_energy(pictures: npt.NDArray[np.uint8], cell: int) -> float:
+def grid_energy(images: npt.NDArray[np.uint8], cell: int) -> float:
     """How much larger steps of brightness are at the borders of cells than inside them; 1 where there is no grid.
 
-    Mean over the horizontal and the vertical steps of all pictures; 1 for pictures of one colour.
+    Mean over the horizontal and the vertical steps of all images; 1 for images of one colour.
 
     Args:
-        pictures: uint8 (B, H, W, 3), H and W larger than ``cell``.
+        images: uint8 (B, H, W, 3), H and W larger than ``cell``.
         cell: pixels of a cell's side, >= 2.
     """
-    grey = _grey(pictures)
+    grey = _grey(images)
     border, inside = 0.0, 0.0
     for axis in (1, 2):
         steps = np.abs(np.diff(grey, axis=axis)).mean(axis=(0, 3 - axis))

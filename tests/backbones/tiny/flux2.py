@@ -26,7 +26,7 @@ DEV_CHAT = "{% for message in messages %}[{{ message.role }}]{{ message.content[
 
 
 def latents_of(pipeline: Flux2KleinPipeline, images: torch.Tensor) -> torch.Tensor:
-    """By the pipeline's own encoding of a picture, whose 2x2 cells are put back in their places."""
+    """By the pipeline's own encoding of an image, whose 2x2 cells are put back in their places."""
     latents = pipeline._encode_vae_image(images, None)
     return torch.as_tensor(pipeline._unpatchify_latents(latents))
 
@@ -88,7 +88,7 @@ def pipeline(*, distilled: bool = False) -> Flux2KleinPipeline:
 def dev() -> Flux2Pipeline:
     """FLUX.2 dev: Mistral's layers 10, 20 and 30 are stacked, guidance is embedded.
 
-    A tokenizer stands for its processor, which adds no more than pictures.
+    A tokenizer stands for its processor, which adds no more than images.
     """
     words = qwen_tokenizer()
     words.chat_template = DEV_CHAT

@@ -19,6 +19,6 @@ def build(folder: Path) -> None:
 
 
 def latents_of(pipeline: Any, images: Tensor) -> Tensor:
-    """What the pipeline's own autoencoder makes of pictures, in the denoiser's scale."""
+    """What the pipeline's own autoencoder makes of images, in the denoiser's scale."""
     latents: Tensor = pipeline.vae.encode(images).latents * pipeline.vae.config.scaling_factor
     return latents

@@ -86,5 +86,5 @@ def test_refusals() -> None:
         control_pictures(maps(), maps(size=16), area, ("depth",))
     with pytest.raises(InputError, match="needs the keypoints"):
         control_pictures(maps(known=False), maps(known=False), area, ("pose",))
-    with pytest.raises(InputError, match="out of the picture"):
+    with pytest.raises(InputError, match="out of the image"):
         control_pictures(maps(np.inf), maps(np.inf), area, ("depth",))

@@ -67,7 +67,7 @@ def test_repaint_end_to_end(kind: str, tiny: Tiny, photo: ByteArray, hand: PartR
     assert (pair.chosen[~inside] == photo[~inside]).all()
     assert (pair.rejected[~inside] == photo[~inside]).all()
     assert (pair.chosen != pair.rejected).any(axis=2)[hand.mask].mean() > 0.5
-    # one call is one picture: what was painted before and after it does not matter
+    # one call is one image: what was painted before and after it does not matter
     assert (pair.rejected == again.rejected).all()
     assert (pair.rejected != other.rejected).any()
     assert (pair.chosen == other.chosen).all()

@@ -17,7 +17,7 @@ CHOSEN, REJECTED = np.zeros((120, 160, 3), dtype=np.uint8), np.full((120, 160, 3
 
 
 def screen(before: Sequence[PartRegion], after: Sequence[PartRegion]) -> LandmarkScreen:
-    """One that finds ``before`` in the black picture and ``after`` in the grey one."""
+    """One that finds ``before`` in the black image and ``after`` in the grey one."""
 
     def find(image: ByteArray) -> Sequence[PartRegion]:
         return after if image.any() else before

@@ -135,7 +135,7 @@ def test_a_straight_finger_is_bent_by_the_angle_of_the_severity(hand: PartRegion
 
 
 def test_a_bent_elbow_bends_the_other_way() -> None:
-    # down, then right: from (0, 1) to (1, 0) is -90 degrees in picture coordinates; reversed it is +90, to the left
+    # down, then right: from (0, 1) to (1, 0) is -90 degrees in image coordinates; reversed it is +90, to the left
     points = break_skeleton([arm()], arm(), "reversed_joint", 1, draw()).broken[0]
     assert np.allclose(places(points, ("left_elbow", "left_wrist")), [[50, 60], [20, 60]], atol=1e-3)
     # severity 3 bends by 110 degrees at least

@@ -31,7 +31,7 @@ def box_mask(shape: tuple[int, int], x0: int, y0: int, x1: int, y1: int) -> np.n
         ((60, 40, 80, 60), (50, 30, 90, 70), (64, 64)),  # in the middle
         ((0, 0, 20, 20), (0, 0, 40, 40), (64, 64)),  # shifted off the corner
         ((150, 90, 160, 120), (100, 60, 160, 120), (64, 64)),  # at the other corner
-        ((0, 20, 160, 40), (0, 0, 160, 120), (48, 64)),  # as wide as the picture: no square is left
+        ((0, 20, 160, 40), (0, 0, 160, 120), (48, 64)),  # as wide as the image: no square is left
         ((80, 60, 82, 62), (73, 53, 89, 69), (64, 64)),  # tiny: enlarged four times and no more
     ],
 )

@@ -35,7 +35,7 @@ def _vae(latent_channels: int = 4) -> Any:  # noqa: ANN401
         shift_factor=0.1,
         scaling_factor=0.5,
     )
-    vae.decoder.conv_out.weight.data *= 4.0  # pictures with contrast, in which small changes of the latents show
+    vae.decoder.conv_out.weight.data *= 4.0  # images with contrast, in which small changes of the latents show
     return vae
 
 
@@ -177,7 +177,7 @@ def _flux(fill: bool = False) -> Any:  # noqa: ANN401
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxFillPipeline, FluxPipeline, FluxTransformer2DModel
 
     text, tokenizer = _t5()
-    # a filled picture is packed with itself, its masked self and a mask of (8 or here 2) ** 2 pixels to a latent
+    # a filled image is packed with itself, its masked self and a mask of (8 or here 2) ** 2 pixels to a latent
     channels = {"in_channels": 16 + 16 + 4 * 4, "out_channels": 16} if fill else {"in_channels": 16}
     return (FluxFillPipeline if fill else FluxPipeline)(
         scheduler=FlowMatchEulerDiscreteScheduler(),

@@ -8,7 +8,7 @@ from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray
 
 Make = Callable[[ByteArray, PartRegion, int, np.random.Generator], EditedPhoto]
-"""(picture, region, severity, generator) to a pair."""
+"""(image, region, severity, generator) to a pair."""
 
 
 def sound(pair: EditedPhoto, image: ByteArray) -> None:
@@ -25,7 +25,7 @@ def sound(pair: EditedPhoto, image: ByteArray) -> None:
 
 
 def leaves_input(make: Make, image: ByteArray, region: PartRegion) -> None:
-    """Neither the picture nor the region is changed in place, and no side is a view of the picture."""
+    """Neither the image nor the region is changed in place, and no side is a view of the image."""
     before, mask, points = image.copy(), region.mask.copy(), region.keypoints.copy()
     pair = make(image, region, 2, np.random.default_rng(0))
     np.testing.assert_array_equal(image, before)
@@ -52,7 +52,7 @@ def repeats(make: Make, image: ByteArray, region: PartRegion) -> None:
 
 
 def chosen_is_the_photograph(pair: EditedPhoto, image: ByteArray) -> None:
-    """The right side shows the picture itself: its traces of resampling are small and only about the mask."""
+    """The right side shows the image itself: its traces of resampling are small and only about the mask."""
     difference = np.abs(pair.chosen.astype(np.int16) - image.astype(np.int16))
     assert difference.mean() < 3
     assert np.median(difference[pair.mask > 0]) < 10

@@ -16,7 +16,7 @@ SKIN, CLOTH = (205, 150, 120), (60, 70, 130)
 
 
 class Canvas:
-    """A picture with a soft background and grain, on which capsules are drawn from far to near."""
+    """An image with a soft background and grain, on which capsules are drawn from far to near."""
 
     def __init__(self, height: int, width: int) -> None:
         y, x = np.mgrid[:height, :width].astype(np.float32)

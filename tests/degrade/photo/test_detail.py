@@ -1,4 +1,4 @@
-"""Fine detail: what is measured, and that a painted picture gets its sources' strength back."""
+"""Fine detail: what is measured, and that a painted image gets its sources' strength back."""
 
 import numpy as np
 import pytest

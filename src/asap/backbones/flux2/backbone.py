@@ -23,13 +23,13 @@ FEW_STEPS: Final = 4
 def positions(
     size: tuple[int, int], text: int, device: torch.device, origin: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[Tensor, Tensor]:
-    """(image, row, column, place in the text) of the tokens of a picture (N, 4) and of a text (L, 4), float32.
+    """(image, row, column, place in the text) of the tokens of an image (N, 4) and of a text (L, 4), float32.
 
     Args:
-        size: rows and columns of the picture.
+        size: rows and columns of the image.
         text: L.
         device: where the places are needed.
-        origin: row and column of the picture's first token.
+        origin: row and column of the image's first token.
     """
     none = torch.zeros(1, device=device)
     rows, columns, places = (torch.arange(float(count), device=device) for count in (*size, text))
@@ -45,7 +45,7 @@ class Flux2Backbone(PipelineBackbone):
     embedded_guidance = TRAINED_GUIDANCE
     """Guidance scale that ``denoise`` tells a model with embedded guidance (dev); klein has no such input."""
 
-    # --- pictures and latents: the vae's own latents are normalised per channel and place in a cell of 2x2
+    # --- images and latents: the vae's own latents are normalised per channel and place in a cell of 2x2
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation, (1, 4 * C, 1, 1), of latents whose 2x2 cells are channels."""

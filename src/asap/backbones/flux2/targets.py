@@ -5,7 +5,7 @@ from typing import Final
 __all__ = ["lora_targets"]
 
 EVERYWHERE: Final = ("to_q", "to_k", "to_v", "to_out.0", "to_qkv_mlp_proj")
-"""Attention to the picture in double blocks; the fused input of single blocks."""
+"""Attention to the image in double blocks; the fused input of single blocks."""
 
 
 def lora_targets(single_blocks: int) -> tuple[str, ...]:

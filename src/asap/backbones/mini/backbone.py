@@ -24,7 +24,7 @@ STEPS: Final = 12
 GUIDANCE: Final = 2.5
 """Classifier-free guidance scale of the defaults."""
 CHUNK: Final = 8
-"""Pictures in one pipeline call; small ones gain by company."""
+"""Images in one pipeline call; small ones gain by company."""
 LORA_TARGETS: Final = (
     "to_q",
     "to_k",
@@ -44,7 +44,7 @@ LORA_TARGETS: Final = (
 class MiniBackbone(PipelineBackbone):
     """See ``asap.backbones.protocol.Backbone``. The weights stay float32; ``bf16`` computes in bfloat16.
 
-    Its pictures have one size, because the denoiser was trained on nothing else.
+    Its images have one size, because the denoiser was trained on nothing else.
     """
 
     chunk: ClassVar[int] = CHUNK
@@ -75,10 +75,10 @@ class MiniBackbone(PipelineBackbone):
         return precision(self.bf16, self.device)
 
     def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
-        """(C, h, w) of a picture of the one size; raises ``InputError`` for another."""
+        """(C, h, w) of an image of the one size; raises ``InputError`` for another."""
         if (height, width) != (self.cell, self.cell):
             raise InputError(
-                f"{self.name} reads pictures (B, 3, {self.cell}, {self.cell}), got {height}x{width}; resize them first"
+                f"{self.name} reads images (B, 3, {self.cell}, {self.cell}), got {height}x{width}; resize them first"
             )
         unet = self.pipeline.unet.config
         return unet.in_channels, unet.sample_size, unet.sample_size

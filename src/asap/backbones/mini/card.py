@@ -62,7 +62,7 @@ def _card(
     }
     counts = ", ".join(f"{name} {sum(p.numel() for p in m.parameters()) / 1e6:.2f} M" for name, m in parts.items())
     vae, denoiser = last.get("vae", {}), last.get("denoiser", {})
-    decoder = f"PSNR {vae['psnr']} dB on held-out pictures" if "psnr" in vae else "that of the weights it began from"
+    decoder = f"PSNR {vae['psnr']} dB on held-out images" if "psnr" in vae else "that of the weights it began from"
     return f"""---
 license: cc0-1.0
 library_name: diffusers
@@ -70,14 +70,14 @@ pipeline_tag: text-to-image
 ---
 # {backbone.name}: a small model of rendered people
 
-A text-to-image model for {backbone.resolution}x{backbone.resolution} pictures of rendered people, hands and feet.
+A text-to-image model for {backbone.resolution}x{backbone.resolution} images of rendered people, hands and feet.
 It exists to be aligned and measured on two CPU cores; it makes anatomical mistakes, and that is its use. It knows the
 captions of this project's grammar and nothing else.
 
 - Parts: stock diffusers and transformers modules, {size:.1f} MB on disk; parameters: {counts}.
 - Path: flow (x_t = (1 - t) x + t noise, prediction noise - x, network time 1000 t), logit-normal times.
 - Defaults: {STEPS} steps of DPM-Solver++ (order 2), guidance {GUIDANCE}.
-- Data: {settings.get("pictures")} rendered pictures and their mirror images, no photograph, nobody's likeness. The body
+- Data: {settings.get("pictures")} rendered images and their mirror images, no photograph, nobody's likeness. The body
   model's data (MakeHuman) is CC0; so are these weights.
 - Recipe: `asap mini pretrain` with settings.json: {settings.get("steps")} steps of {settings.get("batch")}; the
   last stretch of this run took {seconds / 60:.0f} minutes.

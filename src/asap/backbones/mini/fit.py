@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 LATENT_NOISE = 0.03
-"""Noise on latents while the autoencoder learns, so that near latents decode to near pictures."""
+"""Noise on latents while the autoencoder learns, so that near latents decode to near images."""
 DETAIL = 0.4
 """Standard deviation of the latent channels beyond the three of mean colour."""
 
@@ -94,7 +94,7 @@ def calm_denoiser(unet: nn.Module) -> None:
 
 
 def crops(images: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` random windows of each picture: (B, 3, H, W) to (B * count, 3, size, size)."""
+    """``count`` random windows of each image: (B, 3, H, W) to (B * count, 3, size, size)."""
     reach = images.shape[-1] - size + 1
     corners = torch.randint(reach, (images.shape[0], count, 2), generator=generator).tolist()
     cut = [images[i, :, y : y + size, x : x + size] for i, row in enumerate(corners) for y, x in row]
@@ -121,7 +121,7 @@ def decoder_loss(vae: nn.Module, images: Tensor, noise: Tensor) -> tuple[Tensor,
 
 
 def psnr(decoded: Tensor, images: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, (B,), for a range of 2 (from -1 to 1)."""
+    """Peak signal-to-noise ratio of each image in dB, (B,), for a range of 2 (from -1 to 1)."""
     return 10 * torch.log10(4 / (decoded - images).square().mean((1, 2, 3)).clamp_min(1e-10))
 
 

@@ -104,7 +104,7 @@ class QwenImageBackbone(PipelineBackbone):
         """
         how = super()._how(steps, guidance)
         if how.get("num_inference_steps", 2) < 2:
-            raise InputError(f"{self.name} needs at least 2 steps to draw a picture, got {steps}")
+            raise InputError(f"{self.name} needs at least 2 steps to draw an image, got {steps}")
         if "guidance_scale" in how:
             how["true_cfg_scale"] = how.pop("guidance_scale")
         return how if how.get("true_cfg_scale", 4.0) <= 1 else {**how, "negative_prompt": NO_PROMPT}

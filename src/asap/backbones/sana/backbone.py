@@ -91,7 +91,7 @@ class SprintBackbone(SanaBackbone):
         return FlowPath(clock=1.0, location=location, scale=SPRINT_SCALE)
 
     def _clocks(self, t: Tensor) -> dict[str, Tensor]:
-        """Time, unscaled, and the guidance that pictures are drawn with."""
+        """Time, unscaled, and the guidance that images are drawn with."""
         default = inspect.signature(type(self.pipeline).__call__).parameters["guidance_scale"].default
         unit = self.pipeline.transformer.config.guidance_embeds_scale
         guidance = torch.full([len(t)], default * unit, device=self.device, dtype=self.dtype)

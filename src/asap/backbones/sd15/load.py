@@ -11,7 +11,7 @@ __all__ = ["load"]
 
 
 def load(folder: Path, name: str, options: LoadOptions) -> SD15Backbone:
-    """A pipeline folder without its safety checker, which alignment has no use for and which blanks pictures.
+    """A pipeline folder without its safety checker, which alignment has no use for and which blanks images.
 
     Raises:
         StoreError: the folder is incomplete or unreadable.

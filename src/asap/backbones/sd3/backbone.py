@@ -26,10 +26,10 @@ class Sd3Backbone(PipelineBackbone):
     cell = 16
 
     def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
-        """(C, h, w); raises ``InputError`` also for pictures larger than the table of positions."""
+        """(C, h, w); raises ``InputError`` also for images larger than the table of positions."""
         largest = self.pipeline.transformer.config.pos_embed_max_size * self.cell
         if max(height, width) > largest:
-            raise InputError(f"{self.name} takes pictures up to {largest} a side, got {height}x{width}; resize them")
+            raise InputError(f"{self.name} takes images up to {largest} a side, got {height}x{width}; resize them")
         return super().latent_size(height, width)
 
     def embed(self, prompts: Sequence[str]) -> TextCondition:

@@ -14,4 +14,4 @@ LORA_TARGETS: Final = (
     "attn.add_v_proj",
     "attn.to_add_out",
 )
-"""The joint attention of pictures (to_*) and text (add_*), without the second attention of 3.5 medium (attn2)."""
+"""The joint attention of images (to_*) and text (add_*), without the second attention of 3.5 medium (attn2)."""

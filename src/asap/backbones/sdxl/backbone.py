@@ -21,7 +21,7 @@ class SDXLBackbone(UnetBackbone):
     """Two text encoders, latents of 4 channels at 1/8.
 
     Condition: ``text`` (B, 77, D) of both encoders, ``pooled`` (B, P) of the second, and after ``place`` ``frame``
-    (B, 4): height and width of the whole picture, top and left of the window. The network is told six numbers (SDXL,
+    (B, 4): height and width of the whole image, top and left of the window. The network is told six numbers (SDXL,
     arXiv:2307.01952, section 2.2): original size, crop, and target size, which is that of the latents.
     """
 
@@ -33,7 +33,7 @@ class SDXLBackbone(UnetBackbone):
         lora_targets: tuple[str, ...],
         options: LoadOptions | None = None,
     ) -> None:
-        """Wrap a pipeline; raises ``InputError`` for a refiner, too, which starts from a picture."""
+        """Wrap a pipeline; raises ``InputError`` for a refiner, too, which starts from an image."""
         unet = pipeline.unet.config
         if unet.addition_embed_type != "text_time" or None in (pipeline.text_encoder, pipeline.text_encoder_2):
             raise InputError(
@@ -50,7 +50,7 @@ class SDXLBackbone(UnetBackbone):
         return TextCondition({"text": states.float(), "pooled": pooled.float()})
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of each row what the whole picture's size is and where the window lies in it."""
+        """Say of each row what the whole image's size is and where the window lies in it."""
         unplaced = super().place(condition, windows)
         rows = [[window.whole_height, window.whole_width, window.top, window.left] for window in windows]
         like = unplaced.tensors["text"]
@@ -73,7 +73,7 @@ class SDXLBackbone(UnetBackbone):
         return prediction.float()
 
     def _sizes(self, x_t: Tensor, frame: Tensor | None) -> Tensor:
-        """The six numbers of each row, (B, 6), float32; without a frame the latents are a whole picture."""
+        """The six numbers of each row, (B, 6), float32; without a frame the latents are a whole image."""
         factor = self.pipeline.vae_scale_factor
         target = torch.tensor([side * factor for side in x_t.shape[2:]], dtype=torch.float32, device=self.device)
         target = target.expand(len(x_t), 2)

@@ -1,9 +1,9 @@
-"""What a picture shows of its caption: colours, fingers, gesture.
+"""What an image shows of its caption: colours, fingers, gesture.
 
 The heads are fitted last, on a trunk that stays as it is: so they cost the verdict nothing, and a verdict's training,
-which must not care for colour, costs them nothing. They see each picture once and go over the features many times.
+which must not care for colour, costs them nothing. They see each image once and go over the features many times.
 
-Legend: N pictures, F features.
+Legend: N images, F features.
 """
 
 from typing import Final

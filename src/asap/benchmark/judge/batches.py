@@ -1,9 +1,9 @@
 """Batches for the judge: pairs to tensors, with the same jitter for both sides of a pair.
 
-A window shows the edited place at half the picture's side, enlarged or reduced: a step on windows costs a fifth of one
-on whole pictures, and what it shows is where right and wrong differ.
+A window shows the edited place at half the image's side, enlarged or reduced: a step on windows costs a fifth of one
+on whole images, and what it shows is where right and wrong differ.
 
-What is drawn for a step is drawn on the CPU; pictures lie on the device, if they fit, and everything else is done
+What is drawn for a step is drawn on the CPU; images lie on the device, if they fit, and everything else is done
 there.
 
 Legend: B pairs, S pixels, G cells, P parts, H pixels of what is shown.
@@ -32,9 +32,9 @@ SHIFT: Final = 0.08
 ZOOM: Final = 0.12
 TONE: Final = 0.08
 NOISE: Final = 0.06
-"""Largest standard deviation of what is added to pictures in [-1, 1]."""
+"""Largest standard deviation of what is added to images in [-1, 1]."""
 NARROW: Final = 0.36
-"""Smallest side of a window as a share of the picture's."""
+"""Smallest side of a window as a share of the image's."""
 AROUND: Final = 1.2
 """Sides of a window to sides of what it must show, at least."""
 
@@ -136,7 +136,7 @@ class Batcher:
         rows = {name: take(table, index, self.device) for name, table in self.tables.items()}
         defect = rows["fails"][:, 1] == 1
         touched, maps = rows["touched"].float() / 255, rows["parts"].float() / 255
-        # Inside the mask of a rejected picture the chosen one's part map no longer holds.
+        # Inside the mask of a rejected image the chosen one's part map no longer holds.
         moved = torch.where(touched[:, None] > 0, -1.0, maps)
         wrong_cells = touched * defect[:, None, None]
         targets = Targets(
@@ -163,7 +163,7 @@ def _indices(pairs: JudgePairs, column: int, spec: JudgeSpec) -> npt.NDArray[np.
 
 
 def _box(touched: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Centre x, y in [-1, 1] and the longer side as a share of the picture's; the whole when nothing was touched."""
+    """Centre x, y in [-1, 1] and the longer side as a share of the image's; the whole when nothing was touched."""
     rows, columns = np.nonzero(touched.any(1))[0], np.nonzero(touched.any(0))[0]
     if not len(rows):
         return 0.0, 0.0, 1.0
@@ -173,7 +173,7 @@ def _box(touched: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
 
 
 def _affine(mirror: Tensor, side: Tensor, centre: Tensor) -> Tensor:
-    """(B, 2, 3) of ``affine_grid``: squares of ``side`` times the picture's around ``centre`` (B, 2)."""
+    """(B, 2, 3) of ``affine_grid``: squares of ``side`` times the image's around ``centre`` (B, 2)."""
     theta = torch.zeros(len(side), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = torch.where(mirror, -side, side), side
     theta[:, :, 2] = centre
@@ -181,7 +181,7 @@ def _affine(mirror: Tensor, side: Tensor, centre: Tensor) -> Tensor:
 
 
 def _whole(count: int, rng: torch.Generator) -> Tensor:
-    """Nearly the whole picture: mirrored or not, a little shifted and zoomed."""
+    """Nearly the whole image: mirrored or not, a little shifted and zoomed."""
     draw = torch.rand(count, 4, generator=rng)
     return _affine(draw[:, 0] < 0.5, 1 + ZOOM * (2 * draw[:, 1] - 1), SHIFT * 2 * (2 * draw[:, 2:] - 1))
 
@@ -202,7 +202,7 @@ def jitter(images: Tensor, targets: Targets, drawn: Drawn) -> tuple[Tensor, Targ
 
     Args:
         images: (2B, 3, S, S), chosen first.
-        targets: of the whole pictures.
+        targets: of the whole images.
         drawn: for these pairs; the side of its grain is that of what comes out.
     """
     size, theta = drawn.grain.shape[-1], drawn.theta.repeat(2, 1, 1)

@@ -25,9 +25,9 @@ Mask = npt.NDArray[np.bool_]
 Json = dict[str, Any]
 
 SIZES: Final = ((0.0, "under 0.5 %"), (0.005, "0.5 to 2 %"), (0.02, "2 to 8 %"), (0.08, "8 % and more"))
-"""Share of the picture that the edit touched: from which share on, and in words."""
+"""Share of the image that the edit touched: from which share on, and in words."""
 NULLS: Final = ("null_pose", "null_equal")
-PLAIN: Final = "pictures as they are, people never seen"
+PLAIN: Final = "images as they are, people never seen"
 SCOPE: Final = "operations seen in training, people never seen, after the generator's round trip"
 
 
@@ -36,7 +36,7 @@ class CalibrationSet:
     """Scores of N test pairs and what is known of them; NaN where the judge gave no verdict."""
 
     chosen: Floats
-    """(N,) right pictures."""
+    """(N,) right images."""
     rejected: Floats
     """(N,) wrong ones, and null edits."""
     kind: Sequence[str]
@@ -45,7 +45,7 @@ class CalibrationSet:
     severity: Sequence[str]
     person: Sequence[str]
     area: Sequence[float] = ()
-    """Share of the picture that the edit touched, in [0, 1]; empty if nobody measured."""
+    """Share of the image that the edit touched, in [0, 1]; empty if nobody measured."""
     source: Sequence[str] = ()
     """What the pair is made of: rendered or photograph; empty if it is all one."""
 
@@ -84,7 +84,7 @@ def _groups(data: CalibrationSet, name: str, rows: Mask, threshold: float) -> Js
 
 
 def _nulls(data: CalibrationSet, threshold: float) -> Json:
-    """Do correct re-poses fail more often than the pictures they were made from? They should not."""
+    """Do correct re-poses fail more often than the images they were made from? They should not."""
     rows = data.where("kind", *NULLS) & ~np.isnan(data.chosen) & ~np.isnan(data.rejected)
     clean, null = data.chosen[rows] > threshold, data.rejected[rows] > threshold
     people = [name for name, keep in zip(data.person, rows, strict=True) if keep]
@@ -111,7 +111,7 @@ def calibrate(
 
     Args:
         data: scores of the test people's pairs after the round trip.
-        threshold: score above which a picture fails.
+        threshold: score above which an image fails.
         held_out: operations that training never saw.
         fingerprint: of the judge.
         notes: settings to keep (round trip, seeds, content hash of the pairs).
@@ -119,7 +119,7 @@ def calibrate(
 
     Returns:
         auroc, sensitivity, specificity (known operations), held_out, all, by_part, by_operation, by_severity, by_size,
-        by_source, null, all_clean (specificity over every right picture, null edits included), threshold, fingerprint,
+        by_source, null, all_clean (specificity over every right image, null edits included), threshold, fingerprint,
         notes.
 
     Raises:
@@ -155,7 +155,7 @@ def calibrate(
 
 
 def measured_rates(calibration: Mapping[str, Any]) -> tuple[Measured, Measured]:
-    """Sensitivity over all operations, and specificity over every right picture: what an error rate is corrected by.
+    """Sensitivity over all operations, and specificity over every right image: what an error rate is corrected by.
 
     Raises:
         StoreError: not a calibration.

@@ -21,7 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int8]
 
 SEEN_SHARE: Final = 0.002
-"""A part that covers at least this share of the picture is seen; one that covers none is not."""
+"""A part that covers at least this share of the image is seen; one that covers none is not."""
 TOUCHES: Final[Mapping[str, tuple[str, ...]]] = {
     "hand": ("arm",),
     "arm": ("hand", "torso"),
@@ -49,7 +49,7 @@ class LabelledPair:
     wrong: Labels
     """(2, P)."""
     fails: Labels
-    """(2,) the picture has wrong anatomy."""
+    """(2,) the image has wrong anatomy."""
     parts: Bytes
     """(P + 1, G, G) share of each cell that a part, and at the end any person, covers, times 255."""
     touched: Bytes
@@ -139,10 +139,10 @@ def label_pair(
     """Labels of one pair.
 
     Args:
-        chosen: (H, W, 3) the right picture.
+        chosen: (H, W, 3) the right image.
         rejected: (H, W, 3) the edited one.
         mask: (H, W) 255 where they may differ.
-        regions: (H, W) part-id map of the chosen picture.
+        regions: (H, W) part-id map of the chosen image.
         kind: ``vocabulary.KINDS``; only "defect" is wrong.
         part: the edited part; raises ``InputError`` where nobody said it.
         operation: what was done to it.

@@ -1,6 +1,6 @@
 """What the judge is taught with: one number per batch from its output and the labels of both sides of each pair.
 
-Legend: B pairs, so 2B pictures or windows: first all chosen, then all rejected; P parts, G cells. Label -1 is ignored.
+Legend: B pairs, so 2B images or windows: first all chosen, then all rejected; P parts, G cells. Label -1 is ignored.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "defect": 1.0,
 }
 RARE: Final = 4.0
-"""Weight of a wrong part or cell against a right one: a defect covers some 2 % of a picture."""
+"""Weight of a wrong part or cell against a right one: a defect covers some 2 % of an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """Labels of 2B pictures."""
+    """Labels of 2B images."""
 
     fails: Tensor
     """(2B,) 0, 1 or -1."""

@@ -1,10 +1,10 @@
 """The learned judge: a small convolutional network that says per part whether it is seen and whether it is wrong.
 
-It is told where parts and defects are (maps, known exactly for rendered pairs), because "something in this picture is
-wrong" alone is a slow teacher. One trunk looks twice: at the picture, and at the picture halved, where a leg fills what
+It is told where parts and defects are (maps, known exactly for rendered pairs), because "something in this image is
+wrong" alone is a slow teacher. One trunk looks twice: at the image, and at the image halved, where a leg fills what
 a hand fills in the first. The same trunk learns on windows, whose verdict is that of one look.
 
-Legend: B pictures, S pixels on a side, G = S / 4 cells on a side, P = 7 parts, C channels.
+Legend: B images, S pixels on a side, G = S / 4 cells on a side, P = 7 parts, C channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class JudgeSpec:
     """What is needed to build the network; plain values."""
 
     size: int = 64
-    """S; other pictures are resized to it."""
+    """S; other images are resized to it."""
     widths: tuple[int, int, int, int] = (32, 48, 96, 160)
     """Channels at strides 2, 4, 8, 16."""
     attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -55,7 +55,7 @@ class JudgeOutput:
     """Logits."""
 
     fails: Tensor
-    """(B,) the picture has wrong anatomy."""
+    """(B,) the image has wrong anatomy."""
     visible: Tensor
     """(B, P) the part is seen."""
     wrong: Tensor
@@ -91,7 +91,7 @@ class _Residual(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeLook:
-    """What the trunk makes of pictures (B, 3, H, H)."""
+    """What the trunk makes of images (B, 3, H, H)."""
 
     fine: Tensor
     """(B, C, H / 4, H / 4) before anything coarser is added: colours are still in it."""
@@ -125,7 +125,7 @@ class _Dropout(nn.Dropout):
 
 
 class JudgeNetwork(nn.Module):
-    """Pictures (B, 3, S, S) in [-1, 1] to ``JudgeOutput``."""
+    """Images (B, 3, S, S) in [-1, 1] to ``JudgeOutput``."""
 
     said_mean: Tensor
     said_spread: Tensor
@@ -154,11 +154,11 @@ class JudgeNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it lies, and its pictures must."""
+        """Where it lies, and its images must."""
         return self.part_bias.device
 
     def look(self, images: Tensor) -> JudgeLook:
-        """Pictures or windows (B, 3, H, H), H a multiple of 16, at one scale."""
+        """Images or windows (B, 3, H, H), H a multiple of 16, at one scale."""
         first = self.fine(images)
         middle = self.middle(first)
         top = self.top(middle)
@@ -170,7 +170,7 @@ class JudgeNetwork(nn.Module):
         return JudgeLook(fine=first.float(), middle=middle.float(), summary=summary, maps=maps, fails=fails)
 
     def forward(self, images: Tensor) -> JudgeOutput:
-        """Pictures (B, 3, S, S) in [-1, 1], S a multiple of 32."""
+        """Images (B, 3, S, S) in [-1, 1], S a multiple of 32."""
         near, far = self.look(images), self.look(F.avg_pool2d(images, 2))
         parts = near.maps[:, : len(PARTS)]
         where = F.avg_pool2d(parts, 2).flatten(2).softmax(-1)

@@ -1,4 +1,4 @@
-"""Asking the judge: pictures to logits, logits to verdicts."""
+"""Asking the judge: images to logits, logits to verdicts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ __all__ = ["Predictions", "Verdict", "predict", "verdicts"]
 Floats = npt.NDArray[np.float32]
 
 LOOKS: Final = ((0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
-"""Rows and columns by which a picture is moved: a network of strides says other things of a hand one pixel further."""
+"""Rows and columns by which an image is moved: a network of strides says other things of a hand one pixel further."""
 SEEN: Final = 0.5
 MIN_PERSON: Final = 0.004
-"""Mean person probability over the picture under which nobody is there and the picture is not scored."""
+"""Mean person probability over the image under which nobody is there and the image is not scored."""
 NOBODY: Final = "no person found"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What the judge says of N pictures."""
+    """What the judge says of N images."""
 
     score: Floats
     """(N,) logit of wrong anatomy."""
@@ -47,7 +47,7 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int = 64) -> Predictions:
-    """Judge pictures (N, H, W, 3); the logits are averaged over ``LOOKS``, as they are and mirrored."""
+    """Judge images (N, H, W, 3); the logits are averaged over ``LOOKS``, as they are and mirrored."""
     network.eval()
     size, rows = network.spec.size, []
     for start in range(0, len(images), batch):
@@ -78,7 +78,7 @@ def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, F
 
 
 def _moved(tensor: Tensor) -> Iterator[Tensor]:
-    """(B, 3, S, S) once for each of ``LOOKS``; what a picture leaves at its border is the border's colour."""
+    """(B, 3, S, S) once for each of ``LOOKS``; what an image leaves at its border is the border's colour."""
     wide, (height, width) = F.pad(tensor, (1, 1, 1, 1), mode="replicate"), tensor.shape[2:]
     for down, right in LOOKS:
         yield wide[:, :, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
@@ -96,7 +96,7 @@ def _look(network: JudgeNetwork, images: Tensor, *, mirrored: bool) -> dict[str,
 
 
 def verdicts(predictions: Predictions, threshold: float, expected: Sequence[Sequence[str]]) -> list[Verdict]:
-    """One verdict per picture; ``expected`` are the parts that each picture's prompt asks to see."""
+    """One verdict per image; ``expected`` are the parts that each image's prompt asks to see."""
     found = []
     for row, wanted in enumerate(expected):
         visible = dict(zip(PARTS, predictions.visible[row].tolist(), strict=True))
@@ -118,5 +118,5 @@ def verdicts(predictions: Predictions, threshold: float, expected: Sequence[Sequ
 
 
 def _row(table: Mapping[str, Sequence[str]], row: int) -> dict[str, str]:
-    """One picture's attributes."""
+    """One image's attributes."""
     return {name: values[row] for name, values in table.items()}

@@ -41,15 +41,15 @@ class JudgeTraining:
     """Settings of the loop."""
 
     window_epochs: float = 14.0
-    """Passes over windows around what was edited, before whole pictures are seen; 0 leaves them out."""
+    """Passes over windows around what was edited, before whole images are seen; 0 leaves them out."""
     epochs: float = 9.0
-    """Passes over whole pictures."""
+    """Passes over whole images."""
     batch: int = 32
     """Pairs a step."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     specificity: float = 0.9
-    """Share of right pictures of the validation people that must pass; sets the threshold."""
+    """Share of right images of the validation people that must pass; sets the threshold."""
     save_every: int = 200
     """Steps between saved states."""
     seed: int = 0
@@ -74,7 +74,7 @@ def specificity_threshold(clean: npt.NDArray[np.float32], specificity: float) ->
         InputError: there are no clean scores or the share is not in (0, 1].
     """
     if not len(clean) or not 0 < specificity <= 1:
-        raise InputError(f"a threshold needs clean pictures and a share in (0, 1], got {len(clean)} and {specificity}")
+        raise InputError(f"a threshold needs clean images and a share in (0, 1], got {len(clean)} and {specificity}")
     ordered = np.sort(clean)
     return float(ordered[math.ceil(specificity * len(ordered)) - 1])
 
@@ -140,9 +140,9 @@ class _Run:
         self.best_state = state["best"]
 
     def advance(self, narrow: Batcher | None, whole: Batcher, total: int) -> dict[str, torch.Tensor]:
-        """One step on windows of ``narrow`` or, if that is None, on whole pictures.
+        """One step on windows of ``narrow`` or, if that is None, on whole images.
 
-        Whole pictures are seen twice, at two scales; so that both meet the statistics that verdicts will use, those are
+        Whole images are seen twice, at two scales; so that both meet the statistics that verdicts will use, those are
         learned on windows, which come at every scale, and then kept.
 
         Raises:
@@ -182,7 +182,7 @@ class _Run:
         positive, negative = _scores(self.network, pairs)
         value = auroc(positive, negative).value
         if value is None:
-            raise InputError("the validation split has no defect or no clean picture; build more pairs")
+            raise InputError("the validation split has no defect or no clean image; build more pairs")
         if value >= self.best:
             self.best = value
             self.best_state = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
@@ -190,7 +190,7 @@ class _Run:
 
 
 def _scores(network: JudgeNetwork, pairs: JudgePairs) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Logits of wrong pictures and of right ones (chosen and null edits)."""
+    """Logits of wrong images and of right ones (chosen and null edits)."""
     chosen, rejected = predict(network, pairs.chosen).score, predict(network, pairs.rejected).score
     wrong = pairs.fails[:, 1] == 1
     return rejected[wrong], np.concatenate([chosen, rejected[~wrong]])

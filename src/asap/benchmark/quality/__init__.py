@@ -1,4 +1,4 @@
-"""Preserved quality beside anatomy: what others measure pictures with, each a plug-in that is loaded on request.
+"""Preserved quality beside anatomy: what others measure images with, each a plug-in that is loaded on request.
 
 Weights come from a folder of the user's or from the hub's cache; what is missing is named and its column left blank.
 """

@@ -30,7 +30,7 @@ BLOCK = {
 
 
 class ClipScorer:
-    """Cosine of picture and prompt, scaled; or a head on the picture's embedding alone."""
+    """Cosine of image and prompt, scaled; or a head on the image's embedding alone."""
 
     higher_is_better = True
 
@@ -49,7 +49,7 @@ class ClipScorer:
         Args:
             name: of the score.
             model: ``transformers.CLIPModel``.
-            processor: its processor of pictures and words.
+            processor: its processor of images and words.
             scale: factor of the cosine; None: the model's own temperature, as PickScore has it.
             head: maps normed embeddings (B, D) to (B, 1); the prompt then does not matter.
             device: where it runs.
@@ -60,7 +60,7 @@ class ClipScorer:
 
     @torch.inference_mode()
     def score(self, images: Sequence[ByteArray], prompts: Sequence[str]) -> list[float]:
-        """One number a picture (H, W, 3)."""
+        """One number an image (H, W, 3)."""
         pictures = [Image.fromarray(image) for image in images]
         pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"].to(self._device)
         seen = F.normalize(_embedding(self._model.get_image_features(pixel_values=pixels)), dim=-1)

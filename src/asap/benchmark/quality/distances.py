@@ -1,7 +1,7 @@
 """FID (Heusel et al. 2017) and KID (Binkowski et al. 2018) in Inception features, from a TorchScript file.
 
 The file is NVIDIA's ``inception-2015-12-05.pt``, the network of the original FID; ``frechet.frechet`` makes FID of its
-features. Legend: N and M pictures, D features.
+features. Legend: N and M images, D features.
 """
 
 import itertools
@@ -24,7 +24,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 class InceptionFeatures:
-    """Pictures to features (N, D)."""
+    """Images to features (N, D)."""
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         """Raises ``StoreError`` if ``path`` is no TorchScript module."""
@@ -37,7 +37,7 @@ class InceptionFeatures:
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[ByteArray], batch: int = 16) -> Matrix:
-        """Features of pictures (H, W, 3); the network resizes them itself, those of one size together."""
+        """Features of images (H, W, 3); the network resizes them itself, those of one size together."""
         rows = []
         for start in range(0, len(images), batch):
             for _, group in itertools.groupby(images[start : start + batch], key=np.shape):

@@ -33,7 +33,7 @@ AESTHETIC: Final = "sac+logos+ava1-l14-linearMSE.pth"
 
 
 class Scorer(Protocol):
-    """A number for each picture and its prompt."""
+    """A number for each image and its prompt."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Scorer(Protocol):
         ...
 
     def score(self, images: Sequence[ByteArray], prompts: Sequence[str]) -> list[float]:
-        """One number a picture (H, W, 3); higher is better."""
+        """One number an image (H, W, 3); higher is better."""
         ...
 
 
@@ -120,7 +120,7 @@ class _ImageReward:
             raise StoreError(f"no weights of ImageReward-v1.0 on this machine ({error})") from error
 
     def score(self, images: Sequence[ByteArray], prompts: Sequence[str]) -> list[float]:
-        """One number a picture."""
+        """One number an image."""
         pairs = zip(images, prompts, strict=True)
         return [float(self._model.score(prompt, Image.fromarray(image))) for image, prompt in pairs]
 
@@ -139,7 +139,7 @@ class _Hpsv3:
             raise StoreError(f"no weights of HPSv3 on this machine ({error})") from error
 
     def score(self, images: Sequence[ByteArray], prompts: Sequence[str]) -> list[float]:
-        """One number a picture; the package reads pictures from files."""
+        """One number an image; the package reads images from files."""
         with tempfile.TemporaryDirectory() as folder:
             paths = [str(Path(folder) / f"{place}.png") for place in range(len(images))]
             for path, image in zip(paths, images, strict=True):

@@ -17,7 +17,7 @@ from asap.core.seeds import generator
 __all__ = ["DISTANCES", "MEASURES", "quality_of"]
 
 DISTANCES: Final = ("fid", "kid")
-"""Of all pictures together to reference pictures."""
+"""Of all images together to reference images."""
 MEASURES: Final = (*QUALITY.names(), *DISTANCES)
 Row = dict[str, Any]
 Report = Callable[[str], None]
@@ -41,17 +41,17 @@ def quality_of(
 
     Args:
         images: (H, W, 3) each; slices of ``batch`` are asked for, once a measure.
-        prompts: one a picture.
-        clusters: name of each picture's prompt; the interval draws whole prompts. The prompts themselves if None.
+        prompts: one an image.
+        clusters: name of each image's prompt; the interval draws whole prompts. The prompts themselves if None.
         names: of ``MEASURES``.
         weights: the user's folder, see ``plugins``; ``inception-2015-12-05.pt`` in it gives FID and KID.
-        reference: pictures that FID and KID are measured against.
+        reference: images that FID and KID are measured against.
         device: where the models run.
-        batch: pictures at a time.
+        batch: images at a time.
         report: is given a line now and then.
 
     Raises:
-        InputError: not one prompt a picture.
+        InputError: not one prompt an image.
         UnknownNameError: no such measure.
     """
     chosen = tuple(dict.fromkeys(names))
@@ -59,7 +59,7 @@ def quality_of(
         if name not in MEASURES:
             raise UnknownNameError("measure of quality", name, MEASURES)
     if len(images) != len(prompts):
-        raise InputError(f"want one prompt a picture, got {len(prompts)} for {len(images)}")
+        raise InputError(f"want one prompt an image, got {len(prompts)} for {len(images)}")
     for name in chosen:
         if name not in DISTANCES:
             values = _scores(name, images, prompts, weights, device, batch, report)
@@ -78,7 +78,7 @@ def _scores(
     batch: int,
     report: Report,
 ) -> list[float] | Row:
-    """One score of each picture, or why there is none."""
+    """One score of each image, or why there is none."""
     try:
         one = scorer(name, weights, device)
     except InputError as error:
@@ -103,7 +103,7 @@ def _distances(
     """FID and KID, or why there are none."""
     try:
         if weights is None or len(reference) < 2:
-            raise InputError(f"needs reference pictures and a folder of weights with {INCEPTION}")
+            raise InputError(f"needs reference images and a folder of weights with {INCEPTION}")
         features = InceptionFeatures(weights / INCEPTION, device)
         ours, theirs = features(images, batch), features(reference, batch)
         values = {"fid": frechet(ours, theirs), "kid": kid(ours, theirs)}

@@ -1,4 +1,4 @@
-"""Answers of raters: what one may say, in which order a rater sees the pictures, and what several say together."""
+"""Answers of raters: what one may say, in which order a rater sees the images, and what several say together."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 def order_of(digests: Sequence[str], rater: str) -> list[str]:
-    """Each picture once, in an order of the rater's own, so that models are mixed and no one sees all of one first."""
+    """Each image once, in an order of the rater's own, so that models are mixed and no one sees all of one first."""
     return sorted(set(digests), key=lambda name: (derive(0, "rating", rater, name), name))
 
 

@@ -1,12 +1,12 @@
-"""The page on which one rater judges pictures, as an ASGI application; it knows pictures and journal by protocol only.
+"""The page on which one rater judges images, as an ASGI application; it knows images and journal by protocol only.
 
 GET  /                    the page
 GET  /static/NAME         its style, script and icon
-GET  /api/session         pictures in this rater's order, and what the rater has said
+GET  /api/session         images in this rater's order, and what the rater has said
 GET  /pictures/DIGEST     PNG
 POST /api/ratings         {digest, answer, parts, seconds}; answers when the line is on disk
 
-It tells nothing of models, prompts, seeds or other raters: a picture is known by the hash of its pixels.
+It tells nothing of models, prompts, seeds or other raters: an image is known by the hash of its pixels.
 """
 
 import json
@@ -38,7 +38,7 @@ class Rating:
 
     rater: str
     digests: Sequence[str]
-    """Of all pictures."""
+    """Of all images."""
     picture: Callable[[str], bytes]
     """PNG bytes by digest."""
     standing: Mapping[str, Mapping[str, Any]]
@@ -86,7 +86,7 @@ class _Desk:
         return Response(_file(name), media_type=STATIC[name])
 
     def picture(self, request: Request) -> Response:
-        """One picture."""
+        """One image."""
         digest = request.path_params["digest"]
         if digest not in self.known:
             raise HTTPException(404)
@@ -106,7 +106,7 @@ class _Desk:
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
         if row["digest"] not in self.known:
-            raise HTTPException(422, "no such picture")
+            raise HTTPException(422, "no such image")
         row["time"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.rating.append(row)
         self.said[row["digest"]] = row

@@ -14,10 +14,10 @@ FLIPS: Final = ("fixed", "broken", "both_fail", "both_pass", "unscored")
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One picture and its verdict."""
+    """One image and its verdict."""
 
     thumb: str
-    """A small picture as base64 of WebP."""
+    """A small image as base64 of WebP."""
     fails: bool | None
     error: bool
     """Not scored because the judge failed."""
@@ -38,7 +38,7 @@ class Case:
     category: str
     seed: int
     tiles: Mapping[str, Tile]
-    """By model; a model that lacks the picture has none."""
+    """By model; a model that lacks the image has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def flips(data: CompareData, model: str, kind: Flip, category: str, count: int) 
 
 
 def worst(data: CompareData, model: str, category: str, count: int) -> list[int]:
-    """Places of the pictures of a model that the judge is surest are wrong."""
+    """Places of the images of a model that the judge is surest are wrong."""
     found = [
         (-(tile.probability if tile.probability is not None else 1.0), place)
         for place, case in enumerate(data.cases)

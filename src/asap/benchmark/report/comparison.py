@@ -1,6 +1,6 @@
 """The page, tables and leaderboard of a comparison. One HTML file that asks the network for nothing.
 
-Thumbnails lie in the page as text, one JSON list a model, and become pictures when they are scrolled into view.
+Thumbnails lie in the page as text, one JSON list a model, and become images when they are scrolled into view.
 """
 
 import csv
@@ -151,7 +151,7 @@ def category_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
 
 
 def flip_rows(data: CompareData) -> tuple[list[str], list[list[str]]]:
-    """How many pictures each model fixed and broke, by category."""
+    """How many images each model fixed and broke, by category."""
     rows = []
     for model in data.models:
         if model != data.base:
@@ -171,7 +171,7 @@ def judge_line(data: CompareData) -> str:
 
 
 def compare_json(data: CompareData) -> dict[str, Any]:
-    """Every number, and every verdict without its picture."""
+    """Every number, and every verdict without its image."""
     return {
         "title": data.title,
         "base": data.base,
@@ -187,7 +187,7 @@ def compare_json(data: CompareData) -> dict[str, Any]:
 
 
 def compare_csv(data: CompareData) -> str:
-    """One row a picture: prompt, seed, model, verdict, probability, reason, flip against the base."""
+    """One row an image: prompt, seed, model, verdict, probability, reason, flip against the base."""
     buffer = io.StringIO()
     write = csv.writer(buffer, lineterminator="\n").writerow
     write(["prompt_id", "category", "seed", "model", "verdict", "probability", "not_visible", "flip", "reason"])
@@ -226,8 +226,8 @@ def _tables(data: CompareData) -> list[tuple[str, str, tuple[list[str], list[lis
     found = [
         ("Result", "The paper's columns (arXiv:2605.25759, Table 1), with 95 % intervals and n", paper_rows(data)),
         ("Behind the result", paired, detail_rows(data)),
-        ("AER by prompt", "A prompt counts once however many pictures it has", prompt_rows(data)),
-        ("AER by category", "Share of pictures that the judge fails", category_rows(data)),
+        ("AER by prompt", "A prompt counts once however many images it has", prompt_rows(data)),
+        ("AER by category", "Share of images that the judge fails", category_rows(data)),
         ("Parts not visible", "Share of the parts asked for that the judge does not see", hidden_rows(data)),
     ]
     if any(data.agreement.values()):
@@ -235,7 +235,7 @@ def _tables(data: CompareData) -> list[tuple[str, str, tuple[list[str], list[lis
             ("Agreement", "1 is perfect, 0 what chance gives; n counts what two or more answered", agreement_rows(data))
         )
     if len(data.models) > 1:
-        found.append(("Flips", f"Pictures by what became of the verdict on {data.base}", flip_rows(data)))
+        found.append(("Flips", f"Images by what became of the verdict on {data.base}", flip_rows(data)))
     return found
 
 

@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One picture and its verdict."""
+    """One image and its verdict."""
 
     image: Picture
     """(S, S, 3)."""

@@ -178,7 +178,7 @@ def bars(models: Mapping[str, Mapping[str, Any]], base: str) -> str:
                     left + width / 2, place, f"{width:.0f} %", ha="center", va="center", fontsize=9, color="white"
                 )
             left += width
-    _dress(axes, "share of pictures at equal prompt and seed, %", "")
+    _dress(axes, "share of images at equal prompt and seed, %", "")
     axes.set_yticks(range(len(names)), list(reversed(names)), color=INK)
     axes.set_xlim(0, 100)
     axes.grid(visible=False)

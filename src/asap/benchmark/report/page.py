@@ -1,4 +1,4 @@
-"""The page: Jinja template, pictures as data URIs, charts inline; it asks the network for nothing."""
+"""The page: Jinja template, images as data URIs, charts inline; it asks the network for nothing."""
 
 import base64
 import io
@@ -22,14 +22,14 @@ OUTLINE = (255, 64, 160)
 
 
 def data_uri(image: npt.NDArray[np.uint8]) -> str:
-    """A picture as a lossless PNG data URI."""
+    """An image as a lossless PNG data URI."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def outlined(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The picture (S, S, 3) with the border of the mask (S, S) drawn on it, one pixel wide, inside the mask."""
+    """The image (S, S, 3) with the border of the mask (S, S) drawn on it, one pixel wide, inside the mask."""
     inside = mask > 0
     core = inside.copy()
     core[1:] &= inside[:-1]
@@ -111,7 +111,7 @@ def headline(data: ReportData) -> str:
     change = row["paired"]["difference"]
     clear = change["ci"] is not None and (change["ci"][1] < 0 or change["ci"][0] > 0)
     return (
-        f"{best} errs in {tables.share(row['aer'])} of pictures, the base in {tables.share(scored[data.base]['aer'])}: "
+        f"{best} errs in {tables.share(row['aer'])} of images, the base in {tables.share(scored[data.base]['aer'])}: "
         f"{tables.share(change, sign=True)} at equal prompts and seeds, n = {change['n']}; "
         f"the interval {'excludes' if clear else 'does not exclude'} zero."
     )

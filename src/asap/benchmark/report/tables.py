@@ -117,12 +117,12 @@ def judge_line(data: ReportData) -> str:
 
 
 def null_line(data: ReportData) -> str:
-    """Whether correct re-poses fail more often than untouched pictures."""
+    """Whether correct re-poses fail more often than untouched images."""
     null = data.calibration["null"]
     if null["null_failure_rate"]["value"] is None:
         return "No null edits were measured."
     return (
-        f"Null edits (a different but correct pose) fail in {share(null['null_failure_rate'])}, the pictures they were "
+        f"Null edits (a different but correct pose) fail in {share(null['null_failure_rate'])}, the images they were "
         f"made from in {share(null['clean_failure_rate'])}; difference {share(null['difference'], sign=True)}, "
         f"n = {null['difference']['n']}."
     )

@@ -1,4 +1,4 @@
-"""Skeletons as pictures, in the colours and strokes that the pose ControlNets were trained on.
+"""Skeletons as images, in the colours and strokes that the pose ControlNets were trained on.
 
 Facts from ``draw_bodypose``, ``draw_handpose`` and ``draw_facepose`` of lllyasviel/ControlNet, which DWPose and
 huggingface/controlnet_aux keep: 18 body points with a colour each; 17 limbs as filled ellipses of half-width 4 in
@@ -64,10 +64,10 @@ EDGES: Final = (
 
 
 def draw_skeletons(people: Sequence[FloatArray], height: int, width: int, stroke: float = 1.0) -> ByteArray:
-    """A picture (height, width, 3) of all ``people`` on black.
+    """An image (height, width, 3) of all ``people`` on black.
 
     Args:
-        people: for each (133, 3) x and y in pixels of the picture, confidence.
+        people: for each (133, 3) x and y in pixels of the image, confidence.
         height: pixels.
         width: pixels.
         stroke: factor on all widths; 1 as in training at 512 pixels, more for ControlNets trained with thicker lines.

@@ -40,7 +40,7 @@ class Family:
     scale: float = 1.0
     """Factor on what the ControlNet adds; the defaults of diffusers are 0.5 to 1 and differ between its pipelines."""
     drop: tuple[str, ...] = ()
-    """Components that are not loaded (a safety checker answers with a black picture)."""
+    """Components that are not loaded (a safety checker answers with a black image)."""
     modes: Mapping[str, int] = field(default_factory=dict)
     """Number of each map in a ControlNet that was trained for several, where the pipeline wants it."""
 

@@ -1,6 +1,6 @@
 """A whole-body skeleton that is being broken, and the moves that operations are made of. Angles are in radians.
 
-In a picture x goes right and y down, so a positive angle turns clockwise as seen.
+In an image x goes right and y down, so a positive angle turns clockwise as seen.
 """
 
 from collections.abc import Iterable, Sequence

@@ -36,8 +36,8 @@ def guided(
 ) -> EditedPhoto:
     """Both sides of a pair out of nothing but maps and words.
 
-    A whole picture is made from the maps of the right body. Then the mask is made anew twice, from the same noise and
-    the same words: once after the right maps, once after the broken ones. Both sides are that picture outside the mask,
+    A whole image is made from the maps of the right body. Then the mask is made anew twice, from the same noise and
+    the same words: once after the right maps, once after the broken ones. Both sides are that image outside the mask,
     and both have been painted over inside, so the maps are the only difference.
 
     Args:
@@ -48,7 +48,7 @@ def guided(
         edit: what was done to the mesh.
         rng: draws the painter's seed.
         painter: of kind guided.
-        caption: what the picture shows; the same for both sides.
+        caption: what the image shows; the same for both sides.
         stroke: factor on the widths of a pose drawing.
 
     Raises:

@@ -103,7 +103,7 @@ def _check(dtype: str, steps: int | None, guidance: float | None, size: int | No
 
 
 def _parse(kind: str, controlnet: str | None) -> dict[str, str]:
-    """``controlnet`` as id by map; the map is empty for repaint, whose ControlNets take the masked picture itself."""
+    """``controlnet`` as id by map; the map is empty for repaint, whose ControlNets take the masked image itself."""
     names: dict[str, str] = {}
     for item in (controlnet or "").split(","):
         if not (text := item.strip()):
@@ -203,7 +203,7 @@ def _arrange(family: Family, networks: Mapping[str, Any], names: Mapping[str, st
     if len(loaded) > 1:
         return loaded
     if loaded and len(names) > 1 and family.controlnet == "FluxControlNetModel":
-        return loaded  # a list of one: the pipeline then takes several pictures with a mode each
+        return loaded  # a list of one: the pipeline then takes several images with a mode each
     if loaded and len(names) > 1 and family.controlnet != "ControlNetUnionModel":
         raise InputError(f"a {family.controlnet} takes one map; name another ControlNet for each of {', '.join(names)}")
     return loaded[0] if loaded else None

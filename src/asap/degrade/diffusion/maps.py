@@ -1,6 +1,6 @@
-"""Pictures that steer a ControlNet, from the exact depth, normals and keypoints of a rendered body.
+"""Images that steer a ControlNet, from the exact depth, normals and keypoints of a rendered body.
 
-Legend: S pixels on each side; rendered pictures are square.
+Legend: S pixels on each side; rendered images are square.
 """
 
 from collections.abc import Sequence
@@ -97,7 +97,7 @@ def _pose(maps: BodyMaps, other: BodyMaps, area: BoolArray, stroke: float) -> By
 def control_pictures(
     chosen: BodyMaps, rejected: BodyMaps, area: BoolArray, names: Sequence[str], stroke: float = 1.0
 ) -> tuple[dict[str, ByteArray], dict[str, ByteArray]]:
-    """The maps ``names`` of both bodies as pictures (S, S, 3) by name, on one scale.
+    """The maps ``names`` of both bodies as images (S, S, 3) by name, on one scale.
 
     Args:
         chosen: of the right body.
@@ -120,7 +120,7 @@ def control_pictures(
     depths = [plane_depth(maps.depth, maps.camera.fov) for maps in (chosen, rejected)]
     hit = np.concatenate([depth[np.isfinite(depth)] for depth in depths])
     if not len(hit):
-        raise InputError("the rendered bodies are out of the picture; turn the camera to them")
+        raise InputError("the rendered bodies are out of the image; turn the camera to them")
     near, far = float(hit.min()), float(hit.max())
     out: list[dict[str, ByteArray]] = []
     for maps, other, depth in ((chosen, rejected, depths[0]), (rejected, chosen, depths[1])):

@@ -10,11 +10,11 @@ __all__ = ["KINDS", "MAPS", "Painter"]
 KINDS: Final = ("repaint", "skeleton", "guided")
 """What a painter is for: text alone; a drawn skeleton besides; maps of a rendered body besides."""
 MAPS: Final = ("pose", "depth", "normal")
-"""Pictures that a ControlNet can be steered by."""
+"""Images that a ControlNet can be steered by."""
 
 
 class Painter(Protocol):
-    """A diffusion model that fills the masked part of a picture; one call is one picture, so no batch can matter."""
+    """A diffusion model that fills the masked part of an image; one call is one image, so no batch can matter."""
 
     @property
     def name(self) -> str:
@@ -22,7 +22,7 @@ class Painter(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights and of every setting that decides a picture."""
+        """Hash of the weights and of every setting that decides an image."""
 
     @property
     def size_multiple(self) -> int:
@@ -55,7 +55,7 @@ class Painter(Protocol):
             prompt: what is to be there.
             seed: decides the result, together with the other arguments and nothing else.
             strength: in (0, 1], how much of the old content is given up.
-            control: a picture (H, W, 3) for each of ``maps``.
+            control: an image (H, W, 3) for each of ``maps``.
             negative: what is not to be there; models without it take no notice.
         """
 

@@ -15,13 +15,13 @@ __all__ = ["check_region", "draw_seed", "make_pair"]
 
 
 def check_region(image: ByteArray, region: PartRegion, severity: int) -> None:
-    """Refuse a severity or a region that does not fit the picture; ``InputError``."""
+    """Refuse a severity or a region that does not fit the image; ``InputError``."""
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"the picture must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        raise InputError(f"the image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
     if region.mask.shape != image.shape[:2]:
-        raise InputError(f"the region's mask must be {image.shape[:2]} as the picture is, got {region.mask.shape}")
+        raise InputError(f"the region's mask must be {image.shape[:2]} as the image is, got {region.mask.shape}")
     if not region.mask.any():
         raise InputError(f"the mask of {region.part} ({region.side}) is empty; leave out regions without pixels")
 

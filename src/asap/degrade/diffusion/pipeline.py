@@ -1,4 +1,4 @@
-"""A painter made of a diffusers pipeline: one call a picture, one CPU generator a call."""
+"""A painter made of a diffusers pipeline: one call an image, one CPU generator a call."""
 
 import math
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ class PipelinePainter:
 
         Raises:
             InputError: a shape or the strength does not fit, or a map is missing.
-            AsapError: the memory does not suffice; no other picture would fare better.
+            AsapError: the memory does not suffice; no other image would fare better.
         """
         self._check(image, mask, strength, control or {})
         arguments: dict[str, Any] = {

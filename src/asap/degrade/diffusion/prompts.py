@@ -102,7 +102,7 @@ def negative_prompt(part: str) -> str:
 
 
 def plain_prompt(caption: str, edit: Edit | None = None) -> str:
-    """What a picture shows; with ``edit`` also its fault, for a painter that is steered by maps."""
+    """What an image shows; with ``edit`` also its fault, for a painter that is steered by maps."""
     subject = caption.strip() or "a photograph of a person"
     if edit is None:
         return subject

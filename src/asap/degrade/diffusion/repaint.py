@@ -43,7 +43,7 @@ def repaint(
         context: side of the window over the longer side of the mask.
 
     Raises:
-        InputError: the mask does not fit the picture or is empty, the severity is not 1, 2 or 3, or the painter needs
+        InputError: the mask does not fit the image or is empty, the severity is not 1, 2 or 3, or the painter needs
             maps.
         UnknownNameError: ``seam`` is unknown.
     """

@@ -21,9 +21,9 @@ from asap.degrade.diffusion.window import window_around
 __all__ = ["LandmarkScreen", "Screen", "VlmScreen", "instrument", "refuse_judges"]
 
 Find = Callable[[ByteArray], Sequence[PartRegion]]
-"""From a picture (H, W, 3) to the parts in it, for example ``Landmarker.find`` of the room ``regions``."""
+"""From an image (H, W, 3) to the parts in it, for example ``Landmarker.find`` of the room ``regions``."""
 Ask = Callable[[ByteArray, ByteArray, str], float]
-"""From two pictures and a question to the probability, 0 to 1, that the answer is the second picture."""
+"""From two images and a question to the probability, 0 to 1, that the answer is the second image."""
 
 _OVERLAP: Final = 0.1
 """Boxes with less of their union in common are of different parts."""
@@ -36,7 +36,7 @@ _SHIFT: Final = 0.25
 _SHORT: Final = 2.0
 """Bones of fewer pixels are not measured."""
 _QUESTION: Final = (
-    "Both pictures show the same {part} of a person. Look at the number, shape, length and joints of its pieces. "
+    "Both images show the same {part} of a person. Look at the number, shape, length and joints of its pieces. "
     "In which of the two is the anatomy of the {part} wrong, or more wrong: the first or the second?"
 )
 
@@ -201,7 +201,7 @@ def _places(old: Points, new: Points) -> float:
 
 
 class VlmScreen:
-    """Shows both sides, cut to the part, to a model that answers questions about pictures, in both orders."""
+    """Shows both sides, cut to the part, to a model that answers questions about images, in both orders."""
 
     def __init__(self, ask: Ask, name: str, fingerprint: str, question: str = _QUESTION) -> None:
         """Ask ``ask``, of the model ``name`` with that ``fingerprint``; ``question`` may hold ``{part}``."""

@@ -29,7 +29,7 @@ _THICKNESS: Final = {"hand": 0.35, "face": 0.35, "arm": 0.25, "leg": 0.25}
 
 @dataclass(frozen=True, kw_only=True)
 class BrokenSkeleton:
-    """All people of a picture before and after one of them was broken."""
+    """All people of an image before and after one of them was broken."""
 
     whole: tuple[FloatArray, ...]
     """For each person (133, 3) x, y in pixels, confidence."""

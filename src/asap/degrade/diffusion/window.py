@@ -38,7 +38,7 @@ SEAMS: Final[tuple[Seam, ...]] = ("feather", "ring")
 CONTEXT: Final = 2.0
 """Side of the window over the longer side of the mask; our choice: the model sees what the part is attached to."""
 ENLARGE: Final = 4.0
-"""The window is enlarged at most so much: beyond, the model would paint a sharp part into a blurred picture."""
+"""The window is enlarged at most so much: beyond, the model would paint a sharp part into a blurred image."""
 RING_STRENGTH: Final = 0.4
 """How much of the band is given up; our choice: enough to draw lines through, too little for a new content."""
 RING_PROMPT: Final = "a photograph, seamless, natural skin and cloth"
@@ -62,7 +62,7 @@ class Window:
     width: int
 
     def cut(self, array: ByteArray) -> ByteArray:
-        """The window out of a picture (H, W, 3), resampled to (h, w, 3)."""
+        """The window out of an image (H, W, 3), resampled to (h, w, 3)."""
         x0, y0, x1, y1 = self.box
         return _resize(array[y0:y1, x0:x1], self.width, self.height)
 
@@ -90,7 +90,7 @@ class Window:
 
 
 def window_around(mask: BoolArray, native: int, multiple: int, context: float = CONTEXT) -> Window:
-    """A window, square where the picture allows, of ``context`` times the longer side of ``mask`` (H, W).
+    """A window, square where the image allows, of ``context`` times the longer side of ``mask`` (H, W).
 
     Raises:
         InputError: the mask is empty.
@@ -139,7 +139,7 @@ def margin(mask: BoolArray) -> int:
 def feather(mask: BoolArray, width: float) -> FloatArray:
     """(H, W) weights: 0 outside ``mask``, rising smoothly over ``width`` pixels from its rim inwards to 1.
 
-    The edge of the picture is no rim.
+    The edge of the image is no rim.
     """
     if mask.all():
         return np.ones(mask.shape, dtype=np.float32)

@@ -80,7 +80,7 @@ def apply(
 ) -> EditedPhoto:
     """Break ``region`` of ``image`` (H, W, 3) by ``operation``; neither is changed.
 
-    ``regions`` are all parts in the picture: a limb's hand goes with it, and what is nearer stays in front. Severity 1
+    ``regions`` are all parts in the image: a limb's hand goes with it, and what is nearer stays in front. Severity 1
     to 3 grows the change. ``chosen`` has the same traces of resampling as ``rejected``; outside the mask both are equal
     to the bit.
 

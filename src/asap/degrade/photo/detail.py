@@ -1,4 +1,4 @@
-"""Fine detail: how strong it is, and how a painted picture gets as much of it as its sources have.
+"""Fine detail: how strong it is, and how a painted image gets as much of it as its sources have.
 
 A warp changes the fine detail of what it moves: magnified it is weak, shrunken strong, and where two layers are mixed
 it is weaker than either. A side that is finer or coarser all over gives itself away, so what was painted is brought to
@@ -17,7 +17,7 @@ _BAND = 0.8
 _FLOOR = 0.05
 """Grey levels added to both strengths, so that plain areas are left alone."""
 _LIMITS = (0.5, 2.0)
-"""Least and largest factor of a round: beyond, a picture looks painted or harsh."""
+"""Least and largest factor of a round: beyond, an image looks painted or harsh."""
 _ROUNDS = 2
 """A factor on a band is not quite one on the strength: the second round takes what the first left."""
 _SAME = (4.0, 8.0)
@@ -44,7 +44,7 @@ def _spread(values: Floats) -> Floats:
 
 
 def alike(one: Floats, two: Floats) -> Floats:
-    """(h, w, 1) in [0, 1]: how far both pictures (h, w, 3) show the same there, but for fine detail."""
+    """(h, w, 1) in [0, 1]: how far both images (h, w, 3) show the same there, but for fine detail."""
     gap = ndimage.uniform_filter((one - two) @ _PLANES.T, (_BOX, _BOX, 0))
     most = ndimage.maximum_filter(np.abs(gap).max(axis=2), 3)
     return np.asarray(np.clip((_SAME[1] - most) / (_SAME[1] - _SAME[0]), 0, 1)[:, :, None], dtype=np.float32)

@@ -59,7 +59,7 @@ class Easel:
         self._samplers: dict[int, Sampler] = {}
         self.shape = (rows.stop - rows.start, columns.stop - columns.start)
         if not touched[place].any():
-            raise InputError("nothing of what was to be painted lies in the picture; choose another operation")
+            raise InputError("nothing of what was to be painted lies in the image; choose another operation")
         self.trace = self._drawn(touched[place], seed)
         moved = np.abs(self.trace).max(axis=2) > 0
         self.chosen = image[rows, columns].copy()
@@ -100,7 +100,7 @@ class Easel:
         where[layer.where] = some
         where = where[self.rows, self.columns]
         if not where.any():
-            return  # all of it lies beyond the picture's edge
+            return  # all of it lies beyond the image's edge
         source, share = layer.source[some], layer.share[some][:, None]
         colour = self._look(image, source + self.trace[where])
         places = np.clip(source - self.start, 0, np.array(self.shape[::-1]) - 1).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Fill a hole of a picture from the picture itself.
+"""Fill a hole of an image from the image itself.
 
 On a small copy, patches are copied from outside by priority of what is known around them (after Criminisi, Perez and
-Toyama 2004) and then made to agree (after Wexler, Shechtman and Irani 2007). The full picture takes whole pixels from
+Toyama 2004) and then made to agree (after Wexler, Shechtman and Irani 2007). The full image takes whole pixels from
 the same places, so grain and sharpness are the photograph's own, and a membrane takes steps of light at the rim away.
 """
 
@@ -29,7 +29,7 @@ _EDGE = 24.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Patches:
-    """What may be copied: P patches of the small picture."""
+    """What may be copied: P patches of the small image."""
 
     centres: Ints
     """(P, 2) rows and columns."""
@@ -153,7 +153,7 @@ def _agree(image: Floats, seen: Bools, hole: Bools, patches: _Patches, offsets: 
 
 
 def _copy(image: Floats, hole: Bools, source: Bools, small: Ints, scale: int) -> Floats:
-    """Take whole pixels of the full picture; between the blocks of the small copy the sources fade into each other."""
+    """Take whole pixels of the full image; between the blocks of the small copy the sources fade into each other."""
     places = np.argwhere(hole)
     out = image.copy()
     out[hole] = _blend(image, places, small, scale)

@@ -13,7 +13,7 @@ from asap.degrade.photo.tubes import ENDS, PER_BONE, Curve, curve
 from asap.degrade.photo.window import Window
 
 _FOLD = np.deg2rad(75)
-"""A joint bent by more on the picture hides the bone before it: the finger is seen from there on only."""
+"""A joint bent by more on the image hides the bone before it: the finger is seen from there on only."""
 _THICK = 0.09
 """Half the width of a finger as a share of the square root of the hand's area, read off hands of five photographs."""
 _WIDEST = 1.7
@@ -102,7 +102,7 @@ def fingers(window: Window) -> list[Tube]:
 
 
 def seen(joints: Floats) -> tuple[Floats, bool]:
-    """The joints after the last sharp fold on the picture, and whether there is one."""
+    """The joints after the last sharp fold on the image, and whether there is one."""
     bones = np.diff(joints, axis=0)
     for n in reversed(range(len(bones) - 2)):
         if abs(turn(bones[n], bones[n + 1])) > _FOLD:

@@ -101,7 +101,7 @@ def melted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[
 
 
 def turned(window: Window, angle: float) -> Painting:
-    """The hand turned in the picture by ``angle`` radians at the wrist, where its skin follows over a short way.
+    """The hand turned in the image by ``angle`` radians at the wrist, where its skin follows over a short way.
 
     Raises:
         InputError: the wrist is not known, or something of the hand's colour is behind it.
@@ -133,11 +133,11 @@ def swapped_side(window: Window, severity: int, rng: np.random.Generator, region
     """The mirrored hand on the same wrist, larger with severity.
 
     Raises:
-        InputError: no arm of the same side is in the picture: without it the hand is just the other hand.
+        InputError: no arm of the same side is in the image: without it the hand is just the other hand.
     """
     region = window.region
     if not any(r.part == "arm" and (r.side, r.person) == (region.side, region.person) for r in regions):
-        raise InputError("without its arm in the picture a mirrored hand is just the other hand; give the arm's region")
+        raise InputError("without its arm in the image a mirrored hand is just the other hand; give the arm's region")
     _alone(window)
     wrist, ahead, length = axis(window)
     size = (1.0, 1.1, 1.2)[severity - 1] * float(rng.uniform(0.98, 1.02))
@@ -247,10 +247,10 @@ def duplicated(window: Window, severity: int, rng: np.random.Generator, regions:
     """A second hand on the same wrist, behind the first.
 
     Raises:
-        InputError: it would be hidden, or the picture's edge cuts the hand.
+        InputError: it would be hidden, or the image's edge cuts the hand.
     """
     if window.region.cut:
-        raise InputError("the picture's edge cuts this hand; choose another hand or operation")
+        raise InputError("the image's edge cuts this hand; choose another hand or operation")
     angle = np.deg2rad((32, 45, 60)[severity - 1]) * float(rng.uniform(0.9, 1.1))
     front = _front(window, regions)
     best: Layer | None = None

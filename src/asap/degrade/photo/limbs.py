@@ -35,7 +35,7 @@ _FUZZ: Final = 3.0
 
 
 def joints_of(region: PartRegion) -> Floats | None:
-    """(K, 2) the joints of an arm, leg, foot or torso in the picture's pixels, or None where one is not known."""
+    """(K, 2) the joints of an arm, leg, foot or torso in the image's pixels, or None where one is not known."""
     if region.part not in JOINTS:
         return None
     joints = []
@@ -77,13 +77,13 @@ def _holding(window: Window, limb_: Tube, regions: Sequence[PartRegion]) -> Tube
     """The limb, beyond its last joint as wide as the hand or foot that it is carried on over.
 
     Raises:
-        InputError: the picture's edge cuts the hand or foot, or it does not follow the limb: what is moved would end in
+        InputError: the image's edge cuts the hand or foot, or it does not follow the limb: what is moved would end in
             a straight cut.
     """
     part = ENDING[window.region.part]
     others = ending(window.region, regions)
     if any(other.cut for other in others):
-        raise InputError(f"the picture's edge cuts the {part} of this {window.region.part}; choose another operation")
+        raise InputError(f"the image's edge cuts the {part} of this {window.region.part}; choose another operation")
     spots = np.concatenate([pixels(window.crop(other.mask)) for other in others])
     along, beside = limb_.curve.locate(spots)
     last = len(limb_.curve.points) - 1

@@ -7,13 +7,13 @@ from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.sampling import block_mean, enlarge
 
 _CONTRAST = 18.0
-"""Grey levels between part and background from which the picture is believed more than the mask."""
+"""Grey levels between part and background from which the image is believed more than the mask."""
 
 
 def cover(image: Floats, mask: Bools, band: float) -> Floats:
     """(H, W) share in [0, 1] of each pixel that the part covers.
 
-    Within ``band`` pixels of the mask's rim the picture decides: each pixel is read as a mixture of the colours of the
+    Within ``band`` pixels of the mask's rim the image decides: each pixel is read as a mixture of the colours of the
     part and of the background near it. Where the two look alike, the mask's own rim is kept and made soft.
     """
     inward = ndimage.distance_transform_edt(mask)

@@ -10,7 +10,7 @@ from asap.degrade.photo.arrays import Bools, Floats
 
 
 class Sampler:
-    """A picture (H, W, C) in float32 that can be looked at between its pixels."""
+    """An image (H, W, C) in float32 that can be looked at between its pixels."""
 
     def __init__(self, image: Floats) -> None:
         """Prepare the spline's coefficients."""
@@ -20,7 +20,7 @@ class Sampler:
         ]
 
     def at(self, points: Floats) -> Floats:
-        """(N, C) values at ``points`` (N, 2), x and y in pixels; beyond the edge the picture is mirrored."""
+        """(N, C) values at ``points`` (N, 2), x and y in pixels; beyond the edge the image is mirrored."""
         where = np.ascontiguousarray(points[:, ::-1].T)
         found = [
             ndimage.map_coordinates(c, where, order=3, prefilter=False, mode="mirror", output=np.float32)

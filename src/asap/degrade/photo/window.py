@@ -33,7 +33,7 @@ class Window:
         """Cut the window: the part's box and those of ``also``, grown by ``margin`` of its longer side.
 
         Raises:
-            InputError: the picture or the mask has the wrong shape, or the part is too small.
+            InputError: the image or the mask has the wrong shape, or the part is too small.
         """
         _check(image, region)
         self.whole, self.region = image, region
@@ -56,7 +56,7 @@ class Window:
         self._trace = int(rng.integers(2**31))
 
     def crop(self, values: Bools) -> Bools:
-        """The window of an (H, W) array of the whole picture."""
+        """The window of an (H, W) array of the whole image."""
         return np.asarray(values[self.rows, self.columns])
 
     def point(self, name: str) -> Floats | None:
@@ -152,7 +152,7 @@ def _check(image: ByteArray, region: PartRegion) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"a photograph is (H, W, 3) uint8, not {image.shape} {image.dtype}")
     if region.mask.shape != image.shape[:2]:
-        raise InputError(f"the mask is {region.mask.shape}, the picture {image.shape[:2]}; give them one size")
+        raise InputError(f"the mask is {region.mask.shape}, the image {image.shape[:2]}; give them one size")
     x0, y0, x1, y1 = region.box
     if min(x1 - x0, y1 - y0) < LEAST or not region.mask.any():
         raise InputError(f"the {region.part} is {x1 - x0}x{y1 - y0} pixels; at least {LEAST} are needed to see a fault")

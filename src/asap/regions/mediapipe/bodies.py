@@ -23,7 +23,7 @@ MODEL: Final = "pose_landmark_full"
 SIDE: Final = 256
 ROOM: Final = 1.25
 PIXELS_SIDE: Final = 512
-"""Longer side of the picture at which the mask of a person, 256 x 256, is laid out before it is enlarged."""
+"""Longer side of the image at which the mask of a person, 256 x 256, is laid out before it is enlarged."""
 COCO: Final = {
     "nose": 0,
     "left_eye": 2,
@@ -65,7 +65,7 @@ class Body:
     points: FloatArray
     """(35, 2) pixels: 33 of the body, then the two that give the next window: middle of the hips, reach of the body."""
     visibility: FloatArray
-    """(33,) in [0, 1], that the point is in the picture and not hidden."""
+    """(33,) in [0, 1], that the point is in the image and not hidden."""
     presence: float
     """In [0, 1], that there is a person."""
     mask: FloatArray
@@ -95,7 +95,7 @@ class Body:
         return max(length, 1.35 * float(np.linalg.norm(left - right)), 1.0)
 
     def pixels(self, shape: tuple[int, int]) -> BoolArray:
-        """(H, W) the person's pixels in the picture."""
+        """(H, W) the person's pixels in the image."""
         scale = min(1.0, PIXELS_SIDE / max(shape))
         height, width = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
         y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)

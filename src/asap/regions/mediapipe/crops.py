@@ -1,4 +1,4 @@
-"""Square windows of a picture, turned by an angle: what every model of the family looks through.
+"""Square windows of an image, turned by an angle: what every model of the family looks through.
 
 Coordinates are continuous pixels: the top left pixel spans 0 to 1, its centre is at 0.5.
 """
@@ -27,7 +27,7 @@ class Crop:
     angle: float = 0.0
 
     def to_image(self, points: FloatArray) -> FloatArray:
-        """(..., 2) points of the window, its sides from 0 to 1, as pixels of the picture."""
+        """(..., 2) points of the window, its sides from 0 to 1, as pixels of the image."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         turn = np.array([[cos, sin], [-sin, cos]], np.float32)
         return ((points - 0.5) * self.size @ turn + (self.x, self.y)).astype(np.float32)
@@ -40,12 +40,12 @@ class Crop:
 
 
 def whole(width: int, height: int) -> Crop:
-    """The smallest upright square around the picture, which lies in its middle."""
+    """The smallest upright square around the image, which lies in its middle."""
     return Crop(width / 2, height / 2, float(max(width, height)))
 
 
 def tiles(width: int, height: int, share: float) -> list[Crop]:
-    """Overlapping upright squares over the whole picture, ``share`` of its longer side each: where small people are."""
+    """Overlapping upright squares over the whole image, ``share`` of its longer side each: where small people are."""
     side = share * max(width, height)
     steps = [max(1, math.ceil(length / side)) for length in (width, height)]
     xs, ys = (
@@ -56,7 +56,7 @@ def tiles(width: int, height: int, share: float) -> list[Crop]:
 
 
 class Pyramid:
-    """A picture at full size and at halves of it, so that a small look at a large window does not alias."""
+    """An image at full size and at halves of it, so that a small look at a large window does not alias."""
 
     def __init__(self, image: ByteArray) -> None:
         """Keep (H, W, 3) ``image``; halves are made when first needed."""
@@ -64,7 +64,7 @@ class Pyramid:
         self._levels: dict[int, Image.Image] = {0: Image.fromarray(image)}
 
     def look(self, crop: Crop, side: int) -> FloatArray:
-        """(side, side, 3) in [0, 1]: what ``crop`` shows, bilinear; black outside the picture."""
+        """(side, side, 3) in [0, 1]: what ``crop`` shows, bilinear; black outside the image."""
         level = min(_LEVELS, max(0, int(math.log2(max(crop.size / side, 1.0)))))
         factor = 2**level
         cos, sin = math.cos(crop.angle), math.sin(crop.angle)

@@ -45,14 +45,14 @@ BODY: Final = Detector(model="pose_detection", side=224, grids=((28, 2), (14, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """A box of the picture and the points inside it."""
+    """A box of the image and the points inside it."""
 
     score: float
     """In [0, 1]."""
     box: FloatArray
-    """(4,) x0, y0, x1, y1 in pixels of the picture."""
+    """(4,) x0, y0, x1, y1 in pixels of the image."""
     points: FloatArray
-    """(P, 2) pixels of the picture."""
+    """(P, 2) pixels of the image."""
 
 
 @lru_cache(maxsize=8)

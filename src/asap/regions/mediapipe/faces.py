@@ -84,7 +84,7 @@ def look_again(network: Network, image: Pyramid, face: Face) -> Face:
 def points_68(mesh: FloatArray) -> FloatArray:
     """(68, 2) the points ``face-0`` to ``face-67`` out of the (468, 2) mesh.
 
-    Where a point of the mesh has the same meaning it is taken (the mesh's published picture gives the numbers); jaw and
+    Where a point of the mesh has the same meaning it is taken (the mesh's published image gives the numbers); jaw and
     bridge of the nose are spaced evenly along the mesh's own lines, as the 68 points are.
     """
     jaw = np.concatenate([_even(mesh[list(JAW)], 9)[:-1], _even(mesh[list(JAW_LEFT)], 9)])

@@ -82,7 +82,7 @@ def from_palm(palm: Detection) -> Crop:
 def hand_at(network: Network, image: Pyramid, crop: Crop) -> Hand:
     """What the model says of ``crop``; it always gives points, ``presence`` says whether to believe them.
 
-    The model's number is that of the person's own right hand in a picture that is not mirrored, as the photographs of
+    The model's number is that of the person's own right hand in an image that is not mirrored, as the photographs of
     the tests show; older guides of MediaPipe, whose labels are for a mirrored selfie, say the opposite.
     """
     points, presence, right, _ = network(image.look(crop, SIDE))

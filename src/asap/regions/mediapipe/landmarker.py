@@ -60,12 +60,12 @@ class MediaPipe:
     """Least certainty, of the second look, that a hand, face or body is there."""
     min_pixels: int = MIN_PART_PIXELS
     tile: float = 0.6
-    """Share of the picture's longer side of the squares in which bodies are also sought; 1 for none."""
+    """Share of the image's longer side of the squares in which bodies are also sought; 1 for none."""
     threads: int = 1
     name: str = field(default="mediapipe", init=False)
 
     def __post_init__(self) -> None:
-        """Raise ``StoreError`` now, not at the first picture, where models are missing or damaged."""
+        """Raise ``StoreError`` now, not at the first image, where models are missing or damaged."""
         _ = self.fingerprint
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One model of the family as a function of a picture."""
+"""One model of the family as a function of an image."""
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ class Network:
         return tuple(tuple(int(length) for length in detail["shape"]) for detail in details)
 
     def __call__(self, image: FloatArray) -> list[npt.NDArray[np.float32]]:
-        """All outputs for an (S, S, 3) picture, each with a leading axis of 1."""
+        """All outputs for an (S, S, 3) image, each with a leading axis of 1."""
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]

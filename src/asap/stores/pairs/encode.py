@@ -16,13 +16,13 @@ __all__ = ["EncodedChunk", "EncodedRow", "encode_rows"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedRow:
-    """One pair ready to be written: ``columns`` has the store's columns, pictures as PNG bytes."""
+    """One pair ready to be written: ``columns`` has the store's columns, images as PNG bytes."""
 
     index: int
     uid: str
     split: str
     digest: str
-    """SHA-256 over the pixels and all other columns; independent of how the pictures were compressed."""
+    """SHA-256 over the pixels and all other columns; independent of how the images were compressed."""
     columns: dict[str, object]
 
 
@@ -39,7 +39,7 @@ def encode_rows(accepted: Sequence[PairRecord]) -> EncodedChunk:
     ``gate_max_abs_diff_outside`` is measured here from the arrays that are stored, whatever the record claims.
 
     Raises:
-        InputError: the pictures of a record differ in size, or its mask is not 0 and 255.
+        InputError: the images of a record differ in size, or its mask is not 0 and 255.
         AsapError: a gate value has no column, a split is unknown, or a record claims another difference than it has.
     """
     return EncodedChunk(tuple(sorted(map(_encode_row, accepted), key=lambda row: row.index)))
@@ -61,7 +61,7 @@ def _encode_row(record: PairRecord) -> EncodedRow:
 
 
 def _plain_columns(record: PairRecord) -> dict[str, object]:
-    """Every column but the pictures and the digest, as plain values."""
+    """Every column but the images and the digest, as plain values."""
     if record.split not in SPLITS:
         raise AsapError(f"pair {record.uid} is in split {record.split!r}; known: {', '.join(SPLITS)}")
     edit, truth = record.edit, record.truth
@@ -115,7 +115,7 @@ def _difference_outside(record: PairRecord) -> float:
         )
     for name, array in (("mask", record.mask), ("regions", record.regions)):
         if array.shape != shape:
-            raise InputError(f"pair {record.uid}: the {name} must be {shape} as its pictures, got {array.shape}")
+            raise InputError(f"pair {record.uid}: the {name} must be {shape} as its images, got {array.shape}")
     inside = record.mask == 255
     if not (inside | (record.mask == 0)).all():
         raise InputError(f"pair {record.uid}: a mask holds 0 and 255 only")

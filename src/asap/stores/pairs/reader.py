@@ -1,4 +1,4 @@
-"""Read a finished pair store: whole columns, single rows with decoded pictures, and its statistics."""
+"""Read a finished pair store: whole columns, single rows with decoded images, and its statistics."""
 
 import json
 from collections import Counter
@@ -32,12 +32,12 @@ SHARDS_IN_MEMORY = 32
 ROWS_IN_MEMORY = 8
 """Rows of a shard that ``stream`` reads at once."""
 PICTURES_IN_MEMORY = 6
-"""Picture columns of single shards: two shards with chosen, rejected and mask."""
+"""Image columns of single shards: two shards with chosen, rejected and mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairRow:
-    """One row with its pictures decoded; the fields are the columns, JSON columns as dictionaries."""
+    """One row with its images decoded; the fields are the columns, JSON columns as dictionaries."""
 
     uid: str
     index: int
@@ -129,7 +129,7 @@ class PairStore:
         return len(self._rows)
 
     def column(self, name: str) -> list[Any]:
-        """All values of one column in index order; pictures stay PNG bytes, JSON columns stay text.
+        """All values of one column in index order; images stay PNG bytes, JSON columns stay text.
 
         Raises:
             UnknownNameError: no such column.
@@ -156,7 +156,7 @@ class PairStore:
         return [self.row(position) for position in positions]
 
     def stream(self) -> Iterator[dict[str, Any]]:
-        """All rows in index order as plain values: pictures as PNG bytes, JSON columns as dictionaries.
+        """All rows in index order as plain values: images as PNG bytes, JSON columns as dictionaries.
 
         A few rows are in memory at a time, however large the store is.
         """
@@ -170,10 +170,10 @@ class PairStore:
             yield EncodedRow(index=row["index"], uid=row["uid"], split=row["split"], digest=row["digest"], columns=row)
 
     def picture(self, position: int, name: str) -> bytes:
-        """One picture of the row at ``position`` as PNG bytes; reads that column of its shard only.
+        """One image of the row at ``position`` as PNG bytes; reads that column of its shard only.
 
         Raises:
-            UnknownNameError: no such picture.
+            UnknownNameError: no such image.
         """
         if name not in IMAGES:
             raise UnknownNameError("picture", name, IMAGES)

@@ -255,7 +255,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _parquet(rows: Sequence[EncodedRow]) -> bytes:
-    """The rows as one Parquet file; pictures are compressed already, the rest is by zstd."""
+    """The rows as one Parquet file; images are compressed already, the rest is by zstd."""
     table = pa.Table.from_pylist([row.columns for row in rows], schema=SCHEMA)
     compression = {name: "zstd" for name in SCHEMA.names}
     compression |= {f"{name}.bytes": "none" for name in IMAGES}

@@ -1,1 +1,0 @@
-"""One short file for each arrow of the data flow; only stages open stores and read configs."""

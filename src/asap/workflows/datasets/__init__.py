@@ -1,0 +1,1 @@
+"""Import, export, publish, audit and review pair stores."""

@@ -1,0 +1,120 @@
+"""[pairs] -> a page on this machine -> [reviews]: one reviewer accepts or refuses pairs in a browser."""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from asap.core.errors import InputError
+from asap.review import Decision, Ledger, PairFacts, Review, build_app
+from asap.stores.pairs import PairStore
+from asap.stores.reviews import ReviewJournal, read_reviews, reviews_folder
+from asap.workflows.runtime.local_server import serve
+
+__all__ = ["StoredPairs", "ledgers", "review", "standing"]
+
+_COLUMNS = (
+    "uid",
+    "digest",
+    "prompt",
+    "kind",
+    "part",
+    "side",
+    "operation",
+    "severity",
+    "category",
+    "split",
+    "source",
+    "person",
+    "box",
+    "width",
+    "height",
+)
+
+
+class StoredPairs:
+    """A pair store as the page sees it."""
+
+    def __init__(self, store: PairStore) -> None:
+        """Read everything but the images."""
+        self._store = store
+        columns = {name: store.column(name) for name in _COLUMNS}
+        columns["box"] = [tuple(box) for box in columns["box"]]
+        self._facts = [
+            PairFacts(**dict(zip(_COLUMNS, values, strict=True)))
+            for values in zip(*itemgetter(*_COLUMNS)(columns), strict=True)
+        ]
+        self._positions = {facts.uid: position for position, facts in enumerate(self._facts)}
+
+    def facts(self) -> Sequence[PairFacts]:
+        """All pairs in the order of their indices."""
+        return self._facts
+
+    def picture(self, uid: str, name: str) -> bytes:
+        """PNG bytes; raises ``KeyError`` for a uid that is not there."""
+        return self._store.picture(self._positions[uid], name)
+
+
+def review(
+    folder: Path,
+    *,
+    reviewer: str,
+    port: int = 0,
+    blind: bool = False,
+    browser: bool = True,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve the pairs at ``folder`` to ``reviewer`` until the process is stopped.
+
+    Args:
+        folder: the pair store; it is only read.
+        reviewer: whose decisions these are; each has one server at a time.
+        port: 0 for any that is free.
+        blind: hide metadata and the decisions of others, and put either image on the left.
+        browser: open the page in the user's browser.
+        announce: is told the page's address, with its token, as soon as it can be opened.
+
+    Raises:
+        StoreError: no usable store, a damaged journal, or this reviewer's server is running already.
+        InputError: a name or port that cannot be used.
+    """
+    pairs = StoredPairs(PairStore.open(folder))
+    with ReviewJournal(folder, reviewer) as journal:
+
+        def build(token: str, held: int) -> ASGIApp:
+            return build_app(
+                Review(
+                    title=folder.resolve().name,
+                    reviewer=reviewer,
+                    pairs=pairs,
+                    decisions=journal,
+                    token=token,
+                    blind=blind,
+                    others={name: found.current() for name, found in ledgers(folder).items() if name != reviewer},
+                    cookie=f"asap-review-{held}",
+                )
+            )
+
+        serve(build, port=port, browser=browser, announce=announce)
+
+
+def ledgers(folder: Path) -> dict[str, Ledger]:
+    """What every reviewer of the store at ``folder`` has decided, by name.
+
+    Raises:
+        StoreError: a journal is damaged.
+        InputError: it has lines of another version.
+    """
+    found = {}
+    for name, rows in read_reviews(folder).items():
+        try:
+            found[name] = Ledger(rows)
+        except InputError as error:
+            raise InputError(f"reviews by {name} in {reviews_folder(folder)}: {error}") from error
+    return found
+
+
+def standing(ledger: Ledger, digests: dict[str, str]) -> dict[str, Decision]:
+    """The decisions that hold for the pairs as they are now; ``digests`` is by uid."""
+    return {uid: said for uid, said in ledger.current().items() if digests.get(uid) == said.digest}

@@ -1,0 +1,132 @@
+"""[pairs] and [reviews] -> a store of the accepted pairs, and how far the reviewers agree."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from itertools import combinations, groupby
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from asap.core.errors import InputError, UnknownNameError
+from asap.core.hashing import digest_json
+from asap.core.manifest import Instrument, Manifest, Parent
+from asap.review import DECISIONS, POLICIES, Decision, accepted, agreement
+from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter
+from asap.stores.reviews import reviews_folder
+from asap.workflows.datasets.review import ledgers, standing
+from asap.workflows.runtime.lineage import instruments_of, parent_of
+
+__all__ = ["pair_agreement", "reviewed_pairs"]
+
+Held = Mapping[str, Mapping[str, Decision]]
+"""Standing decisions by reviewer and uid."""
+
+
+def pair_agreement(folder: Path) -> dict[str, Any]:
+    """What each reviewer of the store at ``folder`` decided, and Cohen's kappa of every two of them.
+
+    Decisions on pairs that are not in the store any more, or were made anew, are counted as ``stale`` and left out.
+
+    Raises:
+        InputError: nobody has reviewed it.
+        StoreError: no usable store, or a damaged journal.
+    """
+    store = PairStore.open(folder)
+    held, stale = _held(folder, store)
+    # a photograph's pairs share its light and its flaws, as those of a rendered person do
+    clusters = {
+        uid: source or person
+        for uid, source, person in zip(*map(store.column, ("uid", "source", "person")), strict=True)
+    }
+    return {
+        "pairs": len(store),
+        "reviewers": {name: _summary(said) | {"stale": stale[name]} for name, said in held.items()},
+        "between": [
+            {"reviewers": [one, two], **asdict(agreement(held[one], held[two], clusters))}
+            for one, two in combinations(sorted(held), 2)
+        ],
+    }
+
+
+def reviewed_pairs(folder: Path, out: Path, *, policy: str = "majority") -> dict[str, Any]:
+    """Write the accepted pairs of the store at ``folder`` to ``out``, row by row as they are; returns its statistics.
+
+    A row keeps its index, split and digest. The manifest's parents are the store and its reviews, and the reviewers
+    are listed as an instrument that picked pairs.
+
+    Raises:
+        InputError: nobody has reviewed it, or ``out`` was begun from other decisions.
+        UnknownNameError: no such policy.
+        StoreError: no usable store, a damaged journal, or no pair was accepted.
+    """
+    if policy not in POLICIES:
+        raise UnknownNameError("policy", policy, POLICIES)
+    store = PairStore.open(folder)
+    if out.resolve() == folder.resolve():
+        raise InputError(f"--out must be another folder than the pairs themselves, got {out}")
+    held, _ = _held(folder, store)
+    config = {"pairs": store.content_hash, "policy": policy, "decisions": _digest(held)}
+    with PairWriter(out, {"reviewed": config}, store.chunk) as writer:
+        done, size = writer.done_chunks(), store.chunk
+        for chunk, rows in groupby(store.encoded(), key=lambda row: row.index // size):
+            if chunk not in done:
+                _copy(rows, writer, chunk, held, policy)
+        writer.finish(_manifest(folder, store, held, config))
+    return PairStore.open(out).stats()
+
+
+def _held(folder: Path, store: PairStore) -> tuple[dict[str, dict[str, Decision]], dict[str, int]]:
+    """Standing decisions by reviewer, and how many of each are stale."""
+    digests = dict(zip(store.column("uid"), store.column("digest"), strict=True))
+    found = ledgers(folder)
+    if not found:
+        raise InputError(f"nobody has reviewed {folder}; begin with `asap pairs review {folder}`")
+    held = {name: standing(ledger, digests) for name, ledger in found.items()}
+    return held, {name: len(ledger.current()) - len(held[name]) for name, ledger in found.items()}
+
+
+def _summary(said: Mapping[str, Decision]) -> dict[str, Any]:
+    counts = Counter(decision.decision for decision in said.values())
+    return {
+        "decided": len(said),
+        **{label: counts[label] for label in DECISIONS},
+        "errors": dict(sorted(Counter(decision.error for decision in said.values() if decision.error).items())),
+        "blind": sum(decision.blind for decision in said.values()),
+        "median_seconds": median(decision.seconds for decision in said.values()) if said else None,
+    }
+
+
+def _digest(held: Held) -> str:
+    """Of who said what of which pair; times do not count."""
+    return digest_json(
+        [
+            [name, uid, held[name][uid].digest, held[name][uid].decision]
+            for name in sorted(held)
+            for uid in sorted(held[name])
+        ]
+    )
+
+
+def _copy(rows: Iterable[EncodedRow], writer: PairWriter, chunk: int, held: Held, policy: str) -> None:
+    """Write the accepted rows of one chunk and count the others."""
+    kept, left = [], Counter[str]()
+    for row in rows:
+        votes = [said[row.uid] for said in held.values() if row.uid in said]
+        if accepted(votes, policy):
+            kept.append(row)
+        else:
+            left["not_accepted" if votes else "not_reviewed"] += 1
+    writer.write_chunk(chunk, EncodedChunk(tuple(kept)), left, 0.0)
+
+
+def _manifest(folder: Path, store: PairStore, held: Held, config: Mapping[str, str]) -> Manifest:
+    parent, upstream = parent_of(folder)
+    people = Instrument("pair_gate", f"people ({config['policy']} of {len(held)})", config["decisions"])
+    return Manifest(
+        kind="pairs",
+        config={**store.manifest.config, "source": "review", "reviewed": config},
+        versions=store.manifest.versions,
+        parents=(parent, Parent("reviews", str(reviews_folder(folder)), config["decisions"])),
+        instruments=(*instruments_of(upstream), people),
+    )

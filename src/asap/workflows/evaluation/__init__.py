@@ -1,0 +1,1 @@
+"""Generate images, judge them, calibrate judges, rate, compare."""

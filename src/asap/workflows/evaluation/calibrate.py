@@ -1,0 +1,154 @@
+"""[pairs] of known truth -> any judge -> how often it is right; the result is what later error rates cite."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from asap.benchmark import judge as room
+from asap.benchmark.lineage import refuse_own_examiner
+from asap.benchmark.pairwise import position_bias
+from asap.benchmark.verdict import Judge, Picture
+from asap.core.errors import InputError
+from asap.core.files import write_json
+from asap.stores.pairs import PairRow, PairStore
+from asap.workflows.evaluation.registry import LearnedJudge, judge_by_name
+from asap.workflows.evaluation.vlm import VlmJudge
+from asap.workflows.runtime.lineage import parent_of
+
+__all__ = ["calibrate_on"]
+
+EVEN: Final = 0.5
+"""Threshold on the probability of judges whose verdict is a majority or a limit."""
+ALL: Final = "all"
+REPORT_EVERY: Final = 10
+Report = Callable[[str], None]
+
+
+def calibrate_on(
+    judge: str | Path,
+    truth: Sequence[Path],
+    out: Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    pairwise: bool = False,
+    device: str = "auto",
+    report: Report = lambda _: None,
+) -> dict[str, Any]:
+    """Measure a judge on both sides of pairs as they are, and write ``out/calibration.json``; returns the same.
+
+    Args:
+        judge: a name or the folder of a learned judge.
+        truth: pair stores: rendered bodies, photographs; null edits are in each.
+        out: folder of the result; raw replies are kept there, too.
+        options: the judge's settings.
+        split: the people to measure on; ``all`` where the judge has seen none of them.
+        limit: at most so many pairs of each store, spread over it.
+        pairwise: also let the judge compare the sides of each pair in both orders.
+        device: where the learned judge runs; a GPU if there is one.
+        report: is given a line now and then.
+
+    Raises:
+        InputError: no defects, or the judge learned from these pairs or picked them.
+        StoreError: a store cannot be read.
+    """
+    instrument = judge_by_name(judge, options, work=out, device=device, report=report)
+    stores = [PairStore.open(path, split=None if split == ALL else split) for path in truth]
+    held_out, threshold, lessons = (), EVEN, None
+    if isinstance(instrument, LearnedJudge):
+        notes = instrument.stored.settings.get("notes", {})
+        held_out, lessons = tuple(notes.get("held_out", ())), notes.get("pairs")
+        threshold = 1 / (1 + math.exp(-instrument.stored.threshold))
+    for path in truth:
+        # test people of the store that it was trained on are strangers to a judge; those of its training split are not
+        taught = lessons if split in ("train", ALL) else None
+        refuse_own_examiner(instrument.fingerprint, parent_of(path)[1], taught_on=taught, name=instrument.name)
+    places = [(store, place) for store in stores for place in _spread(len(store), limit)]
+    if not places:
+        raise InputError(f"no pairs in the split {split!r} of {', '.join(map(str, truth))}; name another")
+    scores, errors, facts = _scores(instrument, places, report)
+    told: dict[str, Any] = {"judge": instrument.name, "settings": dict(options or {}), "split": split}
+    told |= {"truth": [store.content_hash for store in stores], "pairs": len(places), "errors": errors}
+    found = room.calibrate(
+        room.CalibrationSet(chosen=scores[:, 0], rejected=scores[:, 1], **facts),
+        threshold=threshold,
+        held_out=held_out,
+        fingerprint=instrument.fingerprint,
+        scope=room.PLAIN,
+        notes=told,
+    )
+    found |= {"pairwise": _pairwise(instrument, places)} if pairwise else {}
+    write_json(out / room.CALIBRATION, found)
+    return found
+
+
+def _spread(count: int, limit: int | None) -> list[int]:
+    """Positions, evenly spread."""
+    return (
+        list(range(count)) if limit is None or limit >= count else np.linspace(0, count - 1, limit).astype(int).tolist()
+    )
+
+
+def _scores(
+    judge: Judge, places: Sequence[tuple[PairStore, int]], report: Report
+) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int, dict[str, Any]]:
+    """(N, 2) probabilities of chosen and rejected, NaN without a verdict; failed verdicts; facts by name."""
+    facts: dict[str, list[Any]] = defaultdict(list)
+
+    def pictures() -> Iterator[Picture]:
+        for store, place in places:
+            row = store.row(place)
+            _note(facts, row)
+            yield from _sides(row)
+
+    values, errors = [], 0
+    for verdict in judge.judge(pictures()):
+        sure = verdict.probability if verdict.fails is not None else None
+        values.append(math.nan if sure is None else sure)
+        errors += verdict.error
+        if len(values) % (2 * REPORT_EVERY) == 0 or len(values) == 2 * len(places):
+            report(f"calibrate {len(values) // 2}/{len(places)}")
+    return np.array(values, np.float32).reshape(-1, 2), errors, dict(facts)
+
+
+def _note(facts: dict[str, list[Any]], row: PairRow) -> None:
+    """Remember what is known of a pair."""
+    for name in ("kind", "part", "operation", "person"):
+        facts[name].append(getattr(row, name))
+    facts["severity"].append(str(row.severity))
+    facts["area"].append(float((row.mask > 0).mean()))
+    facts["source"].append("photograph" if row.source else "rendered")
+
+
+def _sides(row: PairRow) -> Iterator[Picture]:
+    """Both sides as images to be judged."""
+    for seed, image in enumerate((row.chosen, row.rejected)):
+        yield Picture(key=(row.uid, seed), image=image, prompt=row.prompt, parts=tuple(row.visible_parts))
+
+
+def _pairwise(judge: Judge, places: Sequence[tuple[PairStore, int]]) -> dict[str, Any]:
+    """How often the right side of a defect wins in both orders, and what the order itself does."""
+    if not isinstance(judge, VlmJudge):
+        raise InputError(f"the judge {judge.name} looks at one image at a time; --pairwise is for vlm")
+    kinds: list[str] = []
+
+    def pairs() -> Iterator[tuple[Picture, Picture]]:
+        for store, place in places:
+            row = store.row(place)
+            kinds.append(row.kind)
+            sides = [Picture(key=(row.uid, 0), image=image, prompt=row.prompt) for image in (row.chosen, row.rejected)]
+            yield sides[0], sides[1]
+
+    rows = [
+        {"outcome": found.outcome, "votes": [[vote.forward, vote.backward] for vote in found.votes]}
+        for found in judge.compare(pairs())
+    ]
+    table: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(("win", "tie", "lose", "error"), 0))
+    for kind, row in zip(kinds, rows, strict=True):
+        table[kind][str(row["outcome"])] += 1
+    return {"outcomes": dict(table), "position_bias": position_bias(rows)}

@@ -1,0 +1,261 @@
+"""[generations] -> judge -> [verdicts], whatever the judge; and two runs against each other by a pairwise one."""
+
+import base64
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, overload
+
+import numpy as np
+
+from asap.benchmark.judge import judge_folder, read_calibration
+from asap.benchmark.lineage import refuse_own_examiner
+from asap.benchmark.pairwise import pairwise_strength
+from asap.benchmark.verdict import Judge, Picture, Verdict
+from asap.core.errors import InputError, StoreError
+from asap.core.files import make_folder, read_json, write_json
+from asap.core.manifest import Instrument, Manifest
+from asap.core.seeds import generator
+from asap.stores.generations import Generation, GenerationStore
+from asap.stores.verdicts import VerdictRow, VerdictWriter
+from asap.workflows.evaluation.registry import LearnedJudge, judge_by_name
+from asap.workflows.evaluation.vlm import VlmJudge
+from asap.workflows.runtime.lineage import instruments_of, parent_of
+
+__all__ = ["CALIBRATION", "compare", "estimate", "fit_judge", "run", "work_of"]
+
+CALIBRATION: Final = "calibration.json"
+REPORT_EVERY: Final = 64
+Report = Callable[[str], None]
+
+
+def run(
+    generations: Path,
+    out: Path,
+    *,
+    judge: str | Path,
+    options: Mapping[str, Any] | None = None,
+    calibration: Path | None = None,
+    work: Path | None = None,
+    device: str = "auto",
+    report: Report = lambda _: None,
+) -> Path:
+    """Judge every image of a store of generations, or go on; returns the folder of the verdicts.
+
+    Args:
+        generations: what ``asap generate`` made.
+        out: folder of the verdicts.
+        judge: a name or the folder of a learned judge; see ``evaluation.registry``.
+        options: the judge's settings.
+        calibration: file of ``asap judge calibrate``, kept beside the verdicts and cited by every rate; the learned
+            judge has its own.
+        work: what the judge keeps for later, as raw replies; None: beside ``out``, under its name and ``.judge``.
+        device: where the learned judge runs, as torch names it; a GPU if there is one. Its verdicts differ between
+            devices by rounding.
+        report: is given a line now and then.
+
+    Raises:
+        InputError: the judge picked the pairs that the model was aligned with, or was trained on them; or wrong
+            settings, or a calibration of another judge.
+        StoreError: generations or judge cannot be read.
+    """
+    store = GenerationStore.open(generations)
+    parent, manifests = parent_of(generations)
+    place = work or work_of(out)
+    instrument, cited = fit_judge(
+        judge, options, calibration=calibration, upstream=manifests, work=place, device=device, report=report
+    )
+    lessons = _lessons(instrument)
+    learned = {"threshold": instrument.stored.threshold} if isinstance(instrument, LearnedJudge) else {}
+    config = {"judge": str(judge), "fingerprint": instrument.fingerprint, "taught_on": lessons, **learned}
+    config["generations"] = store.content_hash
+    with VerdictWriter(out, config) as writer:
+        if cited is not None:
+            write_json(out / CALIBRATION, cited)
+        _judge_rest(instrument, store, writer, report)
+        instruments = (*instruments_of(manifests), Instrument("judge", instrument.name, instrument.fingerprint))
+        notes = {"settings": dict(options or {})}
+        writer.finish(Manifest(kind="verdicts", config=config, parents=(parent,), instruments=instruments, notes=notes))
+    return out
+
+
+def work_of(out: Path) -> Path:
+    """Where a judge keeps what it may use again, unless told otherwise."""
+    return out.with_name(f"{out.name}.judge")
+
+
+def fit_judge(
+    judge: str | Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    calibration: Path | None = None,
+    upstream: Sequence[Manifest] = (),
+    work: Path,
+    device: str = "auto",
+    report: Report = lambda _: None,
+) -> tuple[Judge, dict[str, Any] | None]:
+    """The judge and its calibration, after looking at whether it may judge a model; nothing is written.
+
+    Args:
+        judge: a name or the folder of a learned judge.
+        options: the judge's settings.
+        calibration: as ``run`` takes it.
+        upstream: manifests of everything that the model's adapter or images came from.
+        work: where the judge keeps things.
+        device: where the learned judge runs.
+        report: is given a line now and then.
+
+    Raises:
+        InputError, StoreError: as ``run``.
+    """
+    instrument = judge_by_name(judge, options, work=work, device=device, report=report)
+    refuse_own_examiner(instrument.fingerprint, upstream, taught_on=_lessons(instrument), name=instrument.name)
+    return instrument, _own(judge, instrument) if calibration is None else _calibration(calibration, instrument)
+
+
+def _own(name: str | Path, judge: Judge) -> dict[str, Any] | None:
+    """The calibration that lies beside a learned judge's weights, kept with the verdicts when it gets new weights."""
+    folder = judge_folder(name)
+    if not isinstance(judge, LearnedJudge) or not (folder / CALIBRATION).is_file():
+        return None
+    return read_calibration(folder, judge.fingerprint)
+
+
+def _lessons(judge: Judge) -> str | None:
+    """Content hash of the pairs that a learned judge was trained on."""
+    return judge.stored.settings.get("notes", {}).get("pairs") if isinstance(judge, LearnedJudge) else None
+
+
+def _calibration(path: Path, judge: Judge) -> dict[str, Any]:
+    """The calibration in a file or folder; raises ``StoreError`` if it is of another judge."""
+    found = read_json(path / CALIBRATION if path.is_dir() else path)
+    if not isinstance(found, dict) or found.get("fingerprint") != judge.fingerprint:
+        raise StoreError(f"{path} is no calibration of this judge with these settings; run `asap judge calibrate`")
+    return found
+
+
+def _judge_rest(judge: Judge, store: GenerationStore, writer: VerdictWriter, report: Report) -> None:
+    """Judge what has no verdict yet, and say how much failed."""
+    todo = [row for row in store.rows if row.key not in writer.done()]
+    errors = 0
+    for count, (row, found) in enumerate(zip(todo, judge.judge(_pictures(store, todo)), strict=True), 1):
+        verdict = _sound(found)
+        writer.add(_row(row, verdict))
+        errors += verdict.error
+        if count % REPORT_EVERY == 0 or count == len(todo):
+            report(f"judge {count}/{len(todo)}" + (f", {errors} errors" if errors else ""))
+
+
+def _sound(verdict: Verdict) -> Verdict:
+    """A verdict whose probability is no number is an error: nobody knows what its judge would have said."""
+    if verdict.probability is None or math.isfinite(verdict.probability):
+        return verdict
+    reason = f"the judge's probability is {verdict.probability}"
+    return replace(verdict, fails=None, probability=None, parts={}, error=True, reason=reason)
+
+
+def _pictures(store: GenerationStore, rows: Iterable[Generation]) -> Iterable[Picture]:
+    """Images as judges want them, one after the other."""
+    return (
+        Picture(key=row.key, image=store.image(row), prompt=row.prompt, parts=tuple(row.extra.get("parts", ())))
+        for row in rows
+    )
+
+
+def _row(row: Generation, verdict: Verdict) -> VerdictRow:
+    """What is stored: the verdict, and the person mask, if any, as one byte a cell."""
+    extra: dict[str, Any] = {
+        "probability": verdict.probability,
+        "not_visible": list(verdict.not_visible),
+        "reason": verdict.reason,
+        "error": verdict.error,
+    }
+    if verdict.person is not None:
+        cells = np.round(verdict.person * 255).astype(np.uint8)
+        extra["person"] = base64.b64encode(cells.tobytes()).decode()
+    if verdict.details:
+        extra["details"] = verdict.details
+    return VerdictRow(
+        prompt_id=row.prompt_id,
+        seed=row.seed,
+        category=row.category,
+        fails=verdict.fails,
+        parts=verdict.parts,
+        attributes=verdict.attributes,
+        extra=extra,
+    )
+
+
+def estimate(
+    generations: Path, *, judge: str | Path, options: Mapping[str, Any] | None = None, work: Path
+) -> dict[str, object]:
+    """What judging a store will take, before it starts: calls, tokens and price of a ``vlm``; images of any judge."""
+    store, instrument = GenerationStore.open(generations), judge_by_name(judge, options, work=work)
+    told: dict[str, object] = {"judge": instrument.name, "pictures": len(store.rows)}
+    if isinstance(instrument, VlmJudge):
+        told |= instrument.estimate(_Lazy(store))
+    return told
+
+
+class _Lazy(Sequence[Picture]):
+    """A store as a sequence of images that are read when they are asked for."""
+
+    def __init__(self, store: GenerationStore) -> None:
+        self._store = store
+
+    def __len__(self) -> int:
+        return len(self._store.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Picture: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Picture]: ...
+    def __getitem__(self, place: int | slice) -> Picture | list[Picture]:
+        rows = self._store.rows[place]
+        return (
+            list(_pictures(self._store, rows)) if isinstance(rows, list) else next(iter(_pictures(self._store, [rows])))
+        )
+
+
+def compare(
+    model: Path,
+    base: Path,
+    out: Path,
+    *,
+    options: Mapping[str, Any],
+    judge: str = "vlm",
+    report: Report = lambda _: None,
+) -> dict[str, object]:
+    """Pairwise votes of two runs at equal prompts and seeds, in both orders; returns RSI and the bias of position.
+
+    ``out/votes.json`` holds the same and one row a prompt and seed: outcome (win, tie, lose of the model, or error) and
+    the votes in both orders.
+
+    Raises:
+        InputError: nothing in common, a judge that does not compare, or too many errors.
+        StoreError: a store cannot be read.
+    """
+    stores = [GenerationStore.open(path) for path in (model, base)]
+    instrument = judge_by_name(judge, options, work=make_folder(out))
+    if not isinstance(instrument, VlmJudge):
+        raise InputError(f"the judge {judge} looks at one image at a time; compare with vlm")
+    for path in (model, base):
+        refuse_own_examiner(instrument.fingerprint, parent_of(path)[1], name=instrument.name)
+    tables = [{row.key: row for row in store.rows} for store in stores]
+    keys = sorted(tables[0].keys() & tables[1].keys())
+    if not keys:
+        raise InputError("the two models share no prompt and seed; generate both with the same suite and seeds")
+    sides = [_pictures(store, [table[key] for key in keys]) for store, table in zip(stores, tables, strict=True)]
+    rows = []
+    for found in instrument.compare(zip(*sides, strict=True)):
+        votes = [[vote.forward, vote.backward] for vote in found.votes]
+        rows.append({"prompt_id": found.key[0], "seed": found.key[1], "outcome": found.outcome, "votes": votes})
+        rows[-1]["reason"] = found.reason
+        if len(rows) % REPORT_EVERY == 0 or len(rows) == len(keys):
+            report(f"compare {len(rows)}/{len(keys)}")
+    told = {"judge": instrument.name, "fingerprint": instrument.fingerprint}
+    told |= {name: store.content_hash for name, store in zip(("model", "base"), stores, strict=True)}
+    result = pairwise_strength(rows, generator(0, "pairwise"))
+    write_json(out / "votes.json", {**told, "result": result, "rows": rows})
+    return result

@@ -1,0 +1,233 @@
+"""[pairs] -> a recipe of a few kilobytes -> the same [pairs]: settings, versions, and the hashes of the photographs.
+
+A set of rendered people needs nothing but its recipe. A set of photographs needs the files, which the recipe names by
+SHA-256; captions and categories are in the recipe, so that nothing need lie beside them.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from glob import escape
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, cast
+
+from asap import __version__
+from asap.core.errors import InputError, StoreError
+from asap.core.files import read_json, write_json
+from asap.core.hashing import canonical_json, digest_file
+from asap.core.manifest import environment
+from asap.stores.config import NAME as CONFIG
+from asap.stores.pairs import PairStore
+
+__all__ = ["rebuild", "write_recipe"]
+
+FORMAT: Final = 1
+KIND: Final = "pair recipe"
+GUIDED: Final = (
+    "count",
+    "size",
+    "seed",
+    "namespace",
+    "null_share",
+    "operations",
+    "painting",
+    "screening",
+    "perceptual",
+)
+BODIES: Final = ("count", "size", "seed", "namespace", "null_share", "operations", "scene", "chunk")
+PHOTOS: Final = (
+    "degrade",
+    "per_image",
+    "size",
+    "seed",
+    "null_share",
+    "operations",
+    "landmarker",
+    "landmarker_options",
+    "painting",
+    "screening",
+    "perceptual",
+)
+OWN: Final = (
+    "count",
+    "model",
+    "seed",
+    "scene",
+    "steps",
+    "guidance",
+    "namespace",
+    "screen",
+    "draws",
+    "whole",
+)
+ARGUMENTS: Final = {"bodies": BODIES, "guided": GUIDED, "own": OWN, "photographs": PHOTOS}
+TABLE: Final = "metadata.jsonl"
+BESIDE: Final = (".mask.png", ".keypoints.json")
+"""Endings of the user's own files that a build reads beside a photograph."""
+NAMED: Final = 5
+"""Missing files that an error names; the rest are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    builder: str
+    arguments: dict[str, Any]
+    content_hash: str
+    pairs: int
+    versions: dict[str, str]
+    instruments: list[dict[str, str]]
+    sources: list[dict[str, str]]
+    """Of photographs, in order: ``name`` and, where it could be read, ``sha256``; ``text`` and ``category``."""
+
+
+def write_recipe(folder: Path, out: Path) -> Path:
+    """Write what rebuilds the store at ``folder`` as JSON; returns ``out``.
+
+    Raises:
+        InputError: the store was imported or reviewed, not built.
+        StoreError: no usable store.
+    """
+    store = PairStore.open(folder)
+    manifest, builder = store.manifest, str(store.manifest.config.get("source"))
+    if builder not in ARGUMENTS:
+        raise InputError(
+            f"{folder} was made by {builder}; only sets that were built have a recipe, so keep what it was made from"
+        )
+    config = {**cast("dict[str, object]", read_json(folder / CONFIG)), **manifest.config}
+    recipe = _Recipe(
+        builder=builder,
+        arguments={name: config.get(name) for name in ARGUMENTS[builder]},
+        content_hash=store.content_hash,
+        pairs=len(store),
+        versions={**environment(), **manifest.versions, "asap-anatomy": __version__},
+        instruments=[vars(instrument) for instrument in manifest.instruments],
+        sources=list(_sources(store)),
+    )
+    write_json(out, {"format": FORMAT, "kind": KIND, **vars(recipe)})
+    return out
+
+
+def _sources(store: PairStore) -> Iterator[dict[str, str]]:
+    """Every file of the folder of photographs in order; one that could not be read keeps its place."""
+    said: dict[str, dict[str, str]] = {}
+    for name, text, category in zip(*(store.column(key) for key in ("source", "prompt", "category")), strict=True):
+        said.setdefault(name, {"text": text, "category": category})
+    for outcome in store.outcomes():
+        name = str(outcome["name"])
+        yield {"name": name, "sha256": str(outcome.get("digest", "")), **said.get(name, {})}
+
+
+def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int = 2) -> str:
+    """Build the store of ``recipe`` at ``out`` and return its content hash, which is the recipe's.
+
+    Args:
+        recipe: what ``write_recipe`` wrote.
+        out: folder of the store; a stopped rebuild goes on there.
+        source: folder of the photographs, for a recipe of photographs; other files in it do not matter.
+        workers: processes.
+
+    Raises:
+        InputError: not a recipe, photographs that are missing or not the same, or another setting of this version.
+        StoreError: the result differs; the error says which versions do.
+    """
+    wanted = _read(recipe)
+    given = _records(wanted.arguments)
+    if wanted.builder == "bodies":
+        found = str(_build("rendered", "build_pairs")(out, **given, workers=workers))
+    elif wanted.builder == "guided":
+        found = str(_build("controlnet", "build_guided_pairs")(out, **given))
+    elif wanted.builder == "own":
+        found = str(_build("on_policy", "build_own_pairs")(out, **given, workers=workers))
+    else:
+        if source is None:
+            raise InputError(f"{recipe} is of {len(wanted.sources)} photographs: name their folder with --source")
+        _check_sources(wanted.sources, source)
+        with tempfile.TemporaryDirectory(prefix="asap-rebuild-") as staged:
+            _stage(wanted.sources, source, Path(staged))
+            found = str(_build("photos", "build_photo_pairs")(out, **given, source=Path(staged), workers=workers))
+    if found != wanted.content_hash:
+        raise StoreError(
+            f"{out} was built but has another content ({found[:16]}, wanted {wanted.content_hash[:16]}); "
+            f"{_differing(wanted.versions)}"
+        )
+    return found
+
+
+def _read(path: Path) -> _Recipe:
+    found = read_json(path)
+    if not isinstance(found, dict) or (found.get("format"), found.get("kind")) != (FORMAT, KIND):
+        raise InputError(f"{path} is no recipe of format {FORMAT}; make one with `asap pairs recipe`")
+    try:
+        recipe = _Recipe(**{key: value for key, value in found.items() if key not in ("format", "kind")})
+        names = ARGUMENTS[recipe.builder]
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{path} is a damaged recipe ({error}); make it anew with `asap pairs recipe`") from error
+    if set(recipe.arguments) != set(names):
+        raise InputError(f"{path} wants the settings {', '.join(names)}; got {', '.join(sorted(recipe.arguments))}")
+    return recipe
+
+
+def _check_sources(sources: Sequence[Mapping[str, str]], folder: Path) -> None:
+    """Raise ``InputError`` unless every photograph that counts lies in ``folder`` as it was."""
+    faults = []
+    for source in sources:
+        path = folder / source["name"]
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"a recipe names files below its folder, got {source['name']!r}")
+        if not source["sha256"]:
+            continue
+        if not path.is_file():
+            faults.append(f"{source['name']} is missing")
+        elif digest_file(path) != source["sha256"]:
+            faults.append(f"{source['name']} is another file")
+    if faults:
+        rest = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        raise InputError(f"{folder} lacks photographs of the recipe: {'; '.join(faults[:NAMED])}{rest}")
+
+
+def _stage(sources: Sequence[Mapping[str, str]], folder: Path, staged: Path) -> None:
+    """Links to the photographs and to masks and keypoints beside them, and a table of captions, in a folder apart.
+
+    A file that could not be read at first becomes an empty one: it holds its place in the numbering.
+    """
+    lines = []
+    for source in sources:
+        link, original = staged / source["name"], (folder / source["name"]).resolve()
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not source["sha256"]:
+            link.touch()
+            continue
+        link.symlink_to(original)
+        for beside in original.parent.glob(f"{escape(original.stem)}.*"):
+            if beside.name.endswith(BESIDE) and not (link.parent / beside.name).exists():
+                (link.parent / beside.name).symlink_to(beside)
+        if "text" in source:
+            row = {"file_name": source["name"], "text": source["text"], "category": source["category"]}
+            lines.append(canonical_json(row))
+    (staged / TABLE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _records(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a recipe, with records where a build takes them."""
+    given = dict(arguments)
+    for name, stage in (("painting", "inpainting"), ("screening", "filters")):
+        if given.get(name) is not None:
+            given[name] = _build(stage, name.capitalize())(**given[name])
+    return given
+
+
+def _build(stage: str, name: str) -> Callable[..., Any]:
+    """A function of a stage that renders or reads photographs, loaded only when it is wanted."""
+    return cast("Callable[..., Any]", getattr(import_module(f"asap.workflows.pairs.{stage}"), name))
+
+
+def _differing(versions: Mapping[str, str]) -> str:
+    """Which versions are not those of the recipe."""
+    here = {**environment(), "asap-anatomy": __version__}
+    faults = [
+        f"{name} {here.get(name, 'absent')} here, {versions[name]} there"
+        for name in sorted(versions)
+        if here.get(name) != versions[name]
+    ]
+    return "; ".join(faults) if faults else "all versions are the same, so the machine or the sources differ"

@@ -1,0 +1,1 @@
+"""Whole loops: demo, reproduce, pretrain."""

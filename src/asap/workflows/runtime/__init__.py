@@ -1,0 +1,1 @@
+"""What every wing needs to run: processes, HTTP, a local web server, lineage, trained weights."""

@@ -1,0 +1,1 @@
+"""Train a model on pairs: config, latents, loop, validation, export."""

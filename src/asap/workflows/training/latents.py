@@ -1,0 +1,253 @@
+"""[pairs] -> [latents]: everything that training needs of a pair, in a model's own space, encoded once."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch.nn import functional
+
+from asap.align.batch import PairBatch
+from asap.backbones import Backbone, TextCondition
+from asap.backbones.protocol import Window
+from asap.backbones.text import blanked
+from asap.core.errors import InputError
+from asap.core.hashing import digest_json
+from asap.core.records import ByteArray
+from asap.stores.cache import Cache, room_taken
+from asap.stores.latents import LatentStore
+from asap.stores.lock import WriterLock
+from asap.stores.pairs import PairRow, PairStore
+from asap.tensors import resize_area, to_latent_mask, to_signed
+from asap.tensors.crops import Box
+from asap.workflows.training.crops import Framer, Framing, View, groups_of
+
+__all__ = ["EncodedPairs", "LatentPairs", "encode_pairs"]
+
+CHUNK: Final = 32
+"""Pairs encoded at a time."""
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Where the encoded pairs of a store lie: images and masks a pair, texts a distinct caption."""
+
+    pictures: LatentStore
+    """Columns winner, loser and mask; rows as in the pair store."""
+    texts: LatentStore
+    """The captions' tensors; rows as in the sorted distinct captions."""
+    captions: tuple[int, ...]
+    """Row of ``texts`` for each row of ``pictures``."""
+
+
+class LatentPairs:
+    """Encoded pairs as the trainer eats them; index k is the k-th of ``positions``."""
+
+    def __init__(self, encoded: EncodedPairs, positions: Sequence[int], framer: Framer, views: Sequence[View]) -> None:
+        """Read the rows at ``positions``, each as its view says; no views: whole squares."""
+        self.encoded, self.store, self.positions = encoded, encoded.pictures, list(positions)
+        self.framer, self.views = framer, views
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def groups(self) -> list[list[int]]:
+        """Indices of the pairs that can lie in one batch."""
+        return groups_of(self.views) if self.views else [list(range(len(self)))]
+
+    def batch(self, indices: Sequence[int]) -> PairBatch:
+        """The pairs at ``indices``, of one group; raises ``StoreError`` for one that was not encoded."""
+        rows = [self.positions[index] for index in indices]
+        found = self.store.read(rows)
+        texts = TextCondition(self.encoded.texts.read([self.encoded.captions[row] for row in rows]))
+        views = [self.views[index] for index in indices] if self.views else []
+        if views and self.framer.framing.buckets:
+            found = _unflattened(found, self.framer.backbone.latent_size(*views[0].size))
+        whole = PairBatch(winner=found["winner"], loser=found["loser"], mask=found["mask"], condition=texts)
+        return self._windows(whole, views) if self.framer.framing.window < 1 else whole
+
+    def _windows(self, batch: PairBatch, views: Sequence[View]) -> PairBatch:
+        """What is seen of each pair, and where it lies."""
+        _, *picture = batch.picture
+        pixels = views[0].size[0] // picture[0]
+        height, width = (side // pixels for side in views[0].window[2:])
+        corners = tuple((view.window[0] // pixels, view.window[1] // pixels) for view in views)
+
+        def seen(values: torch.Tensor) -> torch.Tensor:
+            parts = zip(values, corners, strict=True)
+            return torch.stack([one[:, top : top + height, left : left + width] for one, (top, left) in parts])
+
+        windows = [
+            Window(top=view.window[0], left=view.window[1], whole_height=view.size[0], whole_width=view.size[1])
+            for view in views
+        ]
+        return PairBatch(
+            winner=seen(batch.winner),
+            loser=seen(batch.loser),
+            mask=seen(batch.mask),
+            condition=self.framer.backbone.place(batch.condition, windows),
+            corners=corners,
+            whole=(picture[0], picture[1]),
+        )
+
+
+def _unflattened(columns: Mapping[str, torch.Tensor], size: tuple[int, int, int]) -> dict[str, torch.Tensor]:
+    """Rows of ``_flat`` as latents and masks of ``size`` (C, h, w)."""
+    channels, height, width = size
+    shapes = {"winner": (channels, height, width), "loser": (channels, height, width), "mask": (1, height, width)}
+    return {name: values[:, : math.prod(shapes[name])].reshape(-1, *shapes[name]) for name, values in columns.items()}
+
+
+def encode_pairs(
+    pairs: PairStore,
+    backbone: Backbone,
+    fingerprint: str,
+    cache: Cache,
+    positions: Sequence[int],
+    framing: Framing | None = None,
+) -> EncodedPairs:
+    """Encode those of ``positions`` that the cache lacks; safe to kill, safe beside another run of the same pairs.
+
+    A caption that many pairs share is encoded and kept once, without its padding where the model does not look at it.
+
+    Args:
+        pairs: the opened store (of one split).
+        backbone: encodes images and captions.
+        fingerprint: of the backbone, see ``model_fingerprint``.
+        cache: of the latents, whose own folders are named after all that they depend on; it holds them until it is told
+            to let go.
+        positions: rows of ``pairs``.
+        framing: whether images are cut to squares or to several shapes; None: squares.
+
+    Raises:
+        InputError: images or masks of a wrong size, a folder that cannot be written, or no room in the cache.
+    """
+    framer = Framer(backbone, framing or Framing())
+    model = {"model": fingerprint, "bf16": bool(getattr(backbone, "bf16", False))}
+    key = {
+        "pairs": pairs.content_hash,
+        "split": pairs.split or "all",
+        "resolution": backbone.resolution,
+        "latent_shape": list(backbone.latent_shape),
+        "columns": "pictures",
+        **model,
+    }
+    if framer.framing.buckets:
+        key["shapes"] = [list(size) for size in framer.sizes]
+    prompts = pairs.column("prompt")
+    captions = sorted(set(prompts))
+    number = {caption: row for row, caption in enumerate(captions)}
+    of_row = tuple(number[prompt] for prompt in prompts)
+
+    def pictures(rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        return _encode(pairs.rows(rows), framer)
+
+    def texts(rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        return dict(blanked(backbone.embed([captions[row] for row in rows])).tensors)
+
+    wanted = [of_row[position] for position in positions]
+    return EncodedPairs(
+        pictures=_filled(cache, key, len(pairs), positions, pictures, "pairs"),
+        texts=_filled(cache, {"captions": digest_json(captions), **model}, len(captions), wanted, texts, "captions"),
+        captions=of_row,
+    )
+
+
+def _filled(
+    cache: Cache,
+    key: Mapping[str, object],
+    total: int,
+    rows: Sequence[int],
+    encode: Callable[[Sequence[int]], dict[str, torch.Tensor]],
+    what: str,
+) -> LatentStore:
+    """The store of ``key`` with at least ``rows`` in it."""
+    store = LatentStore(cache.root, key, total)
+    cache.hold(store.root)
+    if not store.missing(rows):
+        return store
+    with WriterLock(store.root), Progress(console=Console(stderr=True)) as progress:
+        store = LatentStore(cache.root, key, total)
+        missing = store.missing(rows)
+        task = progress.add_task(f"encoding {what}", total=len(missing))
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            store.write(chunk, encode(chunk))
+            left = len(missing) - start - len(chunk)
+            more = left * room_taken(store.root) // store.written
+            for line in cache.make_room(more, str(key["model"])):
+                progress.console.print(f"removed {line}")
+            progress.advance(task, len(chunk))
+    return store
+
+
+def _encode(rows: Sequence[PairRow], framer: Framer) -> dict[str, torch.Tensor]:
+    """Columns of some pairs: winner, loser, mask; flat where they have several shapes."""
+    framed = [_framed(row, framer) for row in rows]
+    if not framer.framing.buckets:
+        return _of_one_size([row for row, _ in framed], framer.sizes[0], framer.backbone)
+    backbone, found = framer.backbone, {}
+    for size in sorted({size for _, size in framed}):
+        own = [index for index, (_, other) in enumerate(framed) if other == size]
+        columns = _of_one_size([framed[index][0] for index in own], size, backbone)
+        for place, index in enumerate(own):
+            found[index] = {name: values[place] for name, values in columns.items()}
+    most = max(math.prod(backbone.latent_size(*size)) for size in framer.sizes)
+    lengths = {"winner": most, "loser": most, "mask": most // backbone.latent_shape[0]}
+    return {
+        name: torch.stack([_flat(found[index][name], length) for index in range(len(rows))])
+        for name, length in lengths.items()
+    }
+
+
+def _flat(values: torch.Tensor, length: int) -> torch.Tensor:
+    """All numbers in a row, with zeros behind."""
+    return functional.pad(values.flatten(), (0, length - values.numel()))
+
+
+def _of_one_size(rows: Sequence[PairRow], size: tuple[int, int], backbone: Backbone) -> dict[str, torch.Tensor]:
+    """Latents (B, C, h, w) and masks (B, 1, h, w) of images that are brought to ``size``."""
+    chosen, rejected = (
+        torch.cat([resize_area(to_signed(picture[None]), size) for picture in side])
+        for side in ([row.chosen for row in rows], [row.rejected for row in rows])
+    )
+    cells = backbone.latent_size(*size)[1:]
+    masks = torch.cat([to_latent_mask(torch.from_numpy(row.mask[None]), cells) for row in rows])
+    return {"winner": backbone.encode(chosen).float(), "loser": backbone.encode(rejected).float(), "mask": masks}
+
+
+def _framed(row: PairRow, framer: Framer) -> tuple[PairRow, tuple[int, int]]:
+    """The row cut as its view says, and the size that it is to have.
+
+    Raises:
+        InputError: the row cannot be trained on.
+    """
+    height, width = row.chosen.shape[:2]
+    if row.mask.shape != (height, width) or row.rejected.shape != row.chosen.shape:
+        raise InputError(
+            f"pair {row.uid}: chosen {row.chosen.shape[:2]}, rejected {row.rejected.shape[:2]} and mask "
+            f"{row.mask.shape} must be of one size; build the pairs anew"
+        )
+    box = _box(row.mask)
+    if row.kind == "defect" and box[2] == 0:
+        raise InputError(
+            f"pair {row.uid} has an empty mask, so nothing says where its sides differ; give it one, or fill it to "
+            "train on the whole image"
+        )
+    if not framer.framing.plain and box != tuple(row.box):
+        raise InputError(f"pair {row.uid} says that its mask is at {row.box}, but it is at {box}; build the pairs anew")
+    view = framer.view(row.uid, height, width, box)
+    top, left, tall, wide = view.crop
+    part = (slice(top, top + tall), slice(left, left + wide))
+    cut = replace(row, chosen=row.chosen[part], rejected=row.rejected[part], mask=row.mask[part])
+    return cut, view.size
+
+
+def _box(mask: ByteArray) -> Box:
+    """x0, y0, x1, y1 of what is set, end exclusive; zeros where nothing is."""
+    ys, xs = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    return (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1) if len(xs) else (0, 0, 0, 0)

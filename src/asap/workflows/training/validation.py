@@ -1,0 +1,163 @@
+"""What a run is worth on pairs it does not train on and in images at fixed seeds, looked at every so many steps."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asap.align.batch import to_device
+from asap.align.heldout import HELD_OUT_TERMS, fixed_draws, held_out
+from asap.align.trainer import Trainer
+from asap.backbones import Backbone
+from asap.core.files import write_bytes
+from asap.stores.png import encode
+from asap.tensors.texture import grid_energy, high_frequency
+from asap.workflows.runtime.distributed import Team
+from asap.workflows.training.latents import LatentPairs
+from asap.workflows.training.monitoring import Watch
+
+__all__ = ["HeldOut", "Report", "Validation"]
+
+CHUNK: Final = 8
+"""Held-out pairs in one forward."""
+DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Encoded pairs of the split ``val`` and what is known of each."""
+
+    source: LatentPairs
+    parts: tuple[str, ...]
+    operations: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One validation."""
+
+    step: int
+    """Optimizer steps taken before it."""
+    numbers: dict[str, float]
+    """Means over held-out pairs (loss, accuracy, delta, winner_rise) and over images (high_frequency, grid)."""
+    pairs: int = 0
+    by_part: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Accuracy and number of pairs (n) of each part; accuracy is the share of pairs whose delta is above 0."""
+    by_operation: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def row(self) -> dict[str, object]:
+        """As the log holds it."""
+        groups = {"pairs": self.pairs, "by_part": self.by_part, "by_operation": self.by_operation}
+        return {**self.numbers, **groups}
+
+    def flat(self) -> dict[str, float | None]:
+        """As trackers show it."""
+        named = [("part", self.by_part), ("operation", self.by_operation)]
+        shares = {f"accuracy_{kind}/{key}": value["accuracy"] for kind, group in named for key, value in group.items()}
+        return {**self.numbers, **shares}
+
+    def texture(self, base: Mapping[str, float]) -> float:
+        """The larger of fine detail and cell grid as multiples of those of ``base``; 1 without images."""
+        names = [name for name in ("high_frequency", "grid") if name in self.numbers and base.get(name)]
+        return max((self.numbers[name] / base[name] for name in names), default=1.0)
+
+
+@dataclass
+class Validation:
+    """Looks at the policy with the weights that would be saved now; all processes take part."""
+
+    trainer: Trainer
+    backbone: Backbone
+    team: Team
+    watch: Watch
+    held: HeldOut | None
+    prompts: tuple[str, ...]
+
+    def look(self, folder: Path) -> tuple[Report, npt.NDArray[np.uint8] | None]:
+        """Measure, draw, and write the images to ``folder`` as 00.png, 01.png...; raises ``InputError``."""
+        with self.trainer.averaged():
+            rows = self._pairs()
+            pictures = self._pictures()
+        numbers: dict[str, float] = {}
+        if rows:
+            means = np.asarray(rows, dtype=np.float64).mean(axis=0)
+            numbers = dict(zip(HELD_OUT_TERMS, map(float, means), strict=True))
+            numbers["accuracy"] = _accuracy(rows)
+        if pictures is not None:
+            cell = self.backbone.resolution // self.backbone.latent_shape[1]
+            numbers |= {"high_frequency": high_frequency(pictures), "grid": grid_energy(pictures, cell)}
+            self.team.lead(lambda: _write(folder, pictures))
+        groups: tuple[dict[str, dict[str, float]], ...] = ({}, {})
+        if self.held is not None:
+            groups = _grouped(rows, self.held.parts), _grouped(rows, self.held.operations)
+        by_part, by_operation = groups
+        step = self.trainer.done
+        report = Report(step=step, numbers=numbers, pairs=len(rows), by_part=by_part, by_operation=by_operation)
+        return report, pictures
+
+    def _pairs(self) -> list[tuple[float, ...]]:
+        if self.held is None:
+            return []
+        groups = self.held.source.groups()
+        chunks = [group[start : start + CHUNK] for group in groups for start in range(0, len(group), CHUNK)]
+        found = [row for rows in self.team.share(chunks, self._chunk) for row in rows]
+        places = [index for group in groups for index in group]
+        return [row for _, row in sorted(zip(places, found, strict=True))]
+
+    def _chunk(self, indices: Sequence[int]) -> list[tuple[float, ...]]:
+        assert self.held is not None
+        trainer, batch = self.trainer, self.held.source.batch(indices)
+        shape, seed = batch.winner.shape[1:], trainer.settings.seed
+        draws = fixed_draws(shape, seed=seed, pairs=indices, draws=self.watch.held_draws)
+        batch, draws = to_device(batch, draws, trainer.accelerator.device)
+        return held_out(
+            trainer.policy,
+            trainer.reference,
+            trainer.path,
+            batch,
+            draws,
+            method=trainer.method,
+            loss=trainer.loss,
+            cast=self._cast(),
+        )
+
+    def _cast(self) -> AbstractContextManager[None]:
+        dtype = DTYPES.get(self.trainer.settings.precision)
+        return torch.autocast(self.trainer.accelerator.device.type, dtype=dtype) if dtype else nullcontext()
+
+    def _pictures(self) -> npt.NDArray[np.uint8] | None:
+        """(B, H, W, 3) of the prompts at seeds 0, 1...; each process draws some."""
+        jobs = list(enumerate(self.prompts))
+        if not jobs:
+            return None
+        even = [*jobs, *jobs[-1:] * (-len(jobs) % self.team.count)]  # spread weights want all to draw equally many
+        shares = [even[start :: self.team.count] for start in range(self.team.count)]
+        drawn = dict(item for part in self.team.share(shares, self._draw) for item in part)
+        return np.stack([drawn[seed] for seed, _ in jobs])
+
+    def _draw(self, jobs: Sequence[tuple[int, str]]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
+        seeds, prompts = zip(*jobs, strict=True)
+        pictures = self.backbone.sample(prompts, seeds, steps=self.watch.image_steps)
+        return list(zip(seeds, pictures, strict=True))
+
+
+def _write(folder: Path, pictures: npt.NDArray[np.uint8]) -> None:
+    for number, picture in enumerate(pictures):
+        write_bytes(folder / f"{number:02d}.png", encode(picture))
+
+
+def _accuracy(rows: Sequence[tuple[float, ...]]) -> float:
+    delta = HELD_OUT_TERMS.index("delta")
+    return float(np.mean([row[delta] > 0 for row in rows]))
+
+
+def _grouped(rows: Sequence[tuple[float, ...]], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    groups: dict[str, list[Any]] = {}
+    for row, name in zip(rows, names, strict=True):
+        groups.setdefault(name, []).append(row)
+    return {name: {"accuracy": _accuracy(group), "n": len(group)} for name, group in sorted(groups.items())}

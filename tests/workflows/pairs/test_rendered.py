@@ -1,0 +1,119 @@
+"""The pair stage from outside: what is built, what a kill costs, what is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asap.core.errors import InputError, UnknownNameError
+from asap.stores.pairs import PairStore
+from asap.workflows.datasets.contact_sheet import show_pairs
+from asap.workflows.pairs.rendered import STUDIO_AREA, build_pairs, pair_stats
+
+COUNT, CHUNK = 20, 8
+_CODE = """
+if __name__ == "__main__":
+    from pathlib import Path
+    from asap.workflows.pairs.rendered import build_pairs
+    build_pairs(Path({out!r}), count={count}, size=64, workers=1, chunk={chunk})
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pairs") / "store"
+    build_pairs(out, count=COUNT, size=64, workers=1, chunk=CHUNK)
+    return out
+
+
+def test_pairs_differ_inside_their_mask_only(built: Path) -> None:
+    store = PairStore.open(built)
+    assert len(store) == COUNT
+    for row in store.rows(range(COUNT)):
+        outside = row.mask == 0
+        assert np.array_equal(row.chosen[outside], row.rejected[outside])
+        if row.kind == "null_equal":
+            assert np.array_equal(row.chosen, row.rejected)
+        else:
+            assert not np.array_equal(row.chosen, row.rejected)
+
+
+def test_stats_have_the_names_that_others_rely_on(built: Path) -> None:
+    found = pair_stats(built)
+    assert found["accepted"] == COUNT
+    assert found["max_abs_diff_outside"] == 0
+    assert found["background_ssim_mean"] >= 0.97
+    for name in ("by_part", "by_operation", "by_severity", "by_category"):
+        assert sum(found[name].values()) == COUNT
+    assert sum(found["by_reason"].values()) == found["rejected"]
+
+
+def test_no_person_is_in_two_splits(built: Path) -> None:
+    store = PairStore.open(built)
+    splits: dict[str, set[str]] = {}
+    for person, split in zip(store.column("person"), store.column("split"), strict=True):
+        splits.setdefault(person, set()).add(split)
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_a_killed_build_ends_with_the_same_hash(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    code = _CODE.format(out=str(out), count=COUNT, chunk=CHUNK)
+    script = tmp_path / "build.py"
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("parts/*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "manifest.json").exists(), "killed too late to test anything"
+    build_pairs(out, count=COUNT, size=64, workers=1, chunk=CHUNK)
+    assert pair_stats(out)["content_hash"] == pair_stats(built)["content_hash"]
+
+
+def test_another_count_in_the_same_folder_is_refused(built: Path) -> None:
+    with pytest.raises(InputError, match="count"):
+        build_pairs(built, count=COUNT + 1, size=64, workers=1, chunk=CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"count": 0}, InputError),
+        ({"count": 1, "size": 100}, InputError),
+        ({"count": 1, "null_share": 2.0}, InputError),
+        ({"count": 1, "operations": ["melted"]}, UnknownNameError),
+        ({"count": 1, "namespace": "mini"}, UnknownNameError),
+        ({"count": 1, "scene": "beach"}, UnknownNameError),
+    ],
+)
+def test_bad_settings_leave_nothing_behind(
+    tmp_path: Path, arguments: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        build_pairs(tmp_path / "no", **arguments)  # type: ignore[arg-type]
+    assert not (tmp_path / "no").exists()
+
+
+def test_pairs_of_the_studio_are_larger_edits_before_plain_backdrops(tmp_path: Path) -> None:
+    build_pairs(tmp_path / "studio", count=COUNT, size=64, scene="studio", workers=1, chunk=CHUNK)
+    store = PairStore.open(tmp_path / "studio")
+    assert store.manifest.config["scene"] == "studio"
+    for row in store.rows(range(COUNT)):
+        assert row.attributes["backdrop"] == "plain"
+        if row.kind == "defect":
+            changed = np.abs(row.chosen.astype(int) - row.rejected).max(axis=-1) > 0
+            assert changed.mean() >= STUDIO_AREA
+
+
+def test_contact_sheet_is_a_png(built: Path, tmp_path: Path) -> None:
+    sheet = show_pairs(built, tmp_path / "sheet.png", count=6)
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"\.png"):
+        show_pairs(built, tmp_path / "sheet.jpg")
