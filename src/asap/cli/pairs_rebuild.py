@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _rebuild(arguments: argparse.Namespace) -> None:
-    from asap.workflows.pairs.recipe import rebuild
+    from asap.workflows.pairs.rebuild import rebuild
 
     workers = arguments.workers or os.cpu_count() or 1
     print(rebuild(arguments.recipe, arguments.out, source=arguments.source, workers=workers))

@@ -14,6 +14,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipe(arguments: argparse.Namespace) -> None:
-    from asap.workflows.pairs.recipe import write_recipe
+    from asap.workflows.datasets.recipe import write_recipe
 
     print(write_recipe(arguments.pairs, arguments.out))

@@ -13,8 +13,8 @@ from asap.review import Decision
 from asap.review.ledger import decide_row, undo_row
 from asap.stores.pairs import PairStore, PairWriter
 from asap.stores.reviews import ReviewJournal
+from asap.workflows.datasets.recipe import write_recipe
 from asap.workflows.datasets.reviewed import pair_agreement, reviewed_pairs
-from asap.workflows.pairs.recipe import write_recipe
 from tests.review.samples import decision
 from tests.stores.samples import chunk_pairs
 

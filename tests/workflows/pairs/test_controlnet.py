@@ -12,11 +12,12 @@ from asap.core.errors import InputError, UnknownNameError
 from asap.core.vocabulary import SCREEN_REASON
 from asap.gates import GateLimits
 from asap.stores.pairs import PairStore
+from asap.workflows.datasets.recipe import write_recipe
 from asap.workflows.pairs import controlnet as guided
 from asap.workflows.pairs.controlnet import build_guided_pairs
 from asap.workflows.pairs.filters import Screening
 from asap.workflows.pairs.inpainting import Painting
-from asap.workflows.pairs.recipe import rebuild, write_recipe
+from asap.workflows.pairs.rebuild import rebuild
 from tests.degrade.diffusion.tiny import save_tiny
 
 

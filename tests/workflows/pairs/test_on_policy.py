@@ -17,11 +17,12 @@ from asap.core.records import ByteArray
 from asap.core.vocabulary import UNKNOWN, region_id
 from asap.gates import GateLimits
 from asap.stores.pairs import PairStore
+from asap.workflows.datasets.recipe import write_recipe
 from asap.workflows.evaluation.learned import judge_named
 from asap.workflows.pairs import on_policy as own
 from asap.workflows.pairs import rendered
 from asap.workflows.pairs.on_policy import build_own_pairs
-from asap.workflows.pairs.recipe import rebuild, write_recipe
+from asap.workflows.pairs.rebuild import rebuild
 from tests.workflows.tries import SCREEN_PRINT, Stored, bright, lenient, screened
 
 __all__ = ["screened"]

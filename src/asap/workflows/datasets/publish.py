@@ -26,7 +26,7 @@ from asap.exchange.traces import traces
 from asap.stores.pairs import PairStore
 from asap.stores.pairs.schema import IMAGES, SCHEMA
 from asap.workflows.datasets.contact_sheet import show_pairs
-from asap.workflows.pairs.recipe import write_recipe
+from asap.workflows.datasets.recipe import write_recipe
 
 __all__ = ["CROISSANT", "push_pairs", "write_card"]
 

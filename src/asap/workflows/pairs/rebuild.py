@@ -1,12 +1,7 @@
-"""[pairs] -> a recipe of a few kilobytes -> the same [pairs]: settings, versions, and the hashes of the photographs.
-
-A set of rendered people needs nothing but its recipe. A set of photographs needs the files, which the recipe names by
-SHA-256; captions and categories are in the recipe, so that nothing need lie beside them.
-"""
+"""recipe -> [pairs]: build a store again from its recipe (``workflows.datasets.recipe`` writes it)."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from importlib import import_module
 from pathlib import Path
@@ -14,108 +9,17 @@ from typing import Any, Final, cast
 
 from asap import __version__
 from asap.core.errors import InputError, StoreError
-from asap.core.files import read_json, write_json
 from asap.core.hashing import canonical_json, digest_file
 from asap.core.manifest import environment
-from asap.stores.config import NAME as CONFIG
-from asap.stores.pairs import PairStore
+from asap.exchange.recipe import read_recipe
 
-__all__ = ["rebuild", "write_recipe"]
+__all__ = ["rebuild"]
 
-FORMAT: Final = 1
-KIND: Final = "pair recipe"
-GUIDED: Final = (
-    "count",
-    "size",
-    "seed",
-    "namespace",
-    "null_share",
-    "operations",
-    "painting",
-    "screening",
-    "perceptual",
-)
-BODIES: Final = ("count", "size", "seed", "namespace", "null_share", "operations", "scene", "chunk")
-PHOTOS: Final = (
-    "degrade",
-    "per_image",
-    "size",
-    "seed",
-    "null_share",
-    "operations",
-    "landmarker",
-    "landmarker_options",
-    "painting",
-    "screening",
-    "perceptual",
-)
-OWN: Final = (
-    "count",
-    "model",
-    "seed",
-    "scene",
-    "steps",
-    "guidance",
-    "namespace",
-    "screen",
-    "draws",
-    "whole",
-)
-ARGUMENTS: Final = {"bodies": BODIES, "guided": GUIDED, "own": OWN, "photographs": PHOTOS}
 TABLE: Final = "metadata.jsonl"
 BESIDE: Final = (".mask.png", ".keypoints.json")
 """Endings of the user's own files that a build reads beside a photograph."""
 NAMED: Final = 5
 """Missing files that an error names; the rest are counted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Recipe:
-    builder: str
-    arguments: dict[str, Any]
-    content_hash: str
-    pairs: int
-    versions: dict[str, str]
-    instruments: list[dict[str, str]]
-    sources: list[dict[str, str]]
-    """Of photographs, in order: ``name`` and, where it could be read, ``sha256``; ``text`` and ``category``."""
-
-
-def write_recipe(folder: Path, out: Path) -> Path:
-    """Write what rebuilds the store at ``folder`` as JSON; returns ``out``.
-
-    Raises:
-        InputError: the store was imported or reviewed, not built.
-        StoreError: no usable store.
-    """
-    store = PairStore.open(folder)
-    manifest, builder = store.manifest, str(store.manifest.config.get("source"))
-    if builder not in ARGUMENTS:
-        raise InputError(
-            f"{folder} was made by {builder}; only sets that were built have a recipe, so keep what it was made from"
-        )
-    config = {**cast("dict[str, object]", read_json(folder / CONFIG)), **manifest.config}
-    recipe = _Recipe(
-        builder=builder,
-        arguments={name: config.get(name) for name in ARGUMENTS[builder]},
-        content_hash=store.content_hash,
-        pairs=len(store),
-        versions={**environment(), **manifest.versions, "asap-anatomy": __version__},
-        instruments=[vars(instrument) for instrument in manifest.instruments],
-        sources=list(_sources(store)),
-    )
-    write_json(out, {"format": FORMAT, "kind": KIND, **vars(recipe)})
-    return out
-
-
-def _sources(store: PairStore) -> Iterator[dict[str, str]]:
-    """Every file of the folder of photographs in order; one that could not be read keeps its place."""
-    said: dict[str, dict[str, str]] = {}
-    for name, text, category in zip(*(store.column(key) for key in ("source", "prompt", "category")), strict=True):
-        said.setdefault(name, {"text": text, "category": category})
-    for outcome in store.outcomes():
-        name = str(outcome["name"])
-        yield {"name": name, "sha256": str(outcome.get("digest", "")), **said.get(name, {})}
 
 
 def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int = 2) -> str:
@@ -131,7 +35,7 @@ def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int
         InputError: not a recipe, photographs that are missing or not the same, or another setting of this version.
         StoreError: the result differs; the error says which versions do.
     """
-    wanted = _read(recipe)
+    wanted = read_recipe(recipe)
     given = _records(wanted.arguments)
     if wanted.builder == "bodies":
         found = str(_build("rendered", "build_pairs")(out, **given, workers=workers))
@@ -152,20 +56,6 @@ def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int
             f"{_differing(wanted.versions)}"
         )
     return found
-
-
-def _read(path: Path) -> _Recipe:
-    found = read_json(path)
-    if not isinstance(found, dict) or (found.get("format"), found.get("kind")) != (FORMAT, KIND):
-        raise InputError(f"{path} is no recipe of format {FORMAT}; make one with `asap pairs recipe`")
-    try:
-        recipe = _Recipe(**{key: value for key, value in found.items() if key not in ("format", "kind")})
-        names = ARGUMENTS[recipe.builder]
-    except (TypeError, KeyError) as error:
-        raise InputError(f"{path} is a damaged recipe ({error}); make it anew with `asap pairs recipe`") from error
-    if set(recipe.arguments) != set(names):
-        raise InputError(f"{path} wants the settings {', '.join(names)}; got {', '.join(sorted(recipe.arguments))}")
-    return recipe
 
 
 def _check_sources(sources: Sequence[Mapping[str, str]], folder: Path) -> None:

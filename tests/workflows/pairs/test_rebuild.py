@@ -17,7 +17,8 @@ from asap.core.errors import InputError, StoreError
 from asap.core.hashing import digest_file
 from asap.core.manifest import Manifest
 from asap.stores.pairs import PairStore, PairWriter
-from asap.workflows.pairs.recipe import rebuild, write_recipe
+from asap.workflows.datasets.recipe import write_recipe
+from asap.workflows.pairs.rebuild import rebuild
 from asap.workflows.pairs.rendered import Plan, build_pairs
 from tests.stores.samples import pair
 
