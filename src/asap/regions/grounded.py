@@ -20,8 +20,8 @@ from asap.core.hashing import digest_file, digest_json
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, FloatArray
 from asap.core.vocabulary import PARTS
-from asap.regions.landmarkers import Landmarker, landmarker
 from asap.regions.parts import MIN_PART_PIXELS, Found, keep_large, region
+from asap.regions.protocol import Landmarker
 from asap.regions.shapes import box_of, overlap
 
 __all__ = ["Box", "GroundedSam", "match", "phrase_scores"]
@@ -57,8 +57,8 @@ class GroundedSam:
 
     detector: str = DETECTOR
     segmenter: str = SEGMENTER
-    landmarker: Landmarker | str | None = None
-    """Another landmarker, or its name, whose sides and keypoints the masks take; its parts without a mask are kept."""
+    landmarker: Landmarker | None = None
+    """Another landmarker whose sides and keypoints the masks take; its parts without a mask are kept."""
     prompts: Mapping[str, str] = field(default_factory=lambda: dict(PROMPTS))
     """Part to its name in the prompt."""
     device: str = "cpu"
@@ -84,16 +84,12 @@ class GroundedSam:
         return _folder(self.detector), _folder(self.segmenter)
 
     @cached_property
-    def _other(self) -> Landmarker | None:
-        return landmarker(self.landmarker) if isinstance(self.landmarker, str) else self.landmarker
-
-    @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights, the settings that matter, the other landmarker and the method."""
         names = ("threshold", "likeness", "min_pixels")
         settings = {name: getattr(self, name) for name in names} | {"prompts": dict(self.prompts)}
         weights = [digest_file(path) for folder in self._folders for path in sorted(folder.glob("*.safetensors"))]
-        other = self._other.fingerprint if self._other is not None else None
+        other = self.landmarker.fingerprint if self.landmarker is not None else None
         return digest_json({"models": weights, "settings": settings, "landmarker": other, "method": METHOD})
 
     @cached_property
@@ -127,9 +123,9 @@ class GroundedSam:
             for box, owner, mask in zip(parts, owners, masks, strict=True)
             if mask.any()
         ]
-        if self._other is None:
+        if self.landmarker is None:
             return keep_large(made, self.min_pixels)
-        matched = match(made, self._other.find(image), self.likeness)
+        matched = match(made, self.landmarker.find(image), self.likeness)
         kept = keep_large(matched.regions, self.min_pixels)
         return Found(regions=kept.regions, notes=(*matched.notes, *kept.notes))
 

@@ -1,32 +1,13 @@
-"""The instruments that say where the parts of people are, by name."""
+"""The landmarkers by name; each is imported when it is asked for."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from asap.core.errors import ConfigError
-from asap.core.photos import PartRegion
-from asap.core.records import ByteArray
 from asap.core.registry import Registry
+from asap.regions.protocol import Landmarker
 
 __all__ = ["LANDMARKERS", "Landmarker", "landmarker"]
-
-
-class Landmarker(Protocol):
-    """Finds parts of people. It can be pickled, and equal images give equal answers in every process."""
-
-    @property
-    def name(self) -> str:
-        """Its name in ``LANDMARKERS``; every region carries it as ``instrument``."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of its weights and settings, for the manifest."""
-        ...
-
-    def find(self, image: ByteArray) -> tuple[PartRegion, ...]:
-        """Parts in (H, W, 3) sRGB ``image``, people by size, the largest first; empty where nobody is."""
-        ...
 
 
 def _mediapipe(**options: Any) -> Landmarker:  # noqa: ANN401
@@ -50,7 +31,8 @@ def _dwpose(**options: Any) -> Landmarker:  # noqa: ANN401
 def _grounded_sam(**options: Any) -> Landmarker:  # noqa: ANN401
     from asap.regions.grounded import GroundedSam
 
-    return GroundedSam(**options)
+    sides = options.get("landmarker")  # its own option: what supplies sides and keypoints, here by name
+    return GroundedSam(**{**options, "landmarker": landmarker(sides) if isinstance(sides, str) else sides})
 
 
 def _user(**options: Any) -> Landmarker:  # noqa: ANN401

@@ -8,33 +8,29 @@ POST /api/decisions             {uid, decision, error, seconds}; answers when th
 POST /api/undo                  {undoes}: number of the line to take back, the last that stands
 """
 
-import json
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cache
-from importlib import resources
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from asap.core.errors import InputError
-from asap.core.guard import Guard
 from asap.core.seeds import derive
 from asap.review.keys import COMMANDS, error_keys
 from asap.review.ledger import Ledger, decide_row, undo_row
 from asap.review.records import DECISIONS, ERRORS, Decision, Decisions, PairFacts, Pairs
+from asap.web import LocalAuth, PageFiles, read_object
 
 __all__ = ["Review", "build_app", "left_side"]
 
-STATIC: Final = {"review.css": "text/css", "review.js": "text/javascript", "icon.svg": "image/svg+xml"}
+FILES: Final = PageFiles("asap.review", {"review.css": "text/css", "review.js": "text/javascript"})
 HIDDEN: Final = ("prompt", "kind", "part", "side", "operation", "severity", "category", "split", "source", "person")
 """What a blind reviewer is not told. The caption is among it: it may say which side is the right one."""
 LONGEST: Final = 86400.0
@@ -64,8 +60,8 @@ def left_side(reviewer: str, uid: str, *, blind: bool) -> str:
     return "rejected" if blind and derive(0, "review", reviewer, uid) % 2 else "chosen"
 
 
-def build_app(review: Review) -> Guard:
-    """The application of ``review``, behind its guard.
+def build_app(review: Review) -> LocalAuth:
+    """The application of ``review``, behind ``LocalAuth``.
 
     Raises:
         InputError: the journal holds lines that are no decisions.
@@ -74,7 +70,7 @@ def build_app(review: Review) -> Guard:
     app = Starlette(
         routes=[
             Route("/", desk.page),
-            Route("/static/{name}", desk.static),
+            FILES.route(),
             Route("/pictures/{uid}/{side}", desk.picture),
             Route("/api/session", desk.session),
             Route("/api/decisions", desk.decide, methods=["POST"]),
@@ -82,7 +78,7 @@ def build_app(review: Review) -> Guard:
         ],
         exception_handlers={InputError: _refused},
     )
-    return Guard(app, review.token, review.cookie)
+    return LocalAuth(app, review.token, review.cookie)
 
 
 class _Desk:
@@ -95,24 +91,15 @@ class _Desk:
 
     def page(self, _request: Request) -> Response:
         """The page itself."""
-        text = _template(_file("review.html.j2").decode())
-        return HTMLResponse(
-            text.render(
-                title=self.review.title,
-                reviewer=self.review.reviewer,
-                blind=self.review.blind,
-                token=self.review.token,
-                keys={shown: name for name, shown in error_keys().items()},
-                commands=COMMANDS,
-            )
+        return FILES.render(
+            "review.html.j2",
+            title=self.review.title,
+            reviewer=self.review.reviewer,
+            blind=self.review.blind,
+            token=self.review.token,
+            keys={shown: name for name, shown in error_keys().items()},
+            commands=COMMANDS,
         )
-
-    def static(self, request: Request) -> Response:
-        """Style, script or icon."""
-        name = request.path_params["name"]
-        if name not in STATIC:
-            raise HTTPException(404)
-        return Response(_file(name), media_type=STATIC[name])
 
     def picture(self, request: Request) -> Response:
         """One image of one pair; a blind reviewer's browser never learns which is the chosen one."""
@@ -143,13 +130,13 @@ class _Desk:
     async def decide(self, request: Request) -> Response:
         """Keep a decision; the answer comes after the line is on disk."""
         began = time.perf_counter()
-        decision = self._read_decision(await _json(request, {"uid", "decision", "error", "seconds"}))
+        decision = self._read_decision(await read_object(request, {"uid", "decision", "error", "seconds"}))
         return self._keep(decide_row(decision), began)
 
     async def undo(self, request: Request) -> Response:
         """Take back the last decision that stands, if it is the one that the page means."""
         began = time.perf_counter()
-        wanted = (await _json(request, {"undoes"}))["undoes"]
+        wanted = (await read_object(request, {"undoes"}))["undoes"]
         last = self.ledger.last
         if last is None or type(wanted) is not int or wanted != last[0]:
             raise HTTPException(409, "this is not the last decision; reload the page")
@@ -220,31 +207,6 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def _json(request: Request, names: set[str]) -> dict[str, Any]:
-    """The body as an object with just these names; 415 or 422 otherwise."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "send application/json")
-    try:
-        value = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or set(value) != names:
-        raise HTTPException(422, f"want an object with {', '.join(sorted(names))}")
-    return value
-
-
 async def _refused(_request: Request, error: Exception) -> Response:
     """The journal could not be written; the page must not say that it was."""
     return Response(str(error), 507, media_type="text/plain")
-
-
-@cache
-def _file(name: str) -> bytes:
-    return (resources.files("asap.review") / "page" / name).read_bytes()
-
-
-@cache
-def _template(text: str) -> Any:  # noqa: ANN401  (a compiled template)
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        text
-    )

@@ -9,27 +9,24 @@ POST /api/ratings         {digest, answer, parts, seconds}; answers when the lin
 It tells nothing of models, prompts, seeds or other raters: an image is known by the hash of its pixels.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import resources
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from asap.benchmark.rating.answers import ANSWERS, order_of, read_rating
-from asap.core.guard import Guard
 from asap.core.vocabulary import PARTS
+from asap.web import LocalAuth, PageFiles, read_object
 
 __all__ = ["Rating", "build_app"]
 
-STATIC: Final = {"rate.css": "text/css", "rate.js": "text/javascript", "icon.svg": "image/svg+xml"}
+FILES: Final = PageFiles("asap.benchmark.rating", {"rate.css": "text/css", "rate.js": "text/javascript"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +46,19 @@ class Rating:
     cookie: str = "asap-rate"
 
 
-def build_app(rating: Rating) -> Guard:
-    """The application of ``rating``, behind its guard."""
+def build_app(rating: Rating) -> LocalAuth:
+    """The application of ``rating``, behind ``LocalAuth``."""
     desk = _Desk(rating)
     app = Starlette(
         routes=[
             Route("/", desk.page),
-            Route("/static/{name}", desk.static),
+            FILES.route(),
             Route("/pictures/{digest}", desk.picture),
             Route("/api/session", desk.session),
             Route("/api/ratings", desk.rate, methods=["POST"]),
         ]
     )
-    return Guard(app, rating.token, rating.cookie)
+    return LocalAuth(app, rating.token, rating.cookie)
 
 
 class _Desk:
@@ -75,15 +72,7 @@ class _Desk:
 
     def page(self, _request: Request) -> Response:
         """The page itself."""
-        template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_file("rate.html.j2").decode())
-        return HTMLResponse(template.render(rater=self.rating.rater, token=self.rating.token, parts=PARTS))
-
-    def static(self, request: Request) -> Response:
-        """Style, script or icon."""
-        name = request.path_params["name"]
-        if name not in STATIC:
-            raise HTTPException(404)
-        return Response(_file(name), media_type=STATIC[name])
+        return FILES.render("rate.html.j2", rater=self.rating.rater, token=self.rating.token, parts=PARTS)
 
     def picture(self, request: Request) -> Response:
         """One image."""
@@ -102,7 +91,7 @@ class _Desk:
     async def rate(self, request: Request) -> Response:
         """Keep a rating; the answer comes after the line is on disk."""
         try:
-            row = read_rating(_object(await request.body()))
+            row = read_rating(await read_object(request, {"digest", "answer", "parts", "seconds"}))
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
         if row["digest"] not in self.known:
@@ -111,14 +100,3 @@ class _Desk:
         self.rating.append(row)
         self.said[row["digest"]] = row
         return JSONResponse({"rated": len(self.said)}, status_code=201)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    value = json.loads(body)
-    if not isinstance(value, dict):
-        raise ValueError("want a JSON object")
-    return value
-
-
-def _file(name: str) -> bytes:
-    return (resources.files("asap.benchmark.rating") / "page" / name).read_bytes()

@@ -189,7 +189,7 @@ async function show() {
   figures.forEach((figure, side) => {
     const image = figure.querySelector("img");
     image.src = loaded[side].src;
-    image.alt = `${figure.querySelector("figcaption").textContent} picture of pair ${state.at + 1}`;
+    image.alt = `${figure.querySelector("figcaption").textContent} image of pair ${state.at + 1}`;
     outline(figure.querySelector("canvas"), loaded[2]);
   });
   await Promise.all(figures.map((figure) => figure.querySelector("img").decode().catch(() => {})));

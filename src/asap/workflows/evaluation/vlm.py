@@ -21,7 +21,7 @@ from asap.core.errors import ConfigError, InputError
 from asap.core.hashing import digest, digest_json
 from asap.core.records import ByteArray
 from asap.core.seeds import derive
-from asap.regions.landmarkers import Landmarker, landmarker
+from asap.regions import Landmarker, landmarker
 from asap.stores.replies import ReplyStore
 from asap.workflows.runtime.endpoint import Endpoint, content_of, picture_url
 from asap.workflows.runtime.http import Asker, Batch, Question, Reply

@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import pytest
 
-from asap.core import guard
+from asap.web import BODY_LIMIT
 from tests.review.samples import COOKIE, HOST, TOKEN, WITH_ALL, WITH_COOKIE, MadePairs, Page, call
 
 GOOD = {"uid": "pairs-0001", "decision": "accept", "error": "", "seconds": 1}
@@ -119,7 +119,7 @@ def test_other_methods_change_nothing(page: Page, method: str) -> None:
 
 
 def test_a_large_request_is_refused_whatever_it_says_of_its_length(page: Page) -> None:
-    large = b"x" * (guard.BODY_LIMIT + 1)
+    large = b"x" * (BODY_LIMIT + 1)
     said = (*WITH_ALL, ("content-length", str(len(large))))
     assert call(page.app, "POST", "/api/decisions", said, [large]).status == 413
     assert call(page.app, "POST", "/api/decisions", WITH_ALL, [large]).status == 413
