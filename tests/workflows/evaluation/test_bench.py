@@ -17,8 +17,8 @@ from asap.cli.app import main
 from asap.core.errors import StoreError
 from asap.stores.generations import GenerationStore
 from asap.stores.verdicts import VerdictRow, VerdictStore, VerdictWriter
+from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.lineage import trained_parent
-from asap.workflows.runtime.ranks import ranks
 
 SUITE = ("--model", "tiny", "--suite", "haf-mini", "--limit", "2", "--seeds", "2", "--steps", "2")
 LAUNCH = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
@@ -98,8 +98,8 @@ def test_a_full_disk_and_ctrl_c_are_one_line_and_the_same_command_goes_on(
 
 def test_one_process_needs_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    alone = ranks()
-    assert (alone.rank, alone.world) == (0, 1)
+    alone = World()
+    assert (alone.rank, alone.size) == (0, 1)
     alone.wait()
 
 

@@ -168,7 +168,7 @@ def test_a_full_disk_at_encoding_is_said_and_costs_nothing(
 
 def test_a_launcher_that_shares_weights(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_MEGATRON_LM", "true")
-    assert "knows no MEGATRON_LM; launch it with configs/accelerate/ddp.yaml" in refused()
+    assert "does not support MEGATRON_LM; launch it with configs/accelerate/ddp.yaml" in refused()
 
 
 def test_deepspeed_that_is_not_there(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

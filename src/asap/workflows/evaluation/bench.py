@@ -11,8 +11,8 @@ from asap.workflows.evaluation.images import import_pictures
 from asap.workflows.evaluation.quality import Measures, measure_quality
 from asap.workflows.evaluation.run_judge import estimate, fit_judge, work_of
 from asap.workflows.evaluation.run_judge import run as judge_pictures
+from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.lineage import trained_parent
-from asap.workflows.runtime.ranks import ranks
 
 __all__ = ["PICTURES", "VERDICTS", "run", "verdict_folders", "verdicts_of"]
 
@@ -75,7 +75,7 @@ def run(
     else:
         how = {"seeds": SEEDS, **drawing}
         generate(pictures, model=model, adapter=lora, suite=suite, limit=limit, report=report, **how)
-    if ranks().rank:
+    if not World().is_main:
         return {}
     done: dict[str, Any] = {"run": str(out), "pictures": str(pictures)}
     if judge is not None:

@@ -12,8 +12,8 @@ from asap.benchmark.suite import Suite, SuitePrompt, load_suite
 from asap.core.errors import InputError
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.stores.generations import GenerationWriter
+from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.lineage import UNKNOWN_LINEAGE, instruments_of, model_parents, trained_parent
-from asap.workflows.runtime.ranks import Ranks, ranks
 from asap.workflows.runtime.trained import apply_trained
 
 __all__ = ["generate", "limited"]
@@ -80,7 +80,7 @@ def generate(
     chosen, wanted = limited(load_suite(suite), limit), _seed_list(seeds)
     aligned = [trained_parent(adapter, foreign=foreign)] if adapter else []
     parents = [*aligned, *model_parents(model)]
-    crew = ranks()
+    world = World()
     backbone = load(model, loading)  # before the folder is made, so that a wrong name leaves nothing behind
     config: dict[str, object] = {"model": model, "fingerprint": model_fingerprint(backbone)}
     config |= {"adapter": aligned[0][0].content_hash if aligned else None}
@@ -92,9 +92,9 @@ def generate(
         backbone.sample([], [], height=size[0], width=size[1])  # refuses a size that does not fit
     if adapter:
         apply_trained(backbone, adapter)
-    own = list(enumerate(chosen.prompts))[crew.rank :: crew.world]
+    own = list(enumerate(chosen.prompts))[world.rank :: world.size]
     share = _Share(prompts=own, seeds=wanted, steps=steps, guidance=guidance, size=size, batch=batch)
-    _together(out, _manifest(config, parents), share, backbone, crew, report)
+    _together(out, _manifest(config, parents), share, backbone, world, report)
     return out
 
 
@@ -121,18 +121,18 @@ def _unknown(parents: Sequence[tuple[Parent, list[Manifest]]]) -> bool:
     return any(not manifests or any(one.notes.get(UNKNOWN_LINEAGE) for one in manifests) for _, manifests in parents)
 
 
-def _together(out: Path, manifest: Manifest, share: _Share, backbone: Backbone, crew: Ranks, report: Report) -> None:
+def _together(out: Path, manifest: Manifest, share: _Share, backbone: Backbone, world: World, report: Report) -> None:
     """Draw this process's share; the first process begins the store and finishes it when all are done."""
-    if crew.rank:
-        crew.wait()
-    with GenerationWriter(out, manifest.config, share=crew.rank) as writer:
-        if not crew.rank:
-            crew.wait()
+    if world.rank:
+        world.wait()
+    with GenerationWriter(out, manifest.config, share=world.rank) as writer:
+        if not world.rank:
+            world.wait()
         _fill(writer, share, backbone, report)
-        crew.wait()
-        if not crew.rank:
+        world.wait()
+        if not world.rank:
             writer.finish(manifest)
-    crew.wait()
+    world.wait()
 
 
 def _fill(writer: GenerationWriter, share: _Share, backbone: Backbone, report: Report) -> None:

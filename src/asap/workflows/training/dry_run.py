@@ -43,7 +43,7 @@ def dry_run(asked: Request) -> dict[str, object]:
         "trained": f"{trained:,} parameters, {trained / total:.2%} of the model",
         "pairs": f"{len(plan.positions):,}, of which {len(touched):,} are met and encoded once",
         "steps": f"{settings.steps:,} of {batch} pairs ({settings.batch_size} x {settings.grad_accum} micro-batches x "
-        f"{plan.team.count} processes), {settings.steps * batch / len(plan.positions):.1f} passes over the pairs",
+        f"{plan.world.size} processes), {settings.steps * batch / len(plan.positions):.1f} passes over the pairs",
         "memory": _memory(plan, policy, weights, trained, touched),
         "forwards": f"{PASSES['policy'] * looks:,} of the policy, {PASSES['reference'] * looks:,} of the reference, "
         f"{PASSES['backward'] * looks:,} backwards: about {_cost(looks, seen):,} forwards of one image"

@@ -26,7 +26,7 @@ from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairStore
 from asap.stores.references import ReferenceStore
 from asap.stores.trainlog import TrainLog
-from asap.workflows.runtime.distributed import Team
+from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.lineage import instruments_of, model_parents
 from asap.workflows.runtime.trained import save_trained, trained_hash
 from asap.workflows.training.card import write_card
@@ -90,7 +90,11 @@ class Plan:
     """Of the adapter; None trains all weights."""
     kinds: tuple[str, ...]
     snapshots: frozenset[int]
-    team: Team
+    world: World
+    fsdp: bool = False
+    """Whether the launcher asks for the weights to be sharded (FSDP2)."""
+    deepspeed: bool = False
+    """Whether the launcher asks for gradients and moments to be sharded (DeepSpeed ZeRO-2)."""
     watch: Watch
     trackers: tuple[str, ...] = ()
     away: torch.device | None = None
@@ -99,7 +103,7 @@ class Plan:
     @property
     def global_batch(self) -> int:
         """Pairs a step over all micro-batches and processes."""
-        return self.settings.batch_size * self.settings.grad_accum * self.team.count
+        return self.settings.batch_size * self.settings.grad_accum * self.world.size
 
     def order(self) -> Order:
         """Which pairs each step takes, by their places in ``positions``."""
@@ -122,7 +126,7 @@ class Plan:
             "objective": numbers(self.method, self.loss),
             "loss": asdict(self.loss),
             "training": {**asdict(self.settings), "time_range": list(self.settings.time_range)},
-            "processes": self.team.count,
+            "processes": self.world.size,
             "weights": "full" if self.rank is None else "lora",
             "lora": None if self.rank is None else lora,
         }
@@ -235,7 +239,7 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
         TrainingError: the loss is not a number.
     """
     sitting = _begin(plan, source, held, prompts)
-    with _progress(plan.team) as progress:
+    with _progress(plan.world) as progress:
         progress.console.print("\n".join(settings_told(plan.config())), highlight=False, markup=False, soft_wrap=True)
         done = sitting.trainer.done
         task = progress.add_task(plan.method.name, total=plan.settings.steps, completed=done, terms="")
@@ -280,10 +284,10 @@ def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple
         plan,
         trainer,
         checkpoints,
-        plan.team.lead(lambda: TrainLog(plan.out / LOG, keep_below=trainer.done)),
+        plan.world.on_main(lambda: TrainLog(plan.out / LOG, keep_below=trainer.done)),
         watch,
         references,
-        Validation(trainer, plan.backbone, plan.team, plan.watch, held, prompts),
+        Validation(trainer, plan.backbone, plan.world, plan.watch, held, prompts),
         Trackers(trainer.accelerator, plan.trackers, plan.out, plan.claimed(), first_step=trainer.done + 1),
         drift,
         looks,
@@ -292,7 +296,7 @@ def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple
 
 
 def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None) -> Trainer:
-    if plan.team.spreads and plan.framer.framing.window < 1:
+    if plan.fsdp and plan.framer.framing.window < 1:
         raise ConfigError(
             "window does not go with weights spread by FSDP2: it lets processes run unequal numbers of forwards"
         )
@@ -310,11 +314,11 @@ def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None)
         settings=plan.settings,
         groups=source.groups(),
         bank=references,
-        device=(plan.team.device if plan.team.spreads or plan.team.divides else trained).type,
+        device=(plan.world.device if plan.fsdp or plan.deepspeed else trained).type,
     )
     unmet = {
-        "weights are spread over GPUs alone (FSDP2)": plan.team.spreads and not trainer.sharded,
-        "gradients and moments are spread over GPUs alone (DeepSpeed)": plan.team.divides and trainer.zero is None,
+        "weights are spread over GPUs alone (FSDP2)": plan.fsdp and not trainer.sharded,
+        "gradients and moments are spread over GPUs alone (DeepSpeed)": plan.deepspeed and trainer.zero is None,
     }
     for told in (text for text, wrong in unmet.items() if wrong):
         raise InputError(f"{told}, and accelerate sees none here; launch with configs/accelerate/ddp.yaml")
@@ -356,7 +360,7 @@ def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
 
 def build_policy(plan: Plan) -> Policy:
     """Free the weights that the plan trains; changes the backbone."""
-    if plan.team.spreads:  # so that no device ever holds all of them in float32
+    if plan.fsdp:  # so that no device ever holds all of them in float32
         plan.backbone.denoiser.to("cpu")
     if plan.rank is None:
         return make_full(plan.backbone)
@@ -377,8 +381,8 @@ def _keep(sitting: _Sitting) -> None:
             "looks": asdict(sitting.looks),
             "seconds": sitting.seconds,
         }
-        plan.team.lead(lambda: sitting.checkpoints.save(done, state))
-        if sitting.references and plan.team.main:
+        plan.world.on_main(lambda: sitting.checkpoints.save(done, state))
+        if sitting.references and plan.world.is_main:
             sitting.references.save()
 
 
@@ -392,14 +396,14 @@ def _snapshot(sitting: _Sitting, folder: Path, numbers: Mapping[str, float] | No
         plan.manifest(weights, notes).write(folder / MANIFEST)
 
     with sitting.trainer.saving():
-        plan.team.lead(write)
+        plan.world.on_main(write)
 
 
 def _finish(sitting: _Sitting) -> TrainResult:
     """Write the result; every process gets the same account of it."""
-    team = sitting.plan.team
+    world = sitting.plan.world
     with sitting.trainer.saving():
-        result = team.agree(team.lead(lambda: _write_result(sitting)))
+        result = world.broadcast(world.on_main(lambda: _write_result(sitting)))
     assert result is not None
     return result
 
@@ -455,7 +459,7 @@ def _warn(sitting: _Sitting) -> str:
     return text
 
 
-def _progress(team: Team) -> Progress:
+def _progress(world: World) -> Progress:
     """A bar on standard error, so that standard output stays the command's answer; the main process's alone."""
     return Progress(
         TextColumn("{task.description}"),
@@ -463,7 +467,7 @@ def _progress(team: Team) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[terms]}"),
-        console=Console(stderr=True, quiet=not team.main),
+        console=Console(stderr=True, quiet=not world.is_main),
     )
 
 

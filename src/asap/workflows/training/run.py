@@ -27,7 +27,7 @@ from asap.stores.cache import Cache
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
-from asap.workflows.runtime.distributed import Team
+from asap.workflows.runtime.distributed import World, deepspeed_requested, fsdp_requested
 from asap.workflows.training.config import Request, request, settle
 from asap.workflows.training.crops import Framer, views_of
 from asap.workflows.training.execution import CHECKPOINTS, Plan, TrainResult, execute, forget
@@ -62,7 +62,7 @@ def run(asked: Request) -> TrainResult:
     """``train`` for a checked request."""
     plan = prepare(asked)
     folder = asked.cache or latents_of(asked.pairs)
-    with _claimed(plan, resume=asked.resume), Cache(folder, asked.cache_limit, holds=plan.team.main) as cache:
+    with _claimed(plan, resume=asked.resume), Cache(folder, asked.cache_limit, holds=plan.world.is_main) as cache:
         held = _held_out(plan, cache)
         return execute(plan, _source(plan, cache), held, _prompts(plan, asked.prompts))
 
@@ -81,11 +81,11 @@ def _claimed(plan: Plan, *, resume: bool) -> Iterator[None]:
     fresh = not plan.out.exists()
     with ExitStack() as held:
         try:
-            plan.team.lead(lambda: _claim(plan, held, resume=resume))
+            plan.world.on_main(lambda: _claim(plan, held, resume=resume))
             yield
         except AsapError:
             held.close()
-            if plan.team.main and fresh and not (plan.out / CHECKPOINTS).exists():
+            if plan.world.is_main and fresh and not (plan.out / CHECKPOINTS).exists():
                 shutil.rmtree(plan.out, ignore_errors=True)
             raise
 
@@ -104,11 +104,12 @@ def prepare(asked: Request) -> Plan:
         InputError: the device is absent, the model or the pairs cannot be read, or no pair is of the kinds asked for.
     """
     device = asked.load.settled().device
-    team = Team("cpu" if device == "cpu" else None)
-    asked = settle(asked, team.count)
-    _check_offload(asked, team)
+    fsdp, deepspeed = fsdp_requested(), deepspeed_requested()
+    world = World("cpu" if device == "cpu" else None)
+    asked = settle(asked, world.size)
+    _check_offload(asked, world)
     store = PairStore.open(asked.pairs, split="train")
-    options = replace(asked.load, device=str(team.device)) if team.count > 1 and device != "cpu" else asked.load
+    options = replace(asked.load, device=str(world.device)) if world.size > 1 and device != "cpu" else asked.load
     backbone = load(asked.model, options)
     positions = [position for position, kind in enumerate(store.column("kind")) if kind in asked.kinds]
     if not positions:
@@ -132,19 +133,21 @@ def prepare(asked: Request) -> Plan:
         snapshots=frozenset(asked.snapshots),
         watch=asked.watch,
         trackers=tuple(dict.fromkeys(asked.track)),
-        team=team,
+        world=world,
+        fsdp=fsdp,
+        deepspeed=deepspeed,
         away=torch.device(options.settled().device) if options.offload == "blocks" else None,
     )
 
 
-def _check_offload(asked: Request, team: Team) -> None:
+def _check_offload(asked: Request, world: World) -> None:
     """Refuse what cannot be trained with weights that come and go."""
     if asked.load.offload != "blocks":
         return
     wrong = {
         "trains every weight": asked.full,
         "trains DoRA, which reads all weights": asked.training.adapter == "dora",
-        f"has {team.count} processes": team.count > 1,
+        f"has {world.size} processes": world.size > 1,
     }
     if found := [reason for reason, true in wrong.items() if true]:
         raise InputError(f"offload blocks is for LoRA in one process, but this run {found[0]}; offload parts instead")
@@ -173,7 +176,7 @@ def _encoded(plan: Plan, pairs: PairStore, cache: Cache, wanted: Sequence[int]) 
     def encode() -> EncodedPairs:
         return encode_pairs(pairs, plan.backbone, plan.fingerprint, cache, wanted, plan.framer.framing)
 
-    first = plan.team.lead(encode)
+    first = plan.world.on_main(encode)
     return encode() if first is None else first
 
 

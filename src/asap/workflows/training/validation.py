@@ -17,7 +17,7 @@ from asap.backbones import Backbone
 from asap.core.files import write_bytes
 from asap.stores.png import encode
 from asap.tensors.texture import grid_energy, high_frequency
-from asap.workflows.runtime.distributed import Team
+from asap.workflows.runtime.distributed import World
 from asap.workflows.training.latents import LatentPairs
 from asap.workflows.training.monitoring import Watch
 
@@ -73,7 +73,7 @@ class Validation:
 
     trainer: Trainer
     backbone: Backbone
-    team: Team
+    world: World
     watch: Watch
     held: HeldOut | None
     prompts: tuple[str, ...]
@@ -91,7 +91,7 @@ class Validation:
         if pictures is not None:
             cell = self.backbone.resolution // self.backbone.latent_shape[1]
             numbers |= {"high_frequency": high_frequency(pictures), "grid": grid_energy(pictures, cell)}
-            self.team.lead(lambda: _write(folder, pictures))
+            self.world.on_main(lambda: _write(folder, pictures))
         groups: tuple[dict[str, dict[str, float]], ...] = ({}, {})
         if self.held is not None:
             groups = _grouped(rows, self.held.parts), _grouped(rows, self.held.operations)
@@ -105,7 +105,7 @@ class Validation:
             return []
         groups = self.held.source.groups()
         chunks = [group[start : start + CHUNK] for group in groups for start in range(0, len(group), CHUNK)]
-        found = [row for rows in self.team.share(chunks, self._chunk) for row in rows]
+        found = [row for rows in self.world.map(self._chunk, chunks) for row in rows]
         places = [index for group in groups for index in group]
         return [row for _, row in sorted(zip(places, found, strict=True))]
 
@@ -135,9 +135,12 @@ class Validation:
         jobs = list(enumerate(self.prompts))
         if not jobs:
             return None
-        even = [*jobs, *jobs[-1:] * (-len(jobs) % self.team.count)]  # spread weights want all to draw equally many
-        shares = [even[start :: self.team.count] for start in range(self.team.count)]
-        drawn = dict(item for part in self.team.share(shares, self._draw) for item in part)
+        even = [
+            *jobs,
+            *jobs[-1:] * (-len(jobs) % self.world.size),
+        ]  # sharded weights need equally many forwards in all processes
+        shares = [even[start :: self.world.size] for start in range(self.world.size)]
+        drawn = dict(item for part in self.world.map(self._draw, shares) for item in part)
         return np.stack([drawn[seed] for seed, _ in jobs])
 
     def _draw(self, jobs: Sequence[tuple[int, str]]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
