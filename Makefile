@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows the whole loop, `make test` checks everything quick. Both install what they need.
+# `make demo` runs the whole loop, `make test` runs all quick checks. Both install what they need.
 PYTHON ?= python3
 OUT ?= runs/demo
 BIN := .venv/bin
@@ -7,14 +7,17 @@ STAMP := .venv/.installed
 export HF_HUB_OFFLINE := 1
 export HF_DATASETS_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types walls format clean
+.PHONY: help install demo test test-all lint types walls deadcode docs format clean
 
 help:
 	@echo "make demo      pairs, align, generate, judge, report: all small, into $(OUT) (OUT=DIR to change)"
-	@echo "make test      lint, types, walls and the quick tests"
+	@echo "make test      lint, types, import rules, dead code, docs and the quick tests"
 	@echo "make test-all  the same with the slow tests"
+	@echo "make docs      only build the documentation site, into build/site"
+	@echo "make format    format the code and fix what ruff can fix"
 	@echo "make install   only make .venv (PYTHON=... picks the interpreter, 3.10 to 3.13)"
 
 # torch goes first and alone: this version has a CPU build on machines without a GPU, a resolver may pick another.
@@ -41,10 +44,17 @@ types: $(STAMP)
 walls: $(STAMP)
 	$(BIN)/lint-imports
 
-test: lint types walls
+deadcode: $(STAMP)
+	$(BIN)/python -m tests.walls.dead_code
+
+# strict (mkdocs.yml): a broken link, a missing heading, an unknown module or a page outside the navigation is an error
+docs: $(STAMP)
+	$(BIN)/mkdocs build --quiet
+
+test: lint types walls deadcode docs
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: lint types walls
+test-all: lint types walls deadcode docs
 	$(BIN)/python -m pytest
 
 format: $(STAMP)

@@ -108,7 +108,7 @@ def read_suite(path: Path, *, least: int = 0) -> tuple[SuitePrompt, ...]:
         rows = tuple(map(_prompt, _listed(path)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            f"{path} is not a prompt suite ({error}); use {', '.join(SUITES)}, or a file as docs/formats.md has it"
+            f"{path} is not a prompt suite ({error}); use {', '.join(SUITES)}, or see docs/reference/formats.md"
         ) from error
     if faults := _faults(rows, least):
         raise StoreError(f"{path} is not a usable suite: " + "; ".join(faults))

@@ -93,7 +93,7 @@ def _settings(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of the judge, for instance url=http://localhost:8000/v1; see docs/judges.md",
+        help="a setting of the judge, for instance url=http://localhost:8000/v1; see docs/guides/judges.md",
     )
 
 

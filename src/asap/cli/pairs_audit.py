@@ -32,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> None:
         print_lines(_lines(found))
     if arguments.strict and found["verdict"] != "clean":
         views = ", ".join(f"{name} {view['verdict']}" for name, view in found["views"].items())
-        raise InputError(f"{arguments.pairs} is not clean ({views}); docs/gates.md says what each view can show")
+        raise InputError(f"{arguments.pairs} is not clean ({views}); see docs/concepts/gates.md")
 
 
 def _lines(found: Mapping[str, Any]) -> dict[str, str]:

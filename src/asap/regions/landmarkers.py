@@ -62,4 +62,4 @@ def landmarker(name: str, **options: Any) -> Landmarker:  # noqa: ANN401
     try:
         return make(**options)
     except TypeError as error:
-        raise ConfigError(f"landmarker {name}: {error}; see docs/regions.md for its options") from error
+        raise ConfigError(f"landmarker {name}: {error}; see docs/reference/landmarkers.md for its options") from error

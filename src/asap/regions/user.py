@@ -140,7 +140,7 @@ def parse_keypoints(data: bytes) -> list[FloatArray]:
         return [_person(annotation) for annotation in found]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{KEYPOINTS_FILE}: not annotations of COCO or COCO-WholeBody ({error}); see docs/regions.md"
+            f"{KEYPOINTS_FILE}: not annotations of COCO or COCO-WholeBody ({error}); see docs/reference/landmarkers.md"
         ) from error
 
 

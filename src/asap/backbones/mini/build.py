@@ -1,7 +1,7 @@
 """Architecture of the embedded model: stock diffusers and transformers modules, random weights.
 
 ``mini`` is what ships; ``tiny`` has the same parts with a few channels and is there for tests. The choices and what was
-measured for them are in docs/mini.md.
+measured for them are in docs/experiments/embedded-model.md.
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,7 @@ class Family:
     kinds: tuple[str, ...]
     """Of ``painter.KINDS``."""
     steps: int
-    """Default number of steps; from the model cards named in docs/photos.md."""
+    """Default number of steps; from the model cards named in docs/guides/photographs.md."""
     guidance: float
     """Default guidance; the same."""
     controlnet: str = ""

@@ -2,8 +2,8 @@
 
 A weight is the share of generated images with that fault, where it was counted (300 expert-annotated images, as in
 ``degrade/cells.py``). A count for several cells is divided among them. Where nothing was counted the weight is our
-choice, and lower where fewer results looked like a model's work to us (``docs/photos.md`` has the counts). Operations
-that never did are not here: a limb shortened or taken away needs a background that nobody photographed.
+choice, and lower where fewer results looked like a model's work to us (counts: ``docs/experiments/photographs.md``).
+Operations that never did are not here: a limb shortened or taken away needs a background that nobody photographed.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -48,7 +48,7 @@ Make = Callable[..., PartRegion]
 
 @dataclass(frozen=True, kw_only=True)
 class MediaPipe:
-    """MediaPipe's models of palms, hands, faces and bodies; see ``docs/regions.md``."""
+    """MediaPipe's models of palms, hands, faces and bodies; see ``docs/reference/landmarkers.md``."""
 
     bundle: str | Path | None = None
     """One of MediaPipe's .task bundles, whose models replace those of the cache."""

@@ -118,7 +118,7 @@ def _found(images: Path, suite: Suite) -> dict[Key, Path]:
         )
     if not found:
         raise InputError(
-            f"{images} holds no image of {suite.name}; name them PROMPTID_SEED.png, or see docs/haf-bench.md"
+            f"{images} holds no image of {suite.name}; name them PROMPTID_SEED.png, or see docs/guides/benchmark.md"
         )
     return found
 

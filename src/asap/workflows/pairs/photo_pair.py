@@ -35,7 +35,7 @@ FINER: Final = 2
 """Pixels of the image that is worked on for one of the pair, along each side.
 
 Both sides are reduced alike at the end. What a look-up between pixels leaves, and what JPEG leaves in a photograph and
-a warp turns, lies in the finest band, which the mean of four pixels takes away (``docs/gates.md``).
+a warp turns, lies in the finest band, which the mean of four pixels takes away (``docs/experiments/audit.md``).
 """
 
 

@@ -9,7 +9,7 @@ import pytest
 from asap.cli.app import VERBS, build_parser
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 PLACEHOLDER = re.compile(r"\.\.\.|\[|\||<")
 """Lines that show a form and not a command."""
 
@@ -32,7 +32,7 @@ def test_there_are_commands_to_check() -> None:
     assert runs == set(bench[3][3:6]), "every run of the README is compared"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_command_can_be_read(page: Path) -> None:
     for words in commands(page):
         assert words[1] in VERBS, words
