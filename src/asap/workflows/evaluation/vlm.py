@@ -23,8 +23,7 @@ from asap.core.records import ByteArray
 from asap.core.seeds import derive
 from asap.regions import Landmarker, landmarker
 from asap.stores.replies import ReplyStore
-from asap.workflows.runtime.endpoint import Endpoint, content_of, picture_url
-from asap.workflows.runtime.http import Asker, Batch, Question, Reply
+from asap.workflows.runtime.http import Batch, ChatClient, Endpoint, Question, Reply, chat_body, image_url
 
 __all__ = ["Compared", "VlmJudge", "VlmSettings"]
 
@@ -137,17 +136,17 @@ class VlmJudge:
 
     def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
         """One verdict per picture, in order."""
-        with ReplyStore(self._replies) as store, self._asker(store) as asker:
-            for prepared, replies in asker.ask(self._batches(pictures)):
+        with ReplyStore(self._replies) as store, self._client(store) as client:
+            for prepared, replies in client.ask(self._batches(pictures)):
                 yield _verdict(prepared, replies, self.settings.votes)
-                self.calls = asker.calls
+                self.calls = client.calls
 
     def compare(self, pairs: Iterable[tuple[Picture, Picture]]) -> Iterator[Compared]:
         """The model's pictures (first) against the base's, each in both orders, by votes."""
-        with ReplyStore(self._replies) as store, self._asker(store) as asker:
-            for key, replies in asker.ask(self._pair_batches(pairs)):
+        with ReplyStore(self._replies) as store, self._client(store) as client:
+            for key, replies in client.ask(self._pair_batches(pairs)):
                 yield _compared(key, replies)
-                self.calls = asker.calls
+                self.calls = client.calls
 
     def estimate(self, pictures: Sequence[Picture]) -> dict[str, object]:
         """What judging all of them will take: calls, tokens and price, from a sample of them."""
@@ -165,8 +164,11 @@ class VlmJudge:
         price = (tokens_in * self.settings.price_in + tokens_out * self.settings.price_out) / 1e6
         return {"calls": calls, "tokens_in": tokens_in, "tokens_out": tokens_out, "price": price if known else None}
 
-    def _asker(self, store: ReplyStore) -> Asker:
-        return Asker(self._endpoint, store, concurrency=self.settings.concurrency, per_minute=self.settings.per_minute)
+    def _client(self, store: ReplyStore) -> ChatClient:
+        settings = self.settings
+        return ChatClient(
+            self._endpoint, replies=store, concurrency=settings.concurrency, per_minute=settings.per_minute
+        )
 
     def _looks(self, picture: Picture) -> tuple[room.Look, ...]:
         found = self._landmarker.find(picture.image) if self._landmarker else ()
@@ -205,7 +207,7 @@ class _View:
         """Data URI."""
         with self._guard:
             if not self._url:
-                self._url = picture_url(_fit(self._image, self._longest, enlarge=self._enlarge))
+                self._url = image_url(_fit(self._image, self._longest, enlarge=self._enlarge))
             return self._url
 
 
@@ -248,10 +250,7 @@ def _question(settings: VlmSettings, text: str, schema: dict[str, Any], views: S
     sizes = [settings.size, settings.crop]
 
     def body() -> bytes:
-        pictures = [{"type": "image_url", "image_url": {"url": view.url}} for view in views]
-        return json.dumps(
-            how | {"messages": [{"role": "user", "content": [{"type": "text", "text": text}, *pictures]}]}
-        ).encode()
+        return chat_body(text, (view.url for view in views), **how)
 
     return Question(key=digest_json([how, text, [view.name for view in views], sizes]), body=body)
 
@@ -290,10 +289,8 @@ def _compared(key: tuple[str, int], replies: Sequence[Reply]) -> Compared:
 
 def _text(reply: Reply) -> str:
     """What the model wrote; raises ``Unreadable`` where it wrote nothing whole."""
-    if reply.fault:
-        raise room.Unreadable(reply.fault)
     try:
-        return content_of(reply.text)
+        return reply.message()
     except InputError as error:
         raise room.Unreadable(error.line) from error
 

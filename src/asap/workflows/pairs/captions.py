@@ -4,23 +4,19 @@ The answers go to ``captions.jsonl`` at the top of the folder, line by line, so 
 them from there. Whoever has a caption already, in a table or in a text file, keeps it.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Final
 
-import httpx2
-
-from asap.core.errors import AsapError, InputError, PhotoError
+from asap.core.errors import InputError, PhotoError
 from asap.core.files import append_text
 from asap.core.hashing import canonical_json
-from asap.core.records import ByteArray
 from asap.workflows.pairs.sources import Source, caption_of, fit, list_sources, read
-from asap.workflows.runtime.endpoint import AGAIN, Endpoint, content_of, picture_url
+from asap.workflows.runtime.http import ChatClient, Endpoint, Question, chat_body, image_url
 
-__all__ = ["PROMPT", "Endpoint", "ask", "caption_photos"]
+__all__ = ["PROMPT", "Endpoint", "caption_photos"]
 
 PROMPT: Final = (
     "Describe this photograph in one sentence of at most 40 words, as a caption from which a text-to-image model could "
@@ -30,6 +26,7 @@ PROMPT: Final = (
 TABLE: Final = "captions.jsonl"
 SIZE: Final = 768
 """Longest side of the image that is sent, in pixels."""
+MAX_TOKENS: Final = 120
 
 
 def caption_photos(
@@ -49,65 +46,35 @@ def caption_photos(
     todo = [source for source in sources if not caption_of(source)]
     counts = Counter(kept=len(sources) - len(todo), made=0, refused=0, failed=0)
     faults: list[str] = []
-    with httpx2.Client(timeout=endpoint.timeout) as client, ThreadPoolExecutor(max(1, concurrency)) as pool:
-        jobs = {pool.submit(_caption, client, endpoint, prompt, source): source for source in todo}
-        try:
-            for done, job in enumerate(as_completed(jobs), 1):
-                outcome, text = job.result()
-                counts[outcome] += 1
-                if outcome == "made":
-                    row = {"file_name": jobs[job].name, "text": text, "captioner": endpoint.model}
-                    append_text(folder / TABLE, canonical_json(row) + "\n")
-                else:
-                    faults.append(f"{jobs[job].name}: {text}")
-                report(f"captions {done}/{len(todo)}")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with ChatClient(endpoint, concurrency=concurrency) as client:
+        jobs = {client.submit(_question(source, endpoint.model, prompt)): source for source in todo}
+        for done, job in enumerate(as_completed(jobs), 1):
+            name = jobs[job].name
+            try:
+                text = " ".join(job.result().message().split())
+            except PhotoError as error:
+                counts["refused"] += 1
+                faults.append(f"{name}: {error.line}")
+            except InputError as error:
+                counts["failed"] += 1
+                faults.append(f"{name}: {error.line}")
+            else:
+                counts["made"] += 1
+                append_text(
+                    folder / TABLE,
+                    canonical_json({"file_name": name, "text": text, "captioner": endpoint.model}) + "\n",
+                )
+            report(f"captions {done}/{len(todo)}")
     if todo and not counts["made"]:
         raise InputError(f"no caption was made; the first of {len(faults)} reasons: {faults[0]}")
     return dict(counts)
 
 
-def _caption(client: httpx2.Client, endpoint: Endpoint, prompt: str, source: Source) -> tuple[str, str]:
-    """``made`` and the caption, or ``refused`` or ``failed`` and the reason."""
-    try:
-        picture = fit(read(source), SIZE).image
-    except PhotoError as error:
-        return "refused", error.line
-    try:
-        return "made", _ask(client, endpoint, prompt, picture)
-    except AsapError as error:
-        return "failed", error.line
+def _question(source: Source, model: str, prompt: str) -> Question:
+    """What is asked about a photograph; it is read when the question is sent."""
 
+    def body() -> bytes:
+        urls = [image_url(fit(read(source), SIZE).image)]
+        return chat_body(prompt, urls, model=model, temperature=0, max_tokens=MAX_TOKENS)
 
-def ask(endpoint: Endpoint, prompt: str, *pictures: ByteArray) -> str:
-    """What the model answers to ``prompt`` about ``pictures`` (H, W, 3), on one line; ``InputError`` where it fails."""
-    with httpx2.Client(timeout=endpoint.timeout) as client:
-        return _ask(client, endpoint, prompt, *pictures)
-
-
-def _ask(client: httpx2.Client, endpoint: Endpoint, prompt: str, *pictures: ByteArray) -> str:
-    """One answer, with patience; raises ``InputError`` when there is none."""
-    body = _question(endpoint.model, prompt, pictures)
-    headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-    fault = ""
-    for attempt in range(endpoint.tries):
-        time.sleep(endpoint.wait(attempt))
-        try:
-            answer = client.post(f"{endpoint.url.rstrip('/')}/chat/completions", json=body, headers=headers)
-        except httpx2.HTTPError as error:
-            fault = f"{type(error).__name__}: {error}"
-            continue
-        if answer.status_code == 200:
-            return " ".join(content_of(answer.text).split())
-        fault = f"status {answer.status_code}: {answer.text[:200]}"
-        if answer.status_code not in AGAIN:
-            break
-    raise InputError(f"{endpoint.url} gave no answer ({fault}); check the address, the model and the key")
-
-
-def _question(model: str, prompt: str, pictures: Sequence[ByteArray]) -> dict[str, object]:
-    content: list[dict[str, object]] = [{"type": "text", "text": prompt}]
-    content += [{"type": "image_url", "image_url": {"url": picture_url(picture)}} for picture in pictures]
-    return {"model": model, "temperature": 0, "max_tokens": 120, "messages": [{"role": "user", "content": content}]}
+    return Question(key=source.name, body=body)

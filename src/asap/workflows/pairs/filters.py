@@ -90,7 +90,7 @@ def screen_of(screening: Screening, landmarker: str, options: tuple[tuple[str, s
     if screening.kind == "landmarks":
         finder = regions.landmarker(landmarker, **dict(options))
         return LandmarkScreen(finder.find, finder.name, finder.fingerprint)
-    from asap.workflows.pairs.captions import Endpoint, ask
+    from asap.workflows.runtime.http import Endpoint, ask
 
     endpoint = Endpoint(url=screening.url, model=screening.model, key=os.environ.get(KEY, ""))
 
