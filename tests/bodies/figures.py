@@ -9,7 +9,7 @@ import numpy as np
 from asap.bodies import Drawn, render
 from asap.bodies.people import Person, draw_person, paint_person
 from asap.bodies.rig import Pose, Rest, Rig
-from asap.bodies.turns import Floats
+from asap.bodies.rotations import Floats
 from asap.core.records import Background, Camera, Light, PosedBody, Prop, Scene
 from asap.core.seeds import generator
 

@@ -5,7 +5,7 @@ import pytest
 
 from asap.bodies.people import CLOTHES, HAIRS, SKINS, draw_person, linear, paint_person, person_uid
 from asap.bodies.rig import PHENOTYPES, Rig
-from asap.bodies.turns import Floats
+from asap.bodies.rotations import Floats
 from asap.core.records import BoolArray
 from asap.core.seeds import generator
 from asap.core.vocabulary import region_id

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from asap.bodies.rig import Rig, load_rig
-from asap.bodies.turns import about
+from asap.bodies.rotations import about
 from asap.core.records import PosedBody
 from asap.core.vocabulary import REGION_PART, region_id
 from tests.bodies.figures import PERSON, figure, pose, spot

@@ -7,7 +7,7 @@ import pytest
 
 from asap.bodies import draw, redraw, render, sampling, visible_parts
 from asap.bodies.captions import reserved
-from asap.bodies.collide import TOLERANCE, penetration
+from asap.bodies.collisions import TOLERANCE, penetration
 from asap.bodies.people import SKINS
 from asap.bodies.plans import BUST_GESTURES, FULL_POSES, OBJECTS, SELF_POSES, VIEWS, Plan, draw_plan
 from asap.bodies.rig import Rig

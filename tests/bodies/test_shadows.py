@@ -3,8 +3,8 @@ import pytest
 import warp as wp
 
 from asap.bodies.device import start
+from asap.bodies.rotations import Floats
 from asap.bodies.shadows import light_axes, shine
-from asap.bodies.turns import Floats
 from asap.core.records import FloatArray
 
 LIGHTS = np.array([(0.0, 0.6, 0.8), (0.28, 0.0, 0.96), (-0.6, 0.0, 0.8)], dtype=np.float32)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from asap.core.records import FloatArray
+from asap.degrade.editable_body import between, ramp, rotate
 from asap.degrade.mesh import Mesh, boundary_loops, cap, cap_all, cover, cut, relax
-from asap.degrade.work import between, ramp, rotate
 
 
 def tube(rings: int = 10, sides: int = 12) -> Mesh:

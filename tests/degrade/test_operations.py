@@ -12,9 +12,9 @@ from asap.core.records import EditedBody, FloatArray, PosedBody
 from asap.core.vocabulary import OPERATIONS, PARTS, REGIONS
 from asap.degrade import CELLS, SEVERITY_SHARES, SOURCES, apply, sample_edit
 from asap.degrade.anatomy import root_of
-from asap.degrade.cells import FUNCTIONS
-from asap.degrade.shapes import deviations
-from asap.degrade.work import Work
+from asap.degrade.deform import deviations
+from asap.degrade.editable_body import EditableBody
+from asap.degrade.operation_table import FUNCTIONS
 from tests.degrade.synthetic import synthetic_body
 
 SWEEP = [(part, operation) for part, operation in CELLS]
@@ -107,7 +107,7 @@ class TestOperation:
 
     def test_only_the_part_and_what_hangs_from_it_moves(self, part: str, operation: str) -> None:
         body, edited = synthetic_body(), edit(part, operation, 3)
-        work = Work(body)
+        work = EditableBody(body)
         sides = ("left", "right") if (part, operation) == ("leg", "fused") else (side_of(part),)
         # a face hangs from the neck, a foot is cut above the ankle, a wrist is wrung with its forearm's end
         roots = {"face": "neck03", "foot": "lowerleg02", "torso": "root", "hand": "lowerarm02"}
@@ -173,7 +173,7 @@ class TestSampling:
 
     def test_part_without_skin_is_left_out(self) -> None:
         body = synthetic_body()
-        keep = np.flatnonzero(Work(body).weight("wrist.L") == 0)
+        keep = np.flatnonzero(EditableBody(body).weight("wrist.L") == 0)
         small = replace(
             body,
             vertices=body.vertices[keep],

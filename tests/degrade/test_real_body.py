@@ -11,9 +11,9 @@ from asap.core.records import Camera, PosedBody, Rendering, Scene
 from asap.core.seeds import generator
 from asap.degrade import CELLS, apply
 from asap.degrade.anatomy import hand_frame, head_frame, trunk_frame
+from asap.degrade.editable_body import EditableBody
 from asap.degrade.mesh import boundary_loops
 from asap.degrade.proportions import LONGER, SHORTER, THICKER
-from asap.degrade.work import Work
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def scene() -> Scene:
 
 def shot(scene: Scene, body: PosedBody, part: str) -> Rendering:
     """The left of ``part`` from one step away, along the way it faces."""
-    work = Work(scene.body)
+    work = EditableBody(scene.body)
     if part == "face":
         target, way, reach = work.head("eye.L"), head_frame(work)[2], 0.8
     elif part == "hand":

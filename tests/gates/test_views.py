@@ -8,9 +8,9 @@ from PIL import Image
 from scipy import ndimage
 
 from asap.core.records import BoolArray, ByteArray
-from asap.gates import residuals, rim
+from asap.gates import edge_band, residuals
+from asap.gates.edge_band import edge_band_features
 from asap.gates.residuals import _grid, planes, residual_features, surroundings, unchanged
-from asap.gates.rim import rim_features
 
 SIDE = 96
 
@@ -29,8 +29,8 @@ def square() -> BoolArray:
 
 
 def rim_gap(chosen: ByteArray, rejected: ByteArray) -> dict[str, float]:
-    one, two = rim_features(planes(chosen), planes(rejected), square())
-    return dict(zip(rim.NAMES, (float(value) for value in two - one), strict=True))
+    one, two = edge_band_features(planes(chosen), planes(rejected), square())
+    return dict(zip(edge_band.NAMES, (float(value) for value in two - one), strict=True))
 
 
 def residual_gap(chosen: ByteArray, rejected: ByteArray) -> dict[str, float]:
@@ -85,7 +85,7 @@ class TestRim:
         one, two = texture(), texture()
         two[square()] = np.clip(two[square()].astype(int) + 3, 0, 255)
         there, back = rim_gap(one, two), rim_gap(two, one)
-        assert all(there[name] == pytest.approx(-back[name]) for name in rim.NAMES)
+        assert all(there[name] == pytest.approx(-back[name]) for name in edge_band.NAMES)
         assert any(there.values())
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asap.bodies.turns import Floats
+from asap.bodies.rotations import Floats
 from asap.core.records import Background, FloatArray
 
 KINDS = ("plain", "gradient", "stripes", "checks", "noise", "horizon")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.turns import Floats, about, between, cross, frame, length, reach, twist_about, unit
+from asap.bodies.rotations import Floats, about, between, cross, frame, length, reach, twist_about, unit
 from asap.core.records import FloatArray
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")

@@ -8,7 +8,7 @@ from asap.bodies.gestures import COUNTED, CUPPED, GESTURES, GRIPS, RELAXED, jitt
 from asap.bodies.limbs import HandShape, arm_turns, finger_turns, leg_turns
 from asap.bodies.plans import Plan
 from asap.bodies.rig import Pose, Rest, Rig
-from asap.bodies.turns import Floats, about, length
+from asap.bodies.rotations import Floats, about, length
 from asap.core.records import FloatArray
 
 Streams = Mapping[str, np.random.Generator]

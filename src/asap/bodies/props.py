@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asap.bodies.turns import Floats, frame
+from asap.bodies.rotations import Floats, frame
 from asap.core.records import Prop
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from asap.bodies import raster
+from asap.bodies import kernels
 from asap.bodies.background import paint
 from asap.bodies.device import start
+from asap.bodies.rotations import Floats, cross, length
 from asap.bodies.shadows import light_axes, shine
-from asap.bodies.turns import Floats, cross, length
 from asap.core.records import Background, BoolArray, ByteArray, Camera, FloatArray, IntArray, Light, Rendering, Scene
 from asap.core.vocabulary import region_id
 
@@ -51,7 +51,7 @@ class _Stage:
         self.lens = [wp.vec3(*self.eye), wp.mat33(*right, *-up, *forward)]
         self.view, self.spots = (wp.empty(len(self.vertices), dtype=wp.vec3, device=device) for _ in range(2))
         inputs = [self.vectors(self.vertices), *self.lens, size / (2.0 * self.reach)]
-        wp.launch(raster.place, dim=len(self.vertices), inputs=inputs, outputs=[self.view, self.spots], device=device)
+        wp.launch(kernels.place, dim=len(self.vertices), inputs=inputs, outputs=[self.view, self.spots], device=device)
         self.normals = self.vectors(vertex_normals(self.vertices, faces, device))
         self.colours = self.vectors(colours)
         faces = _in_view(self.view.numpy(), faces, self.reach)
@@ -68,14 +68,14 @@ class _Stage:
         slots[pixels] = np.arange(len(pixels), dtype=np.int32)
         asked, known = (wp.array(rows, dtype=wp.int32, device=device, copy=False) for rows in (slots, pixels))
         places = wp.array(offsets, dtype=wp.vec2, device=device, copy=False)
-        keys = wp.full(count, raster.NOTHING, dtype=wp.int64, device=device)
+        keys = wp.full(count, kernels.NOTHING, dtype=wp.int64, device=device)
         frame, spread = [self.size, self.reach], float(np.abs(offsets).max())
         inputs = [self.view, self.spots, self.faces, *frame, spread, places, asked, keys]
-        wp.launch(raster.cover, dim=len(self.faces) // 3, inputs=inputs, device=device)
+        wp.launch(kernels.cover, dim=len(self.faces) // 3, inputs=inputs, device=device)
         out = [wp.full(count, -1, dtype=wp.int32, device=device), wp.full(count, np.inf, dtype=float, device=device)]
         out += [wp.zeros(count, dtype=wp.vec3, device=device) for _ in range(3)]
         inputs = [keys, self.view, self.faces, self.normals, self.colours, *self.lens, *frame, places, known]
-        wp.launch(raster.surface, dim=count, inputs=inputs, outputs=out, device=device)
+        wp.launch(kernels.surface, dim=count, inputs=inputs, outputs=out, device=device)
         vertex, depth, ray, normal, colour = (array.numpy() for array in out)
         return _Seen(vertex=vertex, depth=depth, ray=ray, normal=normal, colour=colour)
 
@@ -93,7 +93,7 @@ class _Stage:
         inputs = [self.vectors(ray), self.vectors(normal), lit, self.vectors(lights)]
         inputs += [wp.array(bright, dtype=wp.int32, device=self.device, copy=False)]
         inputs += [self.scene.light.intensity, self.scene.light.ambient]
-        wp.launch(raster.light, dim=len(colour), inputs=inputs, device=self.device)
+        wp.launch(kernels.light, dim=len(colour), inputs=inputs, device=self.device)
         out = [np.zeros_like(part.colour) for part in parts]
         ends = np.cumsum([len(seen) for seen in hits])[:-1]
         for linear, seen, values in zip(out, hits, np.split(lit.numpy(), ends), strict=True):
@@ -141,8 +141,8 @@ def vertex_normals(vertices: FloatArray, faces: IntArray, device: str = "cpu") -
     corners = wp.array(faces.ravel(), dtype=wp.int32, device=device, copy=False)
     sums = wp.zeros((len(vertices), 3), dtype=wp.int64, device=device)
     normals = wp.empty(len(vertices), dtype=wp.vec3, device=device)
-    wp.launch(raster.tilt, dim=len(faces), inputs=[points, corners, sums], device=device)
-    wp.launch(raster.smooth, dim=len(vertices), inputs=[sums, normals], device=device)
+    wp.launch(kernels.tilt, dim=len(faces), inputs=[points, corners, sums], device=device)
+    wp.launch(kernels.smooth, dim=len(vertices), inputs=[sums, normals], device=device)
     return np.asarray(normals.numpy(), dtype=np.float32)
 
 

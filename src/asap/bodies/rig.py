@@ -18,7 +18,7 @@ import torch
 from scipy import sparse
 
 from asap.bodies.device import start as start_warp
-from asap.bodies.turns import Floats
+from asap.bodies.rotations import Floats
 from asap.core.records import ByteArray, FloatArray, IntArray
 from asap.core.vocabulary import region_id
 

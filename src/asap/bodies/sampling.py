@@ -6,12 +6,12 @@ from functools import lru_cache
 import numpy as np
 
 from asap.bodies.captions import attributes, caption, reserved
-from asap.bodies.collide import TOLERANCE, penetration
+from asap.bodies.collisions import TOLERANCE, penetration
 from asap.bodies.people import Person, colours_apart, draw_person, paint_person, person_uid
 from asap.bodies.plans import Plan, draw_plan
 from asap.bodies.poses import STREAMS, Poser
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.staging import BACKDROPS, draw_background, draw_camera, draw_light, make_props
+from asap.bodies.scene import BACKDROPS, draw_background, draw_camera, draw_light, make_props
 from asap.core.errors import AsapError
 from asap.core.records import ByteArray, IntArray, PosedBody, Scene, SceneTruth
 from asap.core.seeds import derive, generator

@@ -6,8 +6,8 @@ Legend: L lights, N samples, R shadow rays of one light (from the samples that f
 import numpy as np
 import warp as wp
 
-from asap.bodies import raster
-from asap.bodies.turns import Floats, cross, length
+from asap.bodies import kernels
+from asap.bodies.rotations import Floats, cross, length
 from asap.core.records import FloatArray, IntArray
 
 _GRID = 128
@@ -62,7 +62,7 @@ def shine(vertices: FloatArray, faces: "wp.array", lights: Floats, origins: Floa
         for rows in (places, np.concatenate([one.origins for one in rays]))
     )
     inputs = [above, faces, below, wp.array(starts, dtype=wp.int32, device=device, copy=False), _GRID, dark]
-    wp.launch(raster.shadow, dim=len(faces) // 3, inputs=inputs, device=device)
+    wp.launch(kernels.shadow, dim=len(faces) // 3, inputs=inputs, device=device)
     bright = np.zeros((len(lights), len(origins)), dtype=np.int32)
     for row, one, shaded in zip(bright, rays, np.split(dark.numpy(), ends[1:-1]), strict=True):
         row[one.samples] = 1 - shaded

@@ -82,7 +82,7 @@ class PhotoError(InputError):
     """A file is no image that we can use; ``reason`` is a short stable word, for counting."""
 
     def __init__(self, reason: str, message: str) -> None:
-        """Give the ``reason`` (one of ``regions.reading.REASONS``) and one line that names the file."""
+        """Give the ``reason`` (one of ``regions.decoding.REASONS``) and one line that names the file."""
         super().__init__(reason, message)
         self.reason, self.message = reason, message
 

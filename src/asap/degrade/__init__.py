@@ -11,8 +11,8 @@ from asap.core.errors import InputError, UnknownNameError
 from asap.core.records import Edit, EditedBody, PosedBody
 from asap.core.vocabulary import OPERATIONS, PARTS, SEVERITIES, SIDES
 from asap.degrade.anatomy import part_weight
-from asap.degrade.cells import CELLS, FUNCTIONS, SEVERITY_SHARES, SOURCES
-from asap.degrade.work import Work
+from asap.degrade.editable_body import EditableBody
+from asap.degrade.operation_table import CELLS, FUNCTIONS, SEVERITY_SHARES, SOURCES
 
 __all__ = ["CELLS", "SEVERITY_SHARES", "SOURCES", "apply", "sample_edit"]
 
@@ -41,9 +41,9 @@ def sample_edit(
         _known("operation", operation, OPERATIONS)
     allowed = set(OPERATIONS if operations is None else operations)
     sides: dict[str, list[str]] = {}
-    work = Work(body)
+    editable = EditableBody(body)
     for part, side in dict.fromkeys(candidates):
-        if _present(work, part, side):
+        if _present(editable, part, side):
             sides.setdefault(part, []).append(side)
     cells = [cell for cell in CELLS if cell[0] in sides and cell[1] in allowed]
     if not cells:
@@ -75,10 +75,10 @@ def apply(body: PosedBody, part: str, side: str, operation: str, severity: int, 
         raise InputError(f"operation {operation!r} makes no sense on {part!r}; choose one of: {fits}")
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
-    work = Work(body)
-    detail = FUNCTIONS[operation](work, part, side, severity, rng)
+    editable = EditableBody(body)
+    detail = FUNCTIONS[operation](editable, part, side, severity, rng)
     edit = Edit(kind="defect", part=part, side=side, operation=operation, severity=severity, detail=detail)
-    return work.finish(edit)
+    return editable.finish(edit)
 
 
 def _known(kind: str, name: str, names: Sequence[str]) -> None:
@@ -94,6 +94,6 @@ def _check_place(part: str, side: str) -> None:
         raise InputError(f"{part} wants side {wanted}, not {side!r}")
 
 
-def _present(work: Work, part: str, side: str) -> bool:
+def _present(body: EditableBody, part: str, side: str) -> bool:
     """Whether any skin of the part is in the mesh (a close-up may carry an arm only)."""
-    return bool((part_weight(work, part, side) > 0.5).sum() > 20)
+    return bool((part_weight(body, part, side) > 0.5).sum() > 20)

@@ -6,7 +6,7 @@ Frames are (3, 3) with unit rows, right-handed in the person's own left-up-front
 import numpy as np
 
 from asap.core.records import FloatArray
-from asap.degrade.work import Work, unit
+from asap.degrade.editable_body import EditableBody, unit
 
 LETTER = {"left": "L", "right": "R"}
 FINGERS = (1, 2, 3, 4, 5)
@@ -48,14 +48,14 @@ def root_of(part: str, side: str) -> str:
     return {"hand": f"wrist.{LETTER.get(side, '')}", "foot": f"foot.{LETTER.get(side, '')}", "face": "head"}[part]
 
 
-def part_weight(work: Work, part: str, side: str) -> FloatArray:
+def part_weight(body: EditableBody, part: str, side: str) -> FloatArray:
     """(V,) how much each vertex belongs to ``part`` alone (an arm without its hand, a trunk without limbs and head)."""
-    whole = work.weight("root") if part == "torso" and work.has("root") else work.weight(root_of(part, side))
+    whole = body.weight("root") if part == "torso" and body.has("root") else body.weight(root_of(part, side))
     if part in ("arm", "leg", "neck"):
-        whole = whole - work.weight(chain(part, side)[1])
+        whole = whole - body.weight(chain(part, side)[1])
     if part == "torso":
         for other in ("neck01", "upperarm01.L", "upperarm01.R", "upperleg01.L", "upperleg01.R"):
-            whole = whole - work.weight(other)
+            whole = whole - body.weight(other)
     return np.clip(whole, 0.0, 1.0).astype(np.float32)
 
 
@@ -63,47 +63,47 @@ def _frame(first: FloatArray, second: FloatArray, third: FloatArray) -> FloatArr
     return np.stack([unit(first), unit(second), unit(third)]).astype(np.float32)
 
 
-def hand_frame(work: Work, side: str) -> FloatArray:
+def hand_frame(body: EditableBody, side: str) -> FloatArray:
     """Rows: along the fingers, towards the thumb, out of the palm."""
     s = letter(side)
-    along = unit(work.head(f"finger3-1.{s}") - work.head(f"wrist.{s}"))
-    across = work.head(f"finger2-1.{s}") - work.head(f"finger5-1.{s}")
+    along = unit(body.head(f"finger3-1.{s}") - body.head(f"wrist.{s}"))
+    across = body.head(f"finger2-1.{s}") - body.head(f"finger5-1.{s}")
     across = unit(across - (across @ along) * along)
     palm = np.cross(along, across) * (1 if side == "left" else -1)
     return _frame(along, across, palm)
 
 
-def foot_frame(work: Work, side: str) -> FloatArray:
+def foot_frame(body: EditableBody, side: str) -> FloatArray:
     """Rows: from heel to toes, towards the big toe, up out of the instep."""
     s = letter(side)
-    along = unit(work.head(f"toe3-1.{s}") - work.head(f"foot.{s}"))
-    across = work.head(f"toe1-1.{s}") - work.head(f"toe5-1.{s}")
+    along = unit(body.head(f"toe3-1.{s}") - body.head(f"foot.{s}"))
+    across = body.head(f"toe1-1.{s}") - body.head(f"toe5-1.{s}")
     across = unit(across - (across @ along) * along)
     up = np.cross(along, across) * (-1 if side == "left" else 1)
     return _frame(along, across, up)
 
 
-def head_frame(work: Work) -> FloatArray:
+def head_frame(body: EditableBody) -> FloatArray:
     """Rows: to the person's left, up, front."""
-    left = unit(work.head("eye.L") - work.head("eye.R"))
-    up = work.tail("head") - work.head("head")
+    left = unit(body.head("eye.L") - body.head("eye.R"))
+    up = body.tail("head") - body.head("head")
     up = unit(up - (up @ left) * left)
     return _frame(left, up, np.cross(left, up))
 
 
-def trunk_frame(work: Work) -> FloatArray:
+def trunk_frame(body: EditableBody) -> FloatArray:
     """Rows: to the person's left, up, front."""
-    left = unit(work.head("upperleg01.L") - work.head("upperleg01.R"))
-    up = work.head("neck01") - 0.5 * (work.head("upperleg01.L") + work.head("upperleg01.R"))
+    left = unit(body.head("upperleg01.L") - body.head("upperleg01.R"))
+    up = body.head("neck01") - 0.5 * (body.head("upperleg01.L") + body.head("upperleg01.R"))
     up = unit(up - (up @ left) * left)
     return _frame(left, up, np.cross(left, up))
 
 
-def face_anchors(work: Work) -> dict[str, FloatArray]:
+def face_anchors(body: EditableBody) -> dict[str, FloatArray]:
     """Points (3,) of the face: both eyes from the rig, nose and mouth from the distance between the eyes."""
-    left, right = work.head("eye.L"), work.head("eye.R")
+    left, right = body.head("eye.L"), body.head("eye.R")
     gap = float(np.linalg.norm(left - right))
-    _, up, front = head_frame(work)
+    _, up, front = head_frame(body)
     middle = 0.5 * (left + right)
     return {
         "eye.L": left,
@@ -113,6 +113,6 @@ def face_anchors(work: Work) -> dict[str, FloatArray]:
     }
 
 
-def eye_gap(work: Work) -> float:
+def eye_gap(body: EditableBody) -> float:
     """Distance between the eyes in metres: the yardstick of the face."""
-    return float(np.linalg.norm(work.head("eye.L") - work.head("eye.R")))
+    return float(np.linalg.norm(body.head("eye.L") - body.head("eye.R")))

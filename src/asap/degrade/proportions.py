@@ -1,6 +1,6 @@
 """Wrong proportions: elongated, shortened, thickened. The most common fault of limbs (0.48 of annotated images).
 
-Each function changes ``work`` in place and returns what it drew.
+Each function changes ``body`` in place and returns what it drew.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from asap.degrade.anatomy import (
     part_weight,
     trunk_frame,
 )
-from asap.degrade.work import Work, ramp
+from asap.degrade.editable_body import EditableBody, ramp
 
 Detail = dict[str, float | int | str]
 
 
-def _fingers(work: Work, side: str, factor: float, gain: float, rng: np.random.Generator) -> Detail:
+def _fingers(body: EditableBody, side: str, factor: float, gain: float, rng: np.random.Generator) -> Detail:
     """Stretch or shorten one, two or all fingers; ``gain`` changes their girth."""
     chosen: Sequence[int] = FINGERS
     scope = str(rng.choice(["one", "two", "all"], p=[0.3, 0.3, 0.4]))
@@ -37,45 +37,45 @@ def _fingers(work: Work, side: str, factor: float, gain: float, rng: np.random.G
     for number in chosen:
         bones = finger(number, side)
         if gain != 1:
-            work.inflate(bones, None, gain**strength)
+            body.inflate(bones, None, gain**strength)
         if length != 1:
-            work.stretch(bones, None, length)
+            body.stretch(bones, None, length)
     return {"fingers": "".join(str(n) for n in chosen), "factor": length, "girth": gain**strength}
 
 
-def _limb(work: Work, part: str, side: str, factor: float, rng: np.random.Generator) -> Detail:
+def _limb(body: EditableBody, part: str, side: str, factor: float, rng: np.random.Generator) -> Detail:
     bones, end = chain(part, side)
     scope = str(rng.choice(["upper", "lower", "both"]))
     if scope == "both":
-        work.stretch(bones, end, factor)
+        body.stretch(bones, end, factor)
     elif scope == "upper":
-        work.stretch(bones[:2], bones[2], factor**1.3)
+        body.stretch(bones[:2], bones[2], factor**1.3)
     else:
-        work.stretch(bones[2:], end, factor**1.3)
+        body.stretch(bones[2:], end, factor**1.3)
     return {"scope": scope, "factor": factor}
 
 
-def _foot(work: Work, side: str, factors: Sequence[float]) -> None:
-    ankle = work.head(f"foot.{letter(side)}")
-    work.scale(work.weight(f"foot.{letter(side)}"), ankle, foot_frame(work, side), factors)
+def _foot(body: EditableBody, side: str, factors: Sequence[float]) -> None:
+    ankle = body.head(f"foot.{letter(side)}")
+    body.scale(body.weight(f"foot.{letter(side)}"), ankle, foot_frame(body, side), factors)
 
 
-def _head(work: Work, factors: Sequence[float]) -> None:
-    work.scale(work.weight("head"), work.head("head"), head_frame(work), factors)
+def _head(body: EditableBody, factors: Sequence[float]) -> None:
+    body.scale(body.weight("head"), body.head("head"), head_frame(body), factors)
 
 
-def _length(work: Work, part: str, side: str, factor: float, rng: np.random.Generator) -> Detail:
+def _length(body: EditableBody, part: str, side: str, factor: float, rng: np.random.Generator) -> Detail:
     if part == "hand":
-        return _fingers(work, side, factor, 1.0, rng)
+        return _fingers(body, side, factor, 1.0, rng)
     if part in ("arm", "leg"):
-        return _limb(work, part, side, factor, rng)
+        return _limb(body, part, side, factor, rng)
     if part == "foot":
-        _foot(work, side, (factor, 1.0, 1.0))
+        _foot(body, side, (factor, 1.0, 1.0))
     elif part == "face":
-        _head(work, (1.0, factor, 1.0))
+        _head(body, (1.0, factor, 1.0))
     else:
         bones, end = chain(part, side)
-        work.stretch(bones, end, factor)
+        body.stretch(bones, end, factor)
     return {"factor": factor}
 
 
@@ -114,47 +114,47 @@ Severity 1 is at least that factor to the power 1.5, so that whoever is changed 
 because a foreshortened limb looks shorter too."""
 
 
-def elongated(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def elongated(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Too long: fingers, a limb or half of it, the foot, the head, the neck, the trunk."""
-    return _length(work, part, side, LONGER[part][severity - 1], rng)
+    return _length(body, part, side, LONGER[part][severity - 1], rng)
 
 
-def shortened(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def shortened(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Too short, as ``elongated``."""
-    return _length(work, part, side, SHORTER[part][severity - 1], rng)
+    return _length(body, part, side, SHORTER[part][severity - 1], rng)
 
 
-def thickened(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def thickened(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Too thick: swollen fingers, a hand or head too large, a swollen limb, neck or trunk."""
     gain = THICKER[part][severity - 1]
     if part == "hand":
-        return _thick_hand(work, side, gain, rng)
+        return _thick_hand(body, side, gain, rng)
     if part == "foot":
-        _foot(work, side, (1.0 + 0.3 * (gain - 1), gain, gain))
+        _foot(body, side, (1.0 + 0.3 * (gain - 1), gain, gain))
     elif part == "face":
-        _head(work, (gain, gain, gain))
+        _head(body, (gain, gain, gain))
     elif part == "torso":
-        _belly(work, gain)
+        _belly(body, gain)
     else:
         bones, end = chain(part, side)
-        work.inflate(bones, end, gain)
+        body.inflate(bones, end, gain)
     return {"gain": gain}
 
 
-def _thick_hand(work: Work, side: str, gain: float, rng: np.random.Generator) -> Detail:
+def _thick_hand(body: EditableBody, side: str, gain: float, rng: np.random.Generator) -> Detail:
     if rng.random() < 0.5:
-        return _fingers(work, side, 1.0, gain, rng)
-    wrist = work.head(f"wrist.{letter(side)}")
+        return _fingers(body, side, 1.0, gain, rng)
+    wrist = body.head(f"wrist.{letter(side)}")
     gain = gain**0.8  # a whole hand fills the image sooner than its fingers
-    work.scale(work.weight(f"wrist.{letter(side)}"), wrist, hand_frame(work, side), (gain, gain, gain))
+    body.scale(body.weight(f"wrist.{letter(side)}"), wrist, hand_frame(body, side), (gain, gain, gain))
     return {"gain": gain, "scope": "whole"}
 
 
-def _belly(work: Work, gain: float) -> None:
+def _belly(body: EditableBody, gain: float) -> None:
     """Swell the trunk about its axis, most at the waist; arms and neck stay where they are."""
-    frame = trunk_frame(work)
-    low, high = 0.5 * (work.head("upperleg01.L") + work.head("upperleg01.R")), work.head("neck01")
+    frame = trunk_frame(body)
+    low, high = 0.5 * (body.head("upperleg01.L") + body.head("upperleg01.R")), body.head("neck01")
     height = float((high - low) @ frame[1])
-    along: FloatArray = ((work.mesh.vertices - low) @ frame[1]) / np.float32(height)
-    share = part_weight(work, "torso", "none") * ramp(along, -0.15, 0.3) * (1 - ramp(along, 0.5, 0.95))
-    work.scale(share, low, frame, (gain, 1.0, gain))
+    along: FloatArray = ((body.mesh.vertices - low) @ frame[1]) / np.float32(height)
+    share = part_weight(body, "torso", "none") * ramp(along, -0.15, 0.3) * (1 - ramp(along, 0.5, 0.95))
+    body.scale(share, low, frame, (gain, 1.0, gain))

@@ -4,8 +4,8 @@ import numpy as np
 
 from asap.core.records import FloatArray
 from asap.degrade.anatomy import chain, eye_gap, face_anchors, finger, foot_frame, hand_frame, head_frame, letter
+from asap.degrade.editable_body import EditableBody, rotate, unit
 from asap.degrade.mesh import cover, cut, relax
-from asap.degrade.work import Work, rotate, unit
 
 Detail = dict[str, float | int | str]
 
@@ -13,125 +13,127 @@ _HALF = 0.5
 """A vertex belongs to a limb when at least half of its weight does."""
 
 
-def missing(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def missing(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Take away fingers, a hand, a foot, part of a limb, or features of the face."""
     if part == "hand":
-        return _hand_gone(work, side, severity, rng)
+        return _hand_gone(body, side, severity, rng)
     if part == "face":
-        return _features_gone(work, severity, rng)
+        return _features_gone(body, severity, rng)
     if part == "foot":
-        return _foot_gone(work, side, severity)
+        return _foot_gone(body, side, severity)
     bones, end = chain(part, side)
-    joints = work.joints((bones[0], bones[2]), end)
+    joints = body.joints((bones[0], bones[2]), end)
     where = (1.55, 1.1, 0.5)[severity - 1] + 0.2 * float(rng.random())  # 1 is the elbow or knee
     number = int(where)
     direction = unit(joints[number + 1] - joints[number])
     point = joints[number] + (where - number) * (joints[number + 1] - joints[number])
     # below the joint the upper limb must not be cut: a bent limb can lie beyond the plane as a whole
-    limb = work.weight(bones[2 * number]) > _HALF
-    cut(work.mesh, limb, point, direction, 0.7)
+    limb = body.weight(bones[2 * number]) > _HALF
+    cut(body.mesh, limb, point, direction, 0.7)
     return {"where": where}
 
 
-def _hand_gone(work: Work, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def _hand_gone(body: EditableBody, side: str, severity: int, rng: np.random.Generator) -> Detail:
     order = rng.permutation(5) + 1
     whole = bool(rng.random() < 0.3)
     if not whole:
         chosen = [int(n) for n in order[: (1, 2, 4)[severity - 1]]]
         for number in chosen:
-            _finger_off(work, side, number, 0.3)
+            _finger_off(body, side, number, 0.3)
         return {"fingers": "".join(str(n) for n in chosen)}
     s = letter(side)
-    along = hand_frame(work, side)[0]
-    wrist, knuckles = work.head(f"wrist.{s}"), work.head(f"finger3-1.{s}")
+    along = hand_frame(body, side)[0]
+    wrist, knuckles = body.head(f"wrist.{s}"), body.head(f"finger3-1.{s}")
     if severity == 1:
         for number in (2, 3, 4, 5):
-            _finger_off(work, side, number, 1.0)
+            _finger_off(body, side, number, 1.0)
     else:
         point = wrist + (0.8 if severity == 2 else 0.05) * (knuckles - wrist)
-        cut(work.mesh, work.weight(f"wrist.{s}") > _HALF, point.astype(np.float32), along, 0.5)
+        cut(body.mesh, body.weight(f"wrist.{s}") > _HALF, point.astype(np.float32), along, 0.5)
     return {"scope": "whole"}
 
 
-def _finger_off(work: Work, side: str, number: int, where: float) -> None:
+def _finger_off(body: EditableBody, side: str, number: int, where: float) -> None:
     """Leave a stub of ``where`` phalanges of finger ``number``."""
-    joints = work.joints(finger(number, side), None)
+    joints = body.joints(finger(number, side), None)
     segment = int(where)
     step = joints[segment + 1] - joints[segment]
     point = (joints[segment] + (where - segment) * step).astype(np.float32)
-    cut(work.mesh, work.weight(finger(number, side)[segment]) > 0.3, point, unit(step), 0.8)
+    cut(body.mesh, body.weight(finger(number, side)[segment]) > 0.3, point, unit(step), 0.8)
 
 
-def _foot_gone(work: Work, side: str, severity: int) -> Detail:
+def _foot_gone(body: EditableBody, side: str, severity: int) -> Detail:
     s = letter(side)
-    ankle, toes = work.head(f"foot.{s}"), work.head(f"toe3-1.{s}")
+    ankle, toes = body.head(f"foot.{s}"), body.head(f"toe3-1.{s}")
     if severity == 3:
-        shin = unit(ankle - work.head(f"lowerleg01.{s}"))
-        limb = work.weight(f"lowerleg02.{s}") > _HALF
-        cut(work.mesh, limb, (ankle - 0.03 * shin).astype(np.float32), shin, 0.6)
+        shin = unit(ankle - body.head(f"lowerleg01.{s}"))
+        limb = body.weight(f"lowerleg02.{s}") > _HALF
+        cut(body.mesh, limb, (ankle - 0.03 * shin).astype(np.float32), shin, 0.6)
     else:
         where = (0.6, 0.25)[severity - 1]  # lost toes alone look like a short foot
         point = (ankle + where * (toes - ankle)).astype(np.float32)
-        cut(work.mesh, work.weight(f"foot.{s}") > _HALF, point, foot_frame(work, side)[0], 0.5)
+        cut(body.mesh, body.weight(f"foot.{s}") > _HALF, point, foot_frame(body, side)[0], 0.5)
     return {"severity": severity}
 
 
-def _features_gone(work: Work, severity: int, rng: np.random.Generator) -> Detail:
+def _features_gone(body: EditableBody, severity: int, rng: np.random.Generator) -> Detail:
     names = [str(n) for n in rng.permutation(["eye.L", "eye.R", "nose", "mouth"])][: (1, 2, 4)[severity - 1]]
-    count = len(work.mesh.vertices)
+    count = len(body.mesh.vertices)
     for name in names:
-        _erase(work, name)
-    relax(work.mesh, np.arange(len(work.mesh.vertices)) >= count)
+        _erase(body, name)
+    relax(body.mesh, np.arange(len(body.mesh.vertices)) >= count)
     return {"features": " ".join(names)}
 
 
-def _erase(work: Work, name: str) -> None:
+def _erase(body: EditableBody, name: str) -> None:
     """Grow smooth skin over one feature of the face; an eyeball under it goes."""
-    gap, anchor, frame = eye_gap(work), face_anchors(work)[name], head_frame(work)
+    gap, anchor, frame = eye_gap(body), face_anchors(body)[name], head_frame(body)
     reach = {"nose": (0.42, 0.62), "mouth": (0.6, 0.42)}.get(name, (0.45, 0.34))
-    offset = (work.mesh.vertices - anchor) @ frame.T
+    offset = (body.mesh.vertices - anchor) @ frame.T
     flat = np.hypot(offset[:, 0] / (reach[0] * gap), offset[:, 1] / (reach[1] * gap))
-    inside = (flat < 1) & (offset[:, 2] > -0.8 * gap) & (work.weight("head") > _HALF)
+    inside = (flat < 1) & (offset[:, 2] > -0.8 * gap) & (body.weight("head") > _HALF)
     if name.startswith("eye"):
-        ball = work.weight(name) > 0.9
-        gone = ball[work.mesh.faces].all(axis=1)
-        work.mesh.faces = work.mesh.faces[~gone]
+        ball = body.weight(name) > 0.9
+        gone = ball[body.mesh.faces].all(axis=1)
+        body.mesh.faces = body.mesh.faces[~gone]
         inside &= ~ball
-    cover(work.mesh, inside, frame[2])
+    cover(body.mesh, inside, frame[2])
 
 
-def detached(work: Work, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def detached(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Cut a part off and let it float away from its stump, rounded on both sides."""
-    label, point, direction, reach = _joint(work, part, side, rng)
+    label, point, direction, reach = _joint(body, part, side, rng)
     floor = 0.3 if "finger" in label or "toe" in label else _HALF
-    piece = cut(work.mesh, work.weight(label) > floor, point, direction, 0.35)
+    piece = cut(body.mesh, body.weight(label) > floor, point, direction, 0.35)
     lean = rng.normal(size=3).astype(np.float32)
     lean -= (lean @ direction) * direction
     offset = reach * (0.4, 0.75, 1.15)[severity - 1] * (direction + 0.35 * unit(lean))
     piece.vertices = rotate(piece.vertices, point, unit(lean), 0.12 * severity) + offset.astype(np.float32)
-    work.mesh.append(piece)
+    body.mesh.append(piece)
     return {"joint": label, "gap": float(np.linalg.norm(offset))}
 
 
-def _joint(work: Work, part: str, side: str, rng: np.random.Generator) -> tuple[str, FloatArray, FloatArray, float]:
+def _joint(
+    body: EditableBody, part: str, side: str, rng: np.random.Generator
+) -> tuple[str, FloatArray, FloatArray, float]:
     """Where to cut: bone, point, direction away from the trunk, and a length (m) that sets the gap."""
     if part in ("arm", "leg"):
         bones, end = chain(part, side)
-        start, stop = work.head(bones[2]), work.head(end)
+        start, stop = body.head(bones[2]), body.head(end)
         share = 0.1 + 0.6 * float(rng.random())
         step = stop - start
         return bones[2], (start + share * step).astype(np.float32), unit(step), 0.35 * float(np.linalg.norm(step))
     if part == "neck":
-        start, stop = work.head("neck01"), work.head("head")
+        start, stop = body.head("neck01"), body.head("head")
         return "neck01", (0.5 * (start + stop)).astype(np.float32), unit(stop - start), 0.1
     s = letter(side)
     if part == "hand" and rng.random() < 0.6:
         bones = finger(int(rng.integers(1, 6)), side)
-        step = work.head(bones[1]) - work.head(bones[0])
-        return bones[0], (work.head(bones[0]) + 0.45 * step).astype(np.float32), unit(step), 0.022
+        step = body.head(bones[1]) - body.head(bones[0])
+        return bones[0], (body.head(bones[0]) + 0.45 * step).astype(np.float32), unit(step), 0.022
     if part == "hand":
-        along = hand_frame(work, side)[0]
-        return f"wrist.{s}", work.head(f"wrist.{s}"), along, 0.06
-    ankle = work.head(f"foot.{s}")
-    shin = unit(ankle - work.head(f"lowerleg01.{s}"))
+        along = hand_frame(body, side)[0]
+        return f"wrist.{s}", body.head(f"wrist.{s}"), along, 0.06
+    ankle = body.head(f"foot.{s}")
+    shin = unit(ankle - body.head(f"lowerleg01.{s}"))
     return f"lowerleg02.{s}", (ankle - 0.04 * shin).astype(np.float32), shin, 0.09

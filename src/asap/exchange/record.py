@@ -11,8 +11,8 @@ from asap.core.hashing import digest
 from asap.core.records import ByteArray, Edit, FloatArray, GateResult, PairRecord, SceneTruth
 from asap.core.seeds import derive
 from asap.core.vocabulary import CATEGORIES, KINDS, OPERATIONS, PARTS, REGIONS, SIDES, UNKNOWN, UNSPECIFIED
+from asap.exchange.images import decode_image, decode_mask, decode_regions
 from asap.exchange.pair import Refused, SharedPair
-from asap.exchange.pictures import decode_mask, decode_picture, decode_regions
 
 __all__ = ["GATE", "to_record"]
 
@@ -68,7 +68,7 @@ def to_record(pair: SharedPair, *, where: str, index: int, gates: tuple[str, ...
 
 
 def _arrays(pair: SharedPair) -> _Arrays:
-    chosen, rejected = _sound(decode_picture(pair.chosen)), _sound(decode_picture(pair.rejected))
+    chosen, rejected = _sound(decode_image(pair.chosen)), _sound(decode_image(pair.rejected))
     shape, notes = chosen.shape[:2], []
     mask, regions = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8)
     if pair.mask is None:

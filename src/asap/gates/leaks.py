@@ -4,9 +4,9 @@ Four views, each blind to the anatomy in its own way. Each gives features of eit
 minus chosen, is what a classifier may use (``chance``). Exchanging the sides changes the sign and nothing else.
 
 - ``background``: pixels outside the mask;
-- ``edge band``: the mask's rim (``rim``);
+- ``edge band``: the mask's rim (``edge_band``);
 - ``high frequencies``: residuals of pixels that show the same on both sides, inside and outside (``residuals``);
-- ``file``: the encoded bytes (``files``).
+- ``file``: the encoded bytes (``file_features``).
 
 Legend: H and W pixels, F features of a view.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from asap.core.records import BoolArray, ByteArray, FloatArray
-from asap.gates import files, residuals, rim
+from asap.gates import edge_band, file_features, residuals
 from asap.gates.masks import around, check_images, difference
 
 __all__ = ["FEATURES", "VIEWS", "outside_difference", "picture_differences"]
@@ -37,9 +37,9 @@ _BACKGROUND = (
 )
 FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "background": _BACKGROUND,
-    "edge band": rim.NAMES,
+    "edge band": edge_band.NAMES,
     "high frequencies": residuals.NAMES,
-    "file": files.NAMES,
+    "file": file_features.NAMES,
 }
 """Names of the features of each view, in order."""
 VIEWS: Final = tuple(FEATURES)
@@ -77,7 +77,7 @@ def picture_differences(chosen: ByteArray, rejected: ByteArray, mask: ByteArray)
     beyond = np.zeros_like(region) if equal else ~ndimage.maximum_filter(region, 2 * CLEAR + 1)
     corner = window[0].start, window[1].start
     for name, (first, second) in (
-        ("edge band", rim.rim_features(one, two, region)),
+        ("edge band", edge_band.edge_band_features(one, two, region)),
         ("high frequencies", residuals.residual_features(one, two, deep, beyond, corner)),
     ):
         out[name] = second - first

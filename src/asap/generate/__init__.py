@@ -1,7 +1,7 @@
 """Images from a model: prompts by seeds, the round trip that gives rendered truth the model's look, regions anew."""
 
-from asap.generate.remake import remake
+from asap.generate.regenerate import regenerate
 from asap.generate.roundtrip import round_trip
 from asap.generate.sampler import Picture, generate
 
-__all__ = ["Picture", "generate", "remake", "round_trip"]
+__all__ = ["Picture", "generate", "regenerate", "round_trip"]

@@ -20,9 +20,9 @@ from asap.core.hashing import digest_file, digest_json
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, FloatArray
 from asap.core.vocabulary import PARTS
+from asap.regions.geometry import box_of, overlap
 from asap.regions.parts import MIN_PART_PIXELS, Found, keep_large, region
 from asap.regions.protocol import Landmarker
-from asap.regions.shapes import box_of, overlap
 
 __all__ = ["Box", "GroundedSam", "match", "phrase_scores"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from asap.core.records import BoolArray, FloatArray
-from asap.regions.shapes import hull, polygon, resized
+from asap.regions.geometry import hull, polygon, resized
 
 __all__ = ["limbs", "points_of"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from asap.core.records import BoolArray, ByteArray, FloatArray
+from asap.regions.geometry import capsule, chain, hull, polygon, resized
 from asap.regions.refine import fit
-from asap.regions.shapes import capsule, chain, hull, polygon, resized
 
 __all__ = ["face_mask", "hand_length", "hand_mask", "hand_outline"]
 

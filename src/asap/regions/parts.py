@@ -9,7 +9,7 @@ import numpy as np
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, FloatArray
 from asap.core.wholebody import KEYPOINTS
-from asap.regions.shapes import box_of, touches_edge
+from asap.regions.geometry import box_of, touches_edge
 
 __all__ = ["MIN_PART_PIXELS", "Found", "hand_names", "keep_large", "region"]
 

@@ -19,8 +19,8 @@ from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, FloatArray
 from asap.core.vocabulary import PARTS
 from asap.core.wholebody import KEYPOINTS
+from asap.regions.decoding import decode
 from asap.regions.parts import Found, region
-from asap.regions.reading import decode
 from asap.regions.skeleton import people_parts
 
 __all__ = ["KEYPOINTS_FILE", "MASK_ENDING", "User", "parse_keypoints", "user_parts"]

@@ -39,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 
 
 @dataclass
-class FakePainter:
+class FakeInpainter:
     """Paints noise into the mask and leaves a trace of 3 grey levels on everything, as an autoencoder would."""
 
     maps: tuple[str, ...] = ()

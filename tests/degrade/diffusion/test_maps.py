@@ -7,9 +7,9 @@ from asap.core.wholebody import KEYPOINTS
 from asap.degrade.diffusion.maps import (
     BodyMaps,
     camera_normals,
-    control_pictures,
-    depth_picture,
-    normal_picture,
+    control_images,
+    depth_image,
+    normal_image,
     plane_depth,
 )
 
@@ -36,11 +36,11 @@ def test_depth_along_the_axis_by_hand() -> None:
 
 def test_inverse_depth_by_hand() -> None:
     depth = np.array([[1.0, 2.0], [4.0, np.inf]], dtype=np.float32)
-    picture = depth_picture(depth, near=1.0, far=4.0)
+    picture = depth_image(depth, near=1.0, far=4.0)
     # inverse 1, 1/2, 1/4 of span 3/4: 1, 1/3 and 0, put above a floor of a quarter
     assert picture[..., 0].tolist() == [[255, round(255 * 0.5)], [round(255 * 0.25), 0]]
     assert (picture[..., 0] == picture[..., 2]).all()
-    assert (depth_picture(np.full((1, 1), 3.0, dtype=np.float32), 3.0, 3.0) == round(255 * 0.25)).all()
+    assert (depth_image(np.full((1, 1), 3.0, dtype=np.float32), 3.0, 3.0) == round(255 * 0.25)).all()
 
 
 def test_normals_turn_into_the_camera_frame() -> None:
@@ -53,7 +53,7 @@ def test_normals_turn_into_the_camera_frame() -> None:
 
 def test_colours_of_normals() -> None:
     world = np.array([[[1, 0, 0], [-1, 0, 0], [0, 0, 1], [0, -1, 0], [0, 0, 0]]], dtype=np.float32)
-    right, left, up, front, nothing = normal_picture(world, CAMERA)[0].tolist()
+    right, left, up, front, nothing = normal_image(world, CAMERA)[0].tolist()
     assert right == [0, 128, 128]
     assert left == [255, 128, 128]
     assert up == [128, 255, 128]
@@ -61,18 +61,18 @@ def test_colours_of_normals() -> None:
 
 
 def test_both_sides_share_one_scale() -> None:
-    right, wrong = control_pictures(maps(2.0), maps(1.0), np.zeros((32, 32), dtype=bool), ("depth", "normal"))
+    right, wrong = control_images(maps(2.0), maps(1.0), np.zeros((32, 32), dtype=bool), ("depth", "normal"))
     assert right["depth"][16, 16, 0] < wrong["depth"][16, 16, 0]
     assert (right["depth"][0, 0] == 0).all()
     assert (right["normal"] == wrong["normal"]).all()
-    same, again = control_pictures(maps(), maps(), np.zeros((32, 32), dtype=bool), ("depth",))
+    same, again = control_images(maps(), maps(), np.zeros((32, 32), dtype=bool), ("depth",))
     assert (same["depth"] == again["depth"]).all()
 
 
 def test_unknown_keypoints_are_left_out_in_the_mask() -> None:
     area = np.zeros((32, 32), dtype=bool)
     area[12:20, 12:20] = True
-    right, wrong = control_pictures(maps(), maps(known=False), area, ("pose",))
+    right, wrong = control_images(maps(), maps(known=False), area, ("pose",))
     assert right["pose"][16, 16].tolist() == [0, 255, 85]  # the wrist
     assert not wrong["pose"][16, 16].any()
     assert wrong["pose"][16, 26].tolist() == [0, 255, 0]  # the elbow, outside
@@ -81,10 +81,10 @@ def test_unknown_keypoints_are_left_out_in_the_mask() -> None:
 def test_refusals() -> None:
     area = np.zeros((32, 32), dtype=bool)
     with pytest.raises(UnknownNameError, match="depth, normal, pose"):
-        control_pictures(maps(), maps(), area, ("edges",))
+        control_images(maps(), maps(), area, ("edges",))
     with pytest.raises(InputError, match="one size"):
-        control_pictures(maps(), maps(size=16), area, ("depth",))
+        control_images(maps(), maps(size=16), area, ("depth",))
     with pytest.raises(InputError, match="needs the keypoints"):
-        control_pictures(maps(known=False), maps(known=False), area, ("pose",))
+        control_images(maps(known=False), maps(known=False), area, ("pose",))
     with pytest.raises(InputError, match="out of the image"):
-        control_pictures(maps(np.inf), maps(np.inf), area, ("depth",))
+        control_images(maps(np.inf), maps(np.inf), area, ("depth",))

@@ -16,7 +16,7 @@ from asap.core.errors import AsapError, ConfigError, InputError, StoreError, Unk
 from asap.core.hashing import digest_file
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray
-from asap.degrade.diffusion import KINDS, load_painter, repaint
+from asap.degrade.diffusion import KINDS, inpaint_pair, load_inpainter
 from asap.degrade.diffusion.families import FAMILIES, find_family
 from tests.degrade.diffusion.tiny import PIPELINES, SIZE
 
@@ -57,12 +57,12 @@ def test_all_tiny_pipelines_are_tried() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_repaint_end_to_end(kind: str, tiny: Tiny, photo: ByteArray, hand: PartRegion) -> None:
-    painter = load_painter("repaint", tiny(kind), steps=2, size=SIZE)
-    assert type(painter.pipeline).__name__ == CLASSES[kind]
-    assert (painter.native_size, painter.size_multiple, painter.maps) == (SIZE, 8, ())
-    pair = repaint(photo, hand, 3, np.random.default_rng(1), painter, caption="a hand")
-    other = repaint(photo, hand, 3, np.random.default_rng(2), painter, caption="a hand")
-    again = repaint(photo, hand, 3, np.random.default_rng(1), painter, caption="a hand")
+    inpainter = load_inpainter("repaint", tiny(kind), steps=2, size=SIZE)
+    assert type(inpainter.pipeline).__name__ == CLASSES[kind]
+    assert (inpainter.native_size, inpainter.size_multiple, inpainter.maps) == (SIZE, 8, ())
+    pair = inpaint_pair(photo, hand, 3, np.random.default_rng(1), inpainter, caption="a hand")
+    other = inpaint_pair(photo, hand, 3, np.random.default_rng(2), inpainter, caption="a hand")
+    again = inpaint_pair(photo, hand, 3, np.random.default_rng(1), inpainter, caption="a hand")
     inside = pair.mask == 255
     assert (pair.chosen[~inside] == photo[~inside]).all()
     assert (pair.rejected[~inside] == photo[~inside]).all()
@@ -76,16 +76,16 @@ def test_repaint_end_to_end(kind: str, tiny: Tiny, photo: ByteArray, hand: PartR
 def test_an_inpainting_controlnet_takes_the_masked_picture_itself(
     tiny: Tiny, photo: ByteArray, hand: PartRegion
 ) -> None:
-    painter = load_painter("repaint", tiny("qwen"), controlnet=tiny("qwen-controlnet"), steps=1, size=SIZE)
-    assert type(painter.pipeline).__name__ == "QwenImageControlNetInpaintPipeline"
-    pair = repaint(photo, hand, 1, np.random.default_rng(1), painter)
+    inpainter = load_inpainter("repaint", tiny("qwen"), controlnet=tiny("qwen-controlnet"), steps=1, size=SIZE)
+    assert type(inpainter.pipeline).__name__ == "QwenImageControlNetInpaintPipeline"
+    pair = inpaint_pair(photo, hand, 1, np.random.default_rng(1), inpainter)
     assert (pair.rejected[pair.mask == 0] == photo[pair.mask == 0]).all()
-    first, second = (painter.paint(square(i), middle(), "x", seed=1, strength=1.0) for i in (0, 1))
+    first, second = (inpainter.paint(square(i), middle(), "x", seed=1, strength=1.0) for i in (0, 1))
     assert (first != second).any()
 
 
 def test_a_painter_loaded_twice_paints_the_same(tiny: Tiny) -> None:
-    first, second = (load_painter("repaint", tiny("sd"), steps=2) for _ in range(2))
+    first, second = (load_inpainter("repaint", tiny("sd"), steps=2) for _ in range(2))
     pictures = [p.paint(square(), middle(), "a hand", seed=5, strength=1.0) for p in (first, second)]
     assert (pictures[0] == pictures[1]).all()
     assert first.fingerprint == second.fingerprint
@@ -95,21 +95,21 @@ def test_a_painter_loaded_twice_paints_the_same(tiny: Tiny) -> None:
 def test_the_global_generator_is_neither_read_nor_moved(tiny: Tiny) -> None:
     import torch
 
-    painter = load_painter("repaint", tiny("sd"), steps=2)
+    inpainter = load_inpainter("repaint", tiny("sd"), steps=2)
     pictures = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        pictures.append(painter.paint(square(), middle(), "a hand", seed=5, strength=0.7))
+        pictures.append(inpainter.paint(square(), middle(), "a hand", seed=5, strength=0.7))
         assert torch.equal(before, torch.get_rng_state())
     assert (pictures[0] == pictures[1]).all()
 
 
 def test_prompt_negative_and_strength_reach_the_model(tiny: Tiny) -> None:
-    painter = load_painter("repaint", tiny("sd"), steps=4)
+    inpainter = load_inpainter("repaint", tiny("sd"), steps=4)
 
     def paint(prompt: str = "a hand", negative: str = "", strength: float = 1.0) -> ByteArray:
-        return painter.paint(square(), middle(), prompt, seed=5, strength=strength, negative=negative)
+        return inpainter.paint(square(), middle(), prompt, seed=5, strength=strength, negative=negative)
 
     plain = paint()
     assert (plain != paint(prompt="six fingers")).any()
@@ -119,11 +119,11 @@ def test_prompt_negative_and_strength_reach_the_model(tiny: Tiny) -> None:
 
 def test_other_weights_or_settings_have_another_fingerprint(tiny: Tiny) -> None:
     marks = [
-        load_painter("repaint", tiny("sd"), steps=2).fingerprint,
-        load_painter("repaint", tiny("sd"), steps=3).fingerprint,
-        load_painter("repaint", tiny("sd"), steps=2, guidance=1.0).fingerprint,
-        load_painter("repaint", tiny("sd"), steps=2, size=SIZE * 2).fingerprint,
-        load_painter("repaint", tiny("sd", 1), steps=2).fingerprint,
+        load_inpainter("repaint", tiny("sd"), steps=2).fingerprint,
+        load_inpainter("repaint", tiny("sd"), steps=3).fingerprint,
+        load_inpainter("repaint", tiny("sd"), steps=2, guidance=1.0).fingerprint,
+        load_inpainter("repaint", tiny("sd"), steps=2, size=SIZE * 2).fingerprint,
+        load_inpainter("repaint", tiny("sd", 1), steps=2).fingerprint,
     ]
     assert len(set(marks)) == len(marks)
 
@@ -135,34 +135,34 @@ def test_a_hub_cache_has_the_fingerprint_of_a_plain_folder(tiny: Tiny, tmp_path:
     blob = tmp_path / digest_file(weights)
     weights.rename(blob)
     weights.symlink_to(blob)
-    plain, linked = (load_painter("repaint", str(folder), steps=2) for folder in (tiny("sd"), cache))
+    plain, linked = (load_inpainter("repaint", str(folder), steps=2) for folder in (tiny("sd"), cache))
     assert plain.fingerprint == linked.fingerprint
 
 
 def test_a_picture_that_is_not_square(tiny: Tiny) -> None:
-    painter = load_painter("repaint", tiny("sdxl"), steps=1)
+    inpainter = load_inpainter("repaint", tiny("sdxl"), steps=1)
     image = square(height=SIZE + 16)
-    assert painter.paint(image, middle(SIZE + 16), "a hand", seed=0, strength=1.0).shape == image.shape
-    assert painter.roundtrip(image).shape == image.shape
+    assert inpainter.paint(image, middle(SIZE + 16), "a hand", seed=0, strength=1.0).shape == image.shape
+    assert inpainter.roundtrip(image).shape == image.shape
 
 
 def test_roundtrip_is_the_autoencoder_alone(tiny: Tiny) -> None:
     import torch
 
-    painter = load_painter("repaint", tiny("sd"), steps=1)
+    inpainter = load_inpainter("repaint", tiny("sd"), steps=1)
     image = square()
     values = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
-        decoded = painter.pipeline.vae.decode(painter.pipeline.vae.encode(values).latent_dist.mode()).sample
+        decoded = inpainter.pipeline.vae.decode(inpainter.pipeline.vae.encode(values).latent_dist.mode()).sample
     expected = ((decoded[0].permute(1, 2, 0).clamp(-1, 1) / 2 + 0.5) * 255).round().numpy().astype(int)
-    assert np.abs(painter.roundtrip(image).astype(int) - expected).max() <= 1
+    assert np.abs(inpainter.roundtrip(image).astype(int) - expected).max() <= 1
 
 
 def test_half_precision_leaves_the_autoencoder_as_it_was(tiny: Tiny) -> None:
     import torch
 
-    half = load_painter("repaint", tiny("sdxl"), steps=1, dtype="float16")
-    full = load_painter("repaint", tiny("sdxl"), steps=1)
+    half = load_inpainter("repaint", tiny("sdxl"), steps=1, dtype="float16")
+    full = load_inpainter("repaint", tiny("sdxl"), steps=1)
     difference = np.abs(half.roundtrip(square()).astype(int) - full.roundtrip(square()).astype(int))
     assert difference.max() <= 2  # the weights were rounded, the sums were not
     assert half.pipeline.vae.dtype == torch.float16
@@ -170,60 +170,60 @@ def test_half_precision_leaves_the_autoencoder_as_it_was(tiny: Tiny) -> None:
 
 
 def test_wrong_calls_are_refused(tiny: Tiny) -> None:
-    painter = load_painter("repaint", tiny("sd"), steps=4)
+    inpainter = load_inpainter("repaint", tiny("sd"), steps=4)
     with pytest.raises(InputError, match="multiples of 8"):
-        painter.paint(square()[:, :60], middle()[:, :60], "x", seed=0, strength=1.0)
+        inpainter.paint(square()[:, :60], middle()[:, :60], "x", seed=0, strength=1.0)
     with pytest.raises(InputError, match="mask must be bool"):
-        painter.paint(square(), middle().astype(np.uint8), "x", seed=0, strength=1.0)
+        inpainter.paint(square(), middle().astype(np.uint8), "x", seed=0, strength=1.0)
     for strength in (0.0, 1.5, float("nan")):
         with pytest.raises(InputError, match="strength"):
-            painter.paint(square(), middle(), "x", seed=0, strength=strength)
+            inpainter.paint(square(), middle(), "x", seed=0, strength=strength)
 
 
 def test_at_least_one_step_is_made(tiny: Tiny) -> None:
-    painter = load_painter("repaint", tiny("sd"), steps=49)
+    inpainter = load_inpainter("repaint", tiny("sd"), steps=49)
     taken = []
-    forward = painter.pipeline.unet.forward
+    forward = inpainter.pipeline.unet.forward
 
     def count(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         taken.append(1)
         return forward(*arguments, **named)
 
-    painter.pipeline.unet.forward = count
-    painter.paint(square(), middle(), "x", seed=0, strength=0.001)
+    inpainter.pipeline.unet.forward = count
+    inpainter.paint(square(), middle(), "x", seed=0, strength=0.001)
     assert len(taken) == 1
 
 
 def test_too_little_memory_is_one_line_that_no_next_picture_hides(tiny: Tiny) -> None:
     import torch
 
-    painter = load_painter("repaint", tiny("sd"), steps=1)
+    inpainter = load_inpainter("repaint", tiny("sd"), steps=1)
 
     def full(*_: Any, **__: Any) -> None:  # noqa: ANN401
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    painter.pipeline.unet.forward = full
+    inpainter.pipeline.unet.forward = full
     with pytest.raises(AsapError, match="take a smaller size") as caught:
-        painter.paint(square(), middle(), "x", seed=0, strength=1.0)
+        inpainter.paint(square(), middle(), "x", seed=0, strength=1.0)
     assert not isinstance(caught.value, InputError)
 
 
 def test_settings_are_checked_together(tiny: Tiny) -> None:
     with pytest.raises(UnknownNameError, match="guided, repaint, skeleton"):
-        load_painter("draw", tiny("sd"))
+        load_inpainter("draw", tiny("sd"))
     with pytest.raises(ConfigError, match=r"dtype.*steps.*guidance.*size"):
-        load_painter("repaint", tiny("sd"), dtype="int8", steps=0, guidance=-1, size=0)
+        load_inpainter("repaint", tiny("sd"), dtype="int8", steps=0, guidance=-1, size=0)
     with pytest.raises(InputError, match="multiple of 8"):
-        load_painter("repaint", tiny("sd"), size=60)
+        load_inpainter("repaint", tiny("sd"), size=60)
     with pytest.raises(InputError, match="no device 'abacus'"):
-        load_painter("repaint", tiny("sd"), device="abacus")
+        load_inpainter("repaint", tiny("sd"), device="abacus")
 
 
 def test_a_missing_model_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"model_index\.json"):
-        load_painter("repaint", str(tmp_path))
+        load_inpainter("repaint", str(tmp_path))
     with pytest.raises(StoreError, match="no pipeline 'nobody/nothing'"):
-        load_painter("repaint", "nobody/nothing")
+        load_inpainter("repaint", "nobody/nothing")
 
 
 def test_a_model_of_another_class_is_refused_with_the_known_ones(tiny: Tiny, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_model_of_another_class_is_refused_with_the_known_ones(tiny: Tiny, tmp
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "WanPipeline"}))
     with pytest.raises(InputError, match=r"'WanPipeline'; known: .*FluxFillPipeline.*ZImagePipeline"):
-        load_painter("repaint", str(folder))
+        load_inpainter("repaint", str(folder))
 
 
 def test_a_broken_folder_is_a_store_error(tiny: Tiny, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_broken_folder_is_a_store_error(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny("sd"), folder)
     shutil.rmtree(folder / "unet")
     with pytest.raises(StoreError, match="cannot read the pipeline"):
-        load_painter("repaint", str(folder))
+        load_inpainter("repaint", str(folder))
 
 
 def test_the_table_names_classes_of_the_installed_diffusers() -> None:

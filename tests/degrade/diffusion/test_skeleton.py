@@ -10,10 +10,10 @@ from asap.core.errors import InputError
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray, FloatArray
 from asap.core.wholebody import FINGERS, KEYPOINTS
-from asap.degrade.diffusion import break_skeleton, load_painter, skeleton
-from asap.degrade.diffusion.breaks import BREAKS
-from asap.degrade.diffusion.figure import Figure, finger_names, people_of, turn
-from tests.degrade.diffusion.conftest import FakePainter, hand_region
+from asap.degrade.diffusion import break_skeleton, load_inpainter, skeleton_pair
+from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, finger_names, people_of, turn
+from asap.degrade.diffusion.skeleton_operations import SKELETON_OPERATIONS
+from tests.degrade.diffusion.conftest import FakeInpainter, hand_region
 from tests.degrade.diffusion.tiny import SIZE
 
 
@@ -67,7 +67,7 @@ def finger(points: FloatArray, number: int) -> FloatArray:
     return places(points, finger_names("left", number))
 
 
-@pytest.mark.parametrize(("part", "operation"), BREAKS)
+@pytest.mark.parametrize(("part", "operation"), SKELETON_OPERATIONS)
 @pytest.mark.parametrize("severity", [1, 2, 3])
 def test_every_break(part: str, operation: str, severity: int) -> None:
     target = PARTS[part]()
@@ -125,7 +125,7 @@ def test_finger_lengths(hand: PartRegion, operation: str, factors: tuple[float, 
 def test_a_straight_finger_is_bent_by_the_angle_of_the_severity(hand: PartRegion) -> None:
     broken = break_skeleton([hand], hand, "reversed_joint", 1, draw())
     number = int(str(broken.detail["fingers"]))
-    figure = Figure(broken.broken[0])
+    figure = EditableSkeleton(broken.broken[0])
     names = finger_names("left", number)
     assert figure.bend(*names[:3]) == pytest.approx(broken.detail["angle"], abs=1e-5)
     assert abs(float(broken.detail["angle"])) == pytest.approx(np.radians(50))
@@ -226,13 +226,13 @@ def test_what_a_skeleton_cannot_say_is_refused(hand: PartRegion) -> None:
 
 
 def test_the_pair_and_what_the_painter_was_shown(photo: ByteArray, hand: PartRegion) -> None:
-    painter = FakePainter(maps=("pose",))
-    pair = skeleton(photo, hand, "extra", 1, draw(), painter, caption="a man waves", regions=[hand, arm()])
+    inpainter = FakeInpainter(maps=("pose",))
+    pair = skeleton_pair(photo, hand, "extra", 1, draw(), inpainter, caption="a man waves", regions=[hand, arm()])
     assert (pair.edit.operation, pair.edit.severity, pair.edit.detail["space"]) == ("extra", 1, "skeleton")
     outside = pair.mask == 0
     assert (pair.chosen[outside] == photo[outside]).all()
     assert (pair.rejected[outside] == photo[outside]).all()
-    call = painter.calls[0]
+    call = inpainter.calls[0]
     drawing = call["control"]["pose"]  # type: ignore[index]
     assert drawing.shape == call["image"].shape  # type: ignore[attr-defined]
     assert (drawing == [0, 0, 255]).all(axis=2).any()
@@ -241,7 +241,7 @@ def test_the_pair_and_what_the_painter_was_shown(photo: ByteArray, hand: PartReg
 
 def test_the_mask_covers_where_the_limb_will_be(photo: ByteArray) -> None:
     own = hand_region(corner=(80, 20))
-    pair = skeleton(photo, arm(), "reversed_joint", 1, draw(), FakePainter(maps=("pose",)), regions=[arm(), own])
+    pair = skeleton_pair(photo, arm(), "reversed_joint", 1, draw(), FakeInpainter(maps=("pose",)), regions=[arm(), own])
     assert pair.mask[60, 22] == 255  # the wrist after
     assert pair.mask[60, 78] == 255  # the wrist before
     assert (pair.mask[own.mask] == 255).all()  # the hand that went away
@@ -249,16 +249,16 @@ def test_the_mask_covers_where_the_limb_will_be(photo: ByteArray) -> None:
 
 
 def test_a_ring_shows_each_side_its_own_skeleton(photo: ByteArray, hand: PartRegion) -> None:
-    painter = FakePainter(maps=("pose",))
-    skeleton(photo, hand, "missing", 3, draw(), painter, seam="ring")
-    first, chosen, rejected = (call["control"]["pose"] for call in painter.calls)  # type: ignore[index]
+    inpainter = FakeInpainter(maps=("pose",))
+    skeleton_pair(photo, hand, "missing", 3, draw(), inpainter, seam="ring")
+    first, chosen, rejected = (call["control"]["pose"] for call in inpainter.calls)  # type: ignore[index]
     assert np.array_equal(first, rejected)
     assert not np.array_equal(chosen, rejected)
 
 
 def test_a_painter_without_pose_is_refused(photo: ByteArray, hand: PartRegion) -> None:
     with pytest.raises(InputError, match="load one of kind skeleton"):
-        skeleton(photo, hand, "extra", 1, draw(), FakePainter())
+        skeleton_pair(photo, hand, "extra", 1, draw(), FakeInpainter())
 
 
 @pytest.mark.parametrize(
@@ -275,11 +275,11 @@ def test_a_painter_without_pose_is_refused(photo: ByteArray, hand: PartRegion) -
 def test_end_to_end(
     model: str, network: str, pipeline: str, tiny: Callable[..., str], photo: ByteArray, hand: PartRegion
 ) -> None:
-    painter = load_painter("skeleton", tiny(model), controlnet=tiny(network), steps=1, size=SIZE)
-    assert type(painter.pipeline).__name__ == pipeline
-    assert painter.maps == ("pose",)
+    inpainter = load_inpainter("skeleton", tiny(model), controlnet=tiny(network), steps=1, size=SIZE)
+    assert type(inpainter.pipeline).__name__ == pipeline
+    assert inpainter.maps == ("pose",)
     first, other, again = (
-        skeleton(photo, hand, operation, 3, draw(1), painter, regions=[hand])
+        skeleton_pair(photo, hand, operation, 3, draw(1), inpainter, regions=[hand])
         for operation in ("missing", "misshapen", "missing")
     )
     outside = first.mask == 0
@@ -290,10 +290,10 @@ def test_end_to_end(
 
 
 def test_the_drawing_steers(tiny: Callable[..., str], photo: ByteArray) -> None:
-    painter = load_painter("skeleton", tiny("sd"), controlnet=tiny("sd-controlnet"), steps=1)
+    inpainter = load_inpainter("skeleton", tiny("sd"), controlnet=tiny("sd-controlnet"), steps=1)
     image, mask = photo[:SIZE, :SIZE], np.ones((SIZE, SIZE), dtype=bool)
     drawings = [np.full_like(image, level) for level in (0, 255)]
-    pictures = [painter.paint(image, mask, "x", seed=1, strength=1.0, control={"pose": d}) for d in drawings]
+    pictures = [inpainter.paint(image, mask, "x", seed=1, strength=1.0, control={"pose": d}) for d in drawings]
     assert (pictures[0] != pictures[1]).any()
     with pytest.raises(InputError, match="needs the map 'pose'"):
-        painter.paint(image, mask, "x", seed=1, strength=1.0)
+        inpainter.paint(image, mask, "x", seed=1, strength=1.0)

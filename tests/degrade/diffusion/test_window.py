@@ -16,7 +16,7 @@ from asap.degrade.diffusion.window import (
     touched_area,
     window_around,
 )
-from tests.degrade.diffusion.conftest import FakePainter
+from tests.degrade.diffusion.conftest import FakeInpainter
 
 
 def box_mask(shape: tuple[int, int], x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
@@ -118,9 +118,9 @@ def job(photo: ByteArray, hand: PartRegion, seam: str = "feather") -> Job:
 
 @pytest.mark.parametrize("seam", ["feather", "ring"])
 def test_outside_is_the_photograph_to_the_bit(photo: ByteArray, hand: PartRegion, seam: str) -> None:
-    task, painter = job(photo, hand, seam), FakePainter()
+    task, inpainter = job(photo, hand, seam), FakeInpainter()
     window = window_around(task.area, 64, 8)
-    chosen, rejected, area = paint_both(task, painter, window)
+    chosen, rejected, area = paint_both(task, inpainter, window)
     assert (chosen[~area] == photo[~area]).all()
     assert (rejected[~area] == photo[~area]).all()
     assert (chosen != rejected).any(axis=2)[hand.mask].mean() > 0.9
@@ -130,16 +130,16 @@ def test_outside_is_the_photograph_to_the_bit(photo: ByteArray, hand: PartRegion
 
 def test_the_chosen_side_carries_the_trace_too(photo: ByteArray, hand: PartRegion) -> None:
     flat = np.full_like(photo, 100)
-    task, painter = job(flat, hand), FakePainter()
-    chosen, _, area = paint_both(task, painter, window_around(task.area, 64, 8))
+    task, inpainter = job(flat, hand), FakeInpainter()
+    chosen, _, area = paint_both(task, inpainter, window_around(task.area, 64, 8))
     deep = feather(area, margin(area)) == 1
     assert (chosen[deep] == 103).all()
 
 
 def test_a_ring_is_painted_on_both_sides_from_one_seed(photo: ByteArray, hand: PartRegion) -> None:
-    painter, task = FakePainter(), job(photo, hand, "ring")
-    paint_both(task, painter, window_around(task.area, 64, 8))
-    first, *rings = painter.calls
+    inpainter, task = FakeInpainter(), job(photo, hand, "ring")
+    paint_both(task, inpainter, window_around(task.area, 64, 8))
+    first, *rings = inpainter.calls
     assert len(rings) == 2
     assert rings[0]["seed"] == rings[1]["seed"] != first["seed"]
     assert np.array_equal(rings[0]["mask"], rings[1]["mask"])  # type: ignore[arg-type]

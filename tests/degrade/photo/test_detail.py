@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from asap.core.errors import InputError
 from asap.core.records import FloatArray
+from asap.degrade.photo.compositor import Compositor, Layer
 from asap.degrade.photo.detail import alike, brought_to, strength
-from asap.degrade.photo.easel import Easel, Layer
 from asap.degrade.photo.sampling import pixels
 
 
@@ -52,7 +52,7 @@ def test_a_stretched_layer_is_as_fine_as_the_photograph(scale: float) -> None:
     image, where = grain(), np.zeros((96, 96), dtype=bool)
     where[20:76, 20:76] = True
     source = (48 + scale * (pixels(where) - 48)).astype(np.float32)
-    easel = Easel(image, image, (slice(0, 96), slice(0, 96)), where, 5)
+    easel = Compositor(image, image, (slice(0, 96), slice(0, 96)), where, 5)
     easel.paint(Layer(where=where, source=source, share=np.ones(len(source), dtype=np.float32), image=image))
     chosen, rejected = (strength(side.astype(np.float32))[30:66, 30:66, 0].mean() for side in easel.sides())
     assert rejected == pytest.approx(chosen, rel=0.1)
@@ -68,10 +68,10 @@ def test_places_that_show_the_same_are_told_by_their_low_frequencies() -> None:
 def test_what_lies_beyond_the_picture_is_refused_or_left_out() -> None:
     nowhere = np.zeros((40, 40), dtype=bool)
     with pytest.raises(InputError, match="nothing of what was to be painted"):
-        Easel(grain(side=40), grain(side=40), (slice(0, 40), slice(0, 40)), nowhere, 0)
+        Compositor(grain(side=40), grain(side=40), (slice(0, 40), slice(0, 40)), nowhere, 0)
     some = nowhere.copy()
     some[10:20, 10:20] = True
-    easel = Easel(grain(side=40), grain(side=40), (slice(0, 40), slice(0, 40)), some, 0)
+    easel = Compositor(grain(side=40), grain(side=40), (slice(0, 40), slice(0, 40)), some, 0)
     before = easel.rejected.copy()
     nothing = np.zeros((0, 2), dtype=np.float32)
     easel.paint(Layer(where=nowhere, source=nothing, share=np.zeros(0, dtype=np.float32)))

@@ -13,7 +13,7 @@ from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray
 from asap.core.vocabulary import OPERATIONS, PARTS
 from asap.degrade.photo import CELLS, METHODS, apply, null_edit, null_equal, sample_edit
-from asap.degrade.photo.cells import TABLE
+from asap.degrade.photo.operation_table import TABLE
 from tests.degrade.photo import battery
 from tests.degrade.photo.drawn import fist, open_hand, person
 

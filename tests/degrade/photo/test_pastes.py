@@ -10,10 +10,10 @@ from asap.core.errors import InputError
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray
 from asap.degrade.photo import apply, limbs
+from asap.degrade.photo.finger_warps import bones
 from asap.degrade.photo.fingers import fingers
-from asap.degrade.photo.handwarps import bones
-from asap.degrade.photo.handwide import _attached, _copy, _front
-from asap.degrade.photo.laying import _between
+from asap.degrade.photo.limb_warp import _between
+from asap.degrade.photo.whole_hand import _attached, _copy, _front
 from asap.degrade.photo.window import Window
 from tests.degrade.photo.drawn import fist, open_hand, person, region
 

@@ -12,7 +12,7 @@ from PIL import Image
 from asap.backbones import load
 from asap.core.records import ByteArray
 from asap.core.seeds import generator
-from asap.gates import chance, leaks
+from asap.gates import leaks, permutation_test
 from asap.stores.pairs import PairRow, PairStore
 from asap.tensors import to_bytes, to_signed
 from asap.workflows.datasets.audit import audit_pairs, groups_of
@@ -40,7 +40,7 @@ def verdicts(rows: list[PairRow], change: Change) -> dict[str, str]:
     found = [leaks.picture_differences(row.chosen, change(row.rejected), row.mask) for row in rows]
     people = [row.person for row in rows]
     return {
-        name: chance.tell_apart(
+        name: permutation_test.tell_apart(
             np.stack([one[name] for one in found]), people, leaks.FEATURES[name], generator(0, name), level=0.9875
         ).verdict
         for name in found[0]

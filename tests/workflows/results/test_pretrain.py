@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from asap.backbones.mini import MiniBackbone, fit, load_folder
-from asap.core.ahead import Ahead
 from asap.core.errors import InputError, StoreError, TrainingError
+from asap.core.prefetch import Prefetcher
 from asap.core.vocabulary import PIECES
 from asap.workflows.results import pretrain as stage
 from asap.workflows.results.pretrain import PretrainConfig, pretrain, write_sheet
@@ -183,7 +183,7 @@ def test_what_is_drawn_ahead_by_threads_trains_the_same_weights(
 ) -> None:
     few = replace(CONFIG, steps=4, vae_steps=4)
     plain = pretrain(data, tmp_path / "plain", few, device="cpu")
-    monkeypatch.setattr(stage, "Ahead", lambda make, threads: Ahead(make, threads=2))
+    monkeypatch.setattr(stage, "Ahead", lambda make, threads: Prefetcher(make, threads=2))
     ahead = pretrain(data, tmp_path / "ahead", few, device="auto")
     wanted, came = weights(plain), weights(ahead)
     assert all(torch.equal(wanted[name], came[name]) for name in wanted)

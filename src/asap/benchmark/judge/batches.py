@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from asap.benchmark.judge.dataset import JudgePairs
 from asap.benchmark.judge.losses import Targets
 from asap.benchmark.judge.network import STRIDE, JudgeSpec
-from asap.core.ahead import THREADS, Ahead
+from asap.core.prefetch import THREADS, Prefetcher
 from asap.core.seeds import derive, generator
-from asap.tensors.places import lay, take
+from asap.tensors.placement import place_table, take_rows
 
 __all__ = ["Batcher", "to_tensor"]
 
@@ -74,15 +74,15 @@ class Batcher:
         self.batch = min(batch, len(pairs))
         self.boxes = torch.tensor([_box(touched) for touched in pairs.touched])
         self.classes = {
-            name: lay(torch.from_numpy(_indices(pairs, column, spec)), device)
+            name: place_table(torch.from_numpy(_indices(pairs, column, spec)), device)
             for column, (name, _) in enumerate(spec.attributes)
         }
         names = (*LABELS, "chosen", "rejected")
-        self.tables = {name: lay(torch.from_numpy(getattr(pairs, name)), device) for name in names}
+        self.tables = {name: place_table(torch.from_numpy(getattr(pairs, name)), device) for name in names}
         threads = THREADS if self.device.type == "cuda" else 0
         side = pairs.chosen.shape[1]
-        self._drawn = Ahead(self._draws("judge-jitter", self._whole, side), threads)
-        self._narrow = Ahead(self._draws("judge-window", self._window, side // 2), threads)
+        self._drawn = Prefetcher(self._draws("judge-jitter", self._whole, side), threads)
+        self._narrow = Prefetcher(self._draws("judge-window", self._window, side // 2), threads)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,7 +133,7 @@ class Batcher:
 
     def _gather(self, index: Tensor) -> tuple[Tensor, Targets]:
         """(2B, 3, S, S) chosen then rejected, and their labels."""
-        rows = {name: take(table, index, self.device) for name, table in self.tables.items()}
+        rows = {name: take_rows(table, index, self.device) for name, table in self.tables.items()}
         defect = rows["fails"][:, 1] == 1
         touched, maps = rows["touched"].float() / 255, rows["parts"].float() / 255
         # Inside the mask of a rejected image the chosen one's part map no longer holds.
@@ -145,7 +145,7 @@ class Batcher:
             wrong=_sides(rows["wrong"]).float(),
             maps=torch.cat([maps, moved]),
             defect=torch.cat([torch.zeros_like(touched), wrong_cells]),
-            attributes={name: _sides(take(table, index, self.device)) for name, table in self.classes.items()},
+            attributes={name: _sides(take_rows(table, index, self.device)) for name, table in self.classes.items()},
         )
         return to_tensor(torch.cat([rows["chosen"], rows["rejected"]])), targets
 

@@ -1,31 +1,31 @@
 """Break one part of a photographed person with a diffusion model; torch is imported where a painter is loaded."""
 
-from asap.degrade.diffusion.breaks import BREAKS
-from asap.degrade.diffusion.guided import guided
-from asap.degrade.diffusion.load import load_painter
+from asap.degrade.diffusion.controlnet import controlnet_pair
+from asap.degrade.diffusion.inpaint import inpaint_pair
+from asap.degrade.diffusion.inpainter import KINDS, MAPS, Inpainter
+from asap.degrade.diffusion.load import load_inpainter
 from asap.degrade.diffusion.maps import BodyMaps
-from asap.degrade.diffusion.painter import KINDS, MAPS, Painter
-from asap.degrade.diffusion.repaint import repaint
 from asap.degrade.diffusion.screens import LandmarkScreen, Screen, VlmScreen, instrument, refuse_judges
-from asap.degrade.diffusion.skeleton import BrokenSkeleton, break_skeleton, skeleton
+from asap.degrade.diffusion.skeleton import BrokenSkeleton, break_skeleton, skeleton_pair
+from asap.degrade.diffusion.skeleton_operations import SKELETON_OPERATIONS
 from asap.degrade.diffusion.window import SEAMS
 
 __all__ = [
-    "BREAKS",
     "KINDS",
     "MAPS",
     "SEAMS",
+    "SKELETON_OPERATIONS",
     "BodyMaps",
     "BrokenSkeleton",
+    "Inpainter",
     "LandmarkScreen",
-    "Painter",
     "Screen",
     "VlmScreen",
     "break_skeleton",
-    "guided",
+    "controlnet_pair",
+    "inpaint_pair",
     "instrument",
-    "load_painter",
+    "load_inpainter",
     "refuse_judges",
-    "repaint",
-    "skeleton",
+    "skeleton_pair",
 ]

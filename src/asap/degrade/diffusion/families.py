@@ -23,7 +23,7 @@ class Family:
     pipeline: str
     """Class of diffusers that paints."""
     kinds: tuple[str, ...]
-    """Of ``painter.KINDS``."""
+    """Of ``inpainter.KINDS``."""
     steps: int
     """Default number of steps; from the model cards named in docs/guides/photographs.md."""
     guidance: float
@@ -180,7 +180,7 @@ def find_family(kind: str, source: str, *, controlled: bool, union: bool = False
     """The family that paints ``kind`` with a model whose model_index.json says ``source``.
 
     Args:
-        kind: of ``painter.KINDS``.
+        kind: of ``inpainter.KINDS``.
         source: the model's pipeline class.
         controlled: whether a ControlNet was given.
         union: whether that is one of ``ControlNetUnionModel``.

@@ -9,12 +9,12 @@ from asap.core.errors import ConfigError, InputError, StoreError, UnknownNameErr
 from asap.core.files import read_json
 from asap.core.hashing import digest_file, digest_json
 from asap.degrade.diffusion.families import Family, find_family
-from asap.degrade.diffusion.painter import KINDS, MAPS
+from asap.degrade.diffusion.inpainter import KINDS, MAPS
 
 if TYPE_CHECKING:
-    from asap.degrade.diffusion.pipeline import PipelinePainter
+    from asap.degrade.diffusion.pipeline import PipelineInpainter
 
-__all__ = ["load_painter"]
+__all__ = ["load_inpainter"]
 
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 _KEPT: Final = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
@@ -28,7 +28,7 @@ _CONTROLNET_FILES: Final = (
 _DIGEST: Final = 64
 
 
-def load_painter(
+def load_inpainter(
     kind: str,
     model: str,
     *,
@@ -38,7 +38,7 @@ def load_painter(
     steps: int | None = None,
     guidance: float | None = None,
     size: int | None = None,
-) -> "PipelinePainter":
+) -> "PipelineInpainter":
     """A painter for ``kind``, in the diffusers class that fits what ``model``'s model_index.json says.
 
     Args:
@@ -74,9 +74,9 @@ def load_painter(
         _check_maps(family, networks, tuple(names))
         pipeline = _pipeline(family, folder, _arrange(family, networks, names), number_type)
     pipeline.to(where)
-    from asap.degrade.diffusion.pipeline import PipelinePainter
+    from asap.degrade.diffusion.pipeline import PipelineInpainter
 
-    return PipelinePainter(
+    return PipelineInpainter(
         pipeline,
         family,
         name="+".join(Path(part).name for part in (model, *parts)),

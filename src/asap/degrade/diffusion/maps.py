@@ -12,10 +12,10 @@ import numpy as np
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.records import BoolArray, ByteArray, Camera, FloatArray
 from asap.core.wholebody import KEYPOINTS
-from asap.degrade.diffusion.draw import draw_skeletons
-from asap.degrade.diffusion.painter import MAPS
+from asap.degrade.diffusion.inpainter import MAPS
+from asap.degrade.diffusion.openpose import draw_skeletons
 
-__all__ = ["BodyMaps", "camera_normals", "control_pictures", "depth_picture", "normal_picture", "plane_depth"]
+__all__ = ["BodyMaps", "camera_normals", "control_images", "depth_image", "normal_image", "plane_depth"]
 
 FLOOR: Final = 0.25
 """Grey of the farthest surface, 0 to 1; where nothing is, it is 0. Our choice: a far limb stays off the background."""
@@ -42,7 +42,7 @@ def plane_depth(depth: FloatArray, fov: float) -> FloatArray:
     return np.asarray(depth / np.sqrt(1.0 + offset[None] ** 2 + offset[:, None] ** 2), dtype=np.float32)
 
 
-def depth_picture(depth: FloatArray, near: float, far: float) -> ByteArray:
+def depth_image(depth: FloatArray, near: float, far: float) -> ByteArray:
     """(S, S, 3) inverse depth as grey, as MiDaS and its followers estimate it: the nearest is white.
 
     Args:
@@ -67,7 +67,7 @@ def camera_normals(normals: FloatArray, camera: Camera) -> FloatArray:
     return np.asarray(normals @ axes, dtype=np.float32)
 
 
-def normal_picture(normals: FloatArray, camera: Camera) -> ByteArray:
+def normal_image(normals: FloatArray, camera: Camera) -> ByteArray:
     """(S, S, 3) normals as colours in the convention of ControlNet 1.1's normal maps (ScanNet, NormalBae).
 
     Red grows to the left, green upwards, blue towards the camera. Where nothing is hit, a wall that faces the camera.
@@ -94,7 +94,7 @@ def _pose(maps: BodyMaps, other: BodyMaps, area: BoolArray, stroke: float) -> By
     return draw_skeletons([points], size, size, stroke)
 
 
-def control_pictures(
+def control_images(
     chosen: BodyMaps, rejected: BodyMaps, area: BoolArray, names: Sequence[str], stroke: float = 1.0
 ) -> tuple[dict[str, ByteArray], dict[str, ByteArray]]:
     """The maps ``names`` of both bodies as images (S, S, 3) by name, on one scale.
@@ -103,7 +103,7 @@ def control_pictures(
         chosen: of the right body.
         rejected: of the broken one, through the same camera.
         area: (S, S) True where they may differ; keypoints there are left out where the broken body's are unknown.
-        names: of ``painter.MAPS``.
+        names: of ``inpainter.MAPS``.
         stroke: factor on the widths of a pose drawing.
 
     Raises:
@@ -127,9 +127,9 @@ def control_pictures(
         pictures: dict[str, ByteArray] = {}
         for name in names:
             if name == "depth":
-                pictures[name] = depth_picture(depth, near, far)
+                pictures[name] = depth_image(depth, near, far)
             elif name == "normal":
-                pictures[name] = normal_picture(maps.normals, maps.camera)
+                pictures[name] = normal_image(maps.normals, maps.camera)
             else:
                 pictures[name] = _pose(maps, other, area, stroke)
         out.append(pictures)

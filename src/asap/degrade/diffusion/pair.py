@@ -8,7 +8,7 @@ from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray, Edit
 from asap.core.vocabulary import SEVERITIES
-from asap.degrade.diffusion.painter import Painter
+from asap.degrade.diffusion.inpainter import Inpainter
 from asap.degrade.diffusion.window import Job, Window, paint_both
 
 __all__ = ["check_region", "draw_seed", "make_pair"]
@@ -31,9 +31,9 @@ def draw_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**63 - 1))
 
 
-def make_pair(job: Job, painter: Painter, window: Window, edit: Edit) -> EditedPhoto:
+def make_pair(job: Job, inpainter: Inpainter, window: Window, edit: Edit) -> EditedPhoto:
     """Both sides as a record; strength, seed, seam and window are added to the edit's detail."""
-    chosen, rejected, area = paint_both(job, painter, window)
+    chosen, rejected, area = paint_both(job, inpainter, window)
     detail: dict[str, float | int | str] = {
         **edit.detail,
         "strength": job.strength,
@@ -46,5 +46,5 @@ def make_pair(job: Job, painter: Painter, window: Window, edit: Edit) -> EditedP
         rejected=rejected,
         mask=np.where(area, 255, 0).astype(np.uint8),
         edit=replace(edit, detail=detail),
-        instruments=(painter.name,),
+        instruments=(inpainter.name,),
     )

@@ -13,10 +13,10 @@ from asap.core.hashing import digest_json
 from asap.core.records import BoolArray, ByteArray
 from asap.degrade.diffusion.families import Family
 
-__all__ = ["PipelinePainter"]
+__all__ = ["PipelineInpainter"]
 
 
-class PipelinePainter:
+class PipelineInpainter:
     """The ``Painter`` that ``load_painter`` returns. Not for threads: a pipeline's scheduler keeps the current step."""
 
     def __init__(

@@ -11,15 +11,15 @@ from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import BoolArray, ByteArray, Edit, FloatArray
 from asap.core.vocabulary import SEVERITIES
-from asap.degrade.diffusion.breaks import BREAKS
-from asap.degrade.diffusion.draw import DRAWN, EDGES, draw_skeletons
-from asap.degrade.diffusion.figure import Figure, people_of
-from asap.degrade.diffusion.painter import Painter
+from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, people_of
+from asap.degrade.diffusion.inpainter import Inpainter
+from asap.degrade.diffusion.openpose import DRAWN, EDGES, draw_skeletons
 from asap.degrade.diffusion.pair import check_region, draw_seed, make_pair
 from asap.degrade.diffusion.prompts import negative_prompt, plain_prompt
+from asap.degrade.diffusion.skeleton_operations import SKELETON_OPERATIONS
 from asap.degrade.diffusion.window import CONTEXT, Job, Seam, Window, grow, margin, touched_area, window_around
 
-__all__ = ["STRENGTH", "BrokenSkeleton", "break_skeleton", "skeleton"]
+__all__ = ["STRENGTH", "BrokenSkeleton", "break_skeleton", "skeleton_pair"]
 
 STRENGTH: Final = 1.0
 """The old part is given up whole: what is to be there is said by the skeleton. Our choice."""
@@ -51,7 +51,7 @@ def break_skeleton(
     Args:
         regions: all parts that are known; ``region`` need not be among them.
         region: the part to break; its keypoints and those of its person's other parts are used.
-        operation: one of those that ``BREAKS`` has for the part.
+        operation: one of those that ``SKELETON_OPERATIONS`` has for the part.
         severity: 1 to 3.
         rng: draws what the operation leaves open.
 
@@ -60,14 +60,18 @@ def break_skeleton(
     """
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
-    if (region.part, operation) not in BREAKS:
-        known = ", ".join(o for p, o in BREAKS if p == region.part)
-        options = f"choose one of: {known}" if known else f"break one of: {', '.join(sorted({p for p, _ in BREAKS}))}"
+    if (region.part, operation) not in SKELETON_OPERATIONS:
+        known = ", ".join(o for p, o in SKELETON_OPERATIONS if p == region.part)
+        options = (
+            f"choose one of: {known}"
+            if known
+            else f"break one of: {', '.join(sorted({p for p, _ in SKELETON_OPERATIONS}))}"
+        )
         raise InputError(f"a skeleton cannot show {operation!r} on {region.part!r}; {options}")
     numbers, whole = people_of([*regions, region])
     own = numbers.index(region.person)
-    figure = Figure(whole[own])
-    detail = BREAKS[region.part, operation](figure, region.side, severity, rng)
+    figure = EditableSkeleton(whole[own])
+    detail = SKELETON_OPERATIONS[region.part, operation](figure, region.side, severity, rng)
     others = tuple(points for i, points in enumerate(whole) if i != own)
     reach, typical = _reach(figure)
     return BrokenSkeleton(
@@ -90,7 +94,7 @@ def _bones(points: FloatArray, wanted: BoolArray) -> FloatArray:
     return np.array(rows, dtype=np.float32).reshape(-1, 4)
 
 
-def _reach(figure: Figure) -> tuple[FloatArray, float]:
+def _reach(figure: EditableSkeleton) -> tuple[FloatArray, float]:
     """The bones that changed, old and new, and the median length of those that have one."""
     changed = figure.changed()
     rows = [_bones(figure.before, changed), _bones(figure.points, changed)]
@@ -125,13 +129,13 @@ def _area(region: PartRegion, regions: Sequence[PartRegion], broken: BrokenSkele
     return np.asarray(area | ndimage.binary_fill_holes(grow(around, margin(region.mask))))
 
 
-def skeleton(
+def skeleton_pair(
     image: ByteArray,
     region: PartRegion,
     operation: str,
     severity: int,
     rng: np.random.Generator,
-    painter: Painter,
+    inpainter: Inpainter,
     *,
     caption: str = "",
     regions: Sequence[PartRegion] = (),
@@ -141,12 +145,12 @@ def skeleton(
 ) -> EditedPhoto:
     """Both sides of a pair in which ``region`` is painted anew to fit a skeleton that is broken by ``operation``.
 
-    Arguments and errors are those of ``repaint`` and ``break_skeleton``; ``painter`` is of kind skeleton, and
+    Arguments and errors are those of ``repaint`` and ``break_skeleton``; ``inpainter`` is of kind skeleton, and
     ``stroke`` is a factor on the widths of the drawing (``draw_skeletons``).
     """
     check_region(image, region, severity)
-    if painter.maps != ("pose",):
-        raise InputError(f"{painter.name} is not steered by a pose alone; load one of kind skeleton")
+    if inpainter.maps != ("pose",):
+        raise InputError(f"{inpainter.name} is not steered by a pose alone; load one of kind skeleton")
     broken = break_skeleton(regions, region, operation, severity, rng)
     edit = Edit(
         kind="defect",
@@ -154,10 +158,10 @@ def skeleton(
         side=region.side,
         operation=operation,
         severity=severity,
-        detail={"space": "skeleton", **broken.detail},
+        detail={"space": "skeleton_pair", **broken.detail},
     )
     area = _area(region, regions, broken)
-    window = window_around(area, painter.native_size, painter.size_multiple, context)
+    window = window_around(area, inpainter.native_size, inpainter.size_multiple, context)
     job = Job(
         photo=image,
         area=area,
@@ -170,7 +174,7 @@ def skeleton(
         chosen_control={"pose": _drawn(broken.whole, window, stroke)},
         rejected_control={"pose": _drawn(broken.broken, window, stroke)},
     )
-    return make_pair(job, painter, window, edit)
+    return make_pair(job, inpainter, window, edit)
 
 
 def _drawn(people: Sequence[FloatArray], window: Window, stroke: float) -> ByteArray:

@@ -15,7 +15,7 @@ from asap.core.errors import InputError, UnknownNameError
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, FloatArray
 from asap.core.seeds import derive
-from asap.degrade.diffusion.painter import Painter
+from asap.degrade.diffusion.inpainter import Inpainter
 
 __all__ = [
     "CONTEXT",
@@ -188,7 +188,7 @@ class Job:
             raise InputError(f"context must be at least 1, not {self.context}")
 
 
-def paint_both(job: Job, painter: Painter, window: Window) -> tuple[ByteArray, ByteArray, BoolArray]:
+def paint_both(job: Job, inpainter: Inpainter, window: Window) -> tuple[ByteArray, ByteArray, BoolArray]:
     """Both sides of a pair, and the area in which they differ from the photograph.
 
     The rejected side's area is painted anew; the chosen side goes through the same cut, encoder, decoder and paste
@@ -196,11 +196,11 @@ def paint_both(job: Job, painter: Painter, window: Window) -> tuple[ByteArray, B
     bit, outside the area. A ring is painted on both sides from one seed.
 
     Raises:
-        InputError: as ``Painter.paint``.
+        InputError: as ``Inpainter.paint``.
     """
     before = window.cut(job.photo)
-    chosen = painter.roundtrip(before)
-    rejected = painter.paint(
+    chosen = inpainter.roundtrip(before)
+    rejected = inpainter.paint(
         before,
         window.cut_mask(job.area),
         job.prompt,
@@ -212,7 +212,7 @@ def paint_both(job: Job, painter: Painter, window: Window) -> tuple[ByteArray, B
     area, width = job.area, margin(job.area)
     if job.seam == "ring":
         band = grow(area, width) & grow(~area, width)
-        chosen, rejected = _ring(job, painter, window, (chosen, rejected), band)
+        chosen, rejected = _ring(job, inpainter, window, (chosen, rejected), band)
         area = area | band
         width = max(1, width // 2)
     weights = feather(area, width)
@@ -220,7 +220,7 @@ def paint_both(job: Job, painter: Painter, window: Window) -> tuple[ByteArray, B
 
 
 def _ring(
-    job: Job, painter: Painter, window: Window, sides: tuple[ByteArray, ByteArray], band: BoolArray
+    job: Job, inpainter: Inpainter, window: Window, sides: tuple[ByteArray, ByteArray], band: BoolArray
 ) -> tuple[ByteArray, ByteArray]:
     """Both sides (h, w, 3) with the band painted anew from one seed; first the rejected is pasted onto the chosen."""
     chosen, rejected = sides
@@ -229,7 +229,7 @@ def _ring(
     if not ring.any():
         return chosen, joined
     new = [
-        painter.paint(side, ring, RING_PROMPT, seed=seed, strength=RING_STRENGTH, control=control)
+        inpainter.paint(side, ring, RING_PROMPT, seed=seed, strength=RING_STRENGTH, control=control)
         for side, control in ((chosen, job.chosen_control), (joined, job.rejected_control))
     ]
     return new[0], new[1]

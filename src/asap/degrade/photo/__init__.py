@@ -13,12 +13,12 @@ from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray, Edit
 from asap.core.vocabulary import OPERATIONS, PARTS, SEVERITIES
 from asap.core.wholebody import FINGERS
-from asap.degrade.cells import SEVERITY_SHARES
-from asap.degrade.photo import faces, handwarps, handwide, limbs
+from asap.degrade.operation_table import SEVERITY_SHARES
+from asap.degrade.photo import faces, finger_warps, limbs, whole_hand
 from asap.degrade.photo.arrays import Floats
-from asap.degrade.photo.cells import CELLS, METHODS, TABLE, Cell
-from asap.degrade.photo.easel import Layer
-from asap.degrade.photo.laying import Painting, painted
+from asap.degrade.photo.compositor import Layer
+from asap.degrade.photo.limb_warp import Painting, painted
+from asap.degrade.photo.operation_table import CELLS, METHODS, TABLE, Cell
 from asap.degrade.photo.sampling import pixels, smooth_noise
 from asap.degrade.photo.window import LEAST, Window
 
@@ -184,10 +184,10 @@ def _harmless(window: Window, rng: np.random.Generator) -> Painting:
         return limbs.swayed(window, rng, ())
     if rng.random() < 0.5:
         try:
-            return handwarps.bent_a_little(window, rng)
+            return finger_warps.bent_a_little(window, rng)
         except InputError:
             pass  # no finger stands free: the whole hand can still turn
-    return handwide.turned(window, float(rng.uniform(0.03, 0.06) * rng.choice([-1.0, 1.0])))
+    return whole_hand.turned(window, float(rng.uniform(0.03, 0.06) * rng.choice([-1.0, 1.0])))
 
 
 def _remade(window: Window, rng: np.random.Generator) -> Painting:

@@ -10,9 +10,9 @@ from skimage.draw import polygon
 from asap.core.errors import InputError
 from asap.core.photos import PartRegion
 from asap.degrade.photo.arrays import Bools, Floats
-from asap.degrade.photo.easel import Layer
+from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.grain import grain
-from asap.degrade.photo.laying import Painting
+from asap.degrade.photo.limb_warp import Painting
 from asap.degrade.photo.poisson import clone, membrane
 from asap.degrade.photo.sampling import Sampler, grid, pixels, smooth_noise
 from asap.degrade.photo.window import Window

@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 
 from asap.core.wholebody import FINGERS
 from asap.degrade.photo.arrays import Bools, Floats
+from asap.degrade.photo.curves import ENDS, PER_BONE, Curve, curve
 from asap.degrade.photo.sampling import linear
-from asap.degrade.photo.tubes import ENDS, PER_BONE, Curve, curve
 from asap.degrade.photo.window import Window
 
 _FOLD = np.deg2rad(75)

@@ -10,11 +10,11 @@ from scipy import ndimage
 from asap.core.errors import InputError
 from asap.core.photos import PartRegion
 from asap.degrade.photo.arrays import Bools, Floats
-from asap.degrade.photo.easel import Layer
+from asap.degrade.photo.compositor import Layer
+from asap.degrade.photo.curves import ENDS, Curve, curve, through
 from asap.degrade.photo.fingers import Tube, tube
-from asap.degrade.photo.laying import Painting, near
+from asap.degrade.photo.limb_warp import Painting, near
 from asap.degrade.photo.sampling import linear, pixels
-from asap.degrade.photo.tubes import ENDS, Curve, curve, through
 from asap.degrade.photo.window import Window
 
 JOINTS: Final = {

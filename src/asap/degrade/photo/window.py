@@ -10,7 +10,7 @@ from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray, Edit
 from asap.degrade.photo.arrays import Bools, Floats
-from asap.degrade.photo.easel import ROOM, Easel, Layer, difference
+from asap.degrade.photo.compositor import ROOM, Compositor, Layer, difference
 from asap.degrade.photo.matte import cover, unmixed
 from asap.degrade.photo.sampling import linear
 
@@ -108,7 +108,7 @@ class Window:
         for layer in layers:
             touched[layer.where] |= layer.share > 0.004
         rows, columns = self._bounds(layers, touched)
-        easel = Easel(self.image, self.colour, (rows, columns), touched, self._trace)
+        easel = Compositor(self.image, self.colour, (rows, columns), touched, self._trace)
         if plate is not None and hole is not None:
             easel.under(plate, hole)
         for layer in layers:

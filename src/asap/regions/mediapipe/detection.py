@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import expit
 
 from asap.core.records import FloatArray
+from asap.regions.geometry import overlap
 from asap.regions.mediapipe.crops import Crop, Pyramid
 from asap.regions.mediapipe.network import Network
-from asap.regions.shapes import overlap
 
 __all__ = ["BODY", "FACE_FAR", "FACE_NEAR", "PALM", "Detection", "Detector", "detect", "merge"]
 

@@ -17,11 +17,11 @@ from asap.regions import models
 from asap.regions.limbs import limbs, points_of
 from asap.regions.mediapipe import bodies, faces, hands
 from asap.regions.mediapipe.bodies import COCO, Body
+from asap.regions.mediapipe.confirmation import confirmed, unlike
 from asap.regions.mediapipe.crops import Crop, Pyramid, tiles, whole
 from asap.regions.mediapipe.detection import BODY, FACE_FAR, FACE_NEAR, PALM, Detection, Detector, detect, merge
 from asap.regions.mediapipe.faces import Face
 from asap.regions.mediapipe.hands import Hand
-from asap.regions.mediapipe.looks import confirmed, unlike
 from asap.regions.mediapipe.network import Network
 from asap.regions.mediapipe.people import Individual, gather, unmatched
 from asap.regions.outlines import face_mask, hand_mask

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from asap.core.errors import MissingDependencyError, StoreError
 from asap.core.records import FloatArray
-from asap.regions.quiet import quiet
+from asap.regions.native_stderr import silence_native_stderr
 
 __all__ = ["Network"]
 
@@ -25,7 +25,7 @@ class Network:
         except ImportError as error:
             raise MissingDependencyError("ai-edge-litert", "the landmarker mediapipe") from error
         try:
-            with quiet():
+            with silence_native_stderr():
                 self._interpreter = Interpreter(model_content=model, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:

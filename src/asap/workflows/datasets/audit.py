@@ -13,7 +13,7 @@ from scipy.sparse import csgraph
 
 from asap.core.records import ByteArray, FloatArray
 from asap.core.seeds import generator
-from asap.gates import chance, files, leaks
+from asap.gates import file_features, leaks, permutation_test
 from asap.stores import png
 from asap.stores.pairs import PairStore
 
@@ -47,7 +47,9 @@ def audit_pairs(folder: Path, *, split: str | None = None, seed: int = 0) -> dic
     level = 1 - (1 - LEVEL) / len(leaks.VIEWS)
     differences, outside = _measure(store)
     views = {
-        name: _plain(chance.tell_apart(rows, groups, leaks.FEATURES[name], generator(seed, "audit", name), level=level))
+        name: _plain(
+            permutation_test.tell_apart(rows, groups, leaks.FEATURES[name], generator(seed, "audit", name), level=level)
+        )
         for name, rows in differences.items()
     }
     differ = sum(value > 0 for value in outside)
@@ -89,10 +91,10 @@ def _measure(store: PairStore) -> tuple[dict[str, FloatArray], list[int]]:
 
 
 def _file(data: bytes, image: ByteArray) -> FloatArray:
-    return files.file_features(data, len(png.encode(image)))
+    return file_features.file_features(data, len(png.encode(image)))
 
 
-def _plain(found: chance.Finding) -> dict[str, Any]:
+def _plain(found: permutation_test.Finding) -> dict[str, Any]:
     values = asdict(found)
     values["ci"] = [values.pop("low"), values.pop("high")]
     values["top"] = [dict(zip(("feature", "rejected", "share"), one, strict=True)) for one in found.top]

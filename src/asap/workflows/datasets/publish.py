@@ -21,8 +21,8 @@ from asap.core.files import write_json, write_text
 from asap.exchange.card import SHEET, card
 from asap.exchange.croissant import croissant
 from asap.exchange.facts import PAPER, CardFacts, GateMean, Shard
+from asap.exchange.image_metadata import traces
 from asap.exchange.statements import Owner, Statement, Tally, parse_statements, tally
-from asap.exchange.traces import traces
 from asap.stores.pairs import PairStore
 from asap.stores.pairs.schema import IMAGES, SCHEMA
 from asap.workflows.datasets.contact_sheet import show_pairs

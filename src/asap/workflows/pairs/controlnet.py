@@ -210,7 +210,7 @@ def _painted(
     right = diffusion.BodyMaps(depth=picture.depth, normals=picture.normals, camera=camera, keypoints=points)
     wrong = diffusion.BodyMaps(depth=side.picture.depth, normals=side.picture.normals, camera=side.scene.camera)
     painter, size = painter_of(guide.painting), guide.people.size
-    return diffusion.guided(size, right, wrong, area, edit, rng, painter, caption=drawn.truth.caption)
+    return diffusion.controlnet_pair(size, right, wrong, area, edit, rng, painter, caption=drawn.truth.caption)
 
 
 def _region(edit: Edit, area: BoolArray) -> PartRegion:

@@ -38,9 +38,9 @@ class Painting:
 @lru_cache(maxsize=1)
 def painter_of(painting: Painting) -> Any:  # noqa: ANN401  (a protocol of the room)
     """The loaded model; one a process."""
-    from asap.degrade.diffusion import load_painter
+    from asap.degrade.diffusion import load_inpainter
 
-    return load_painter(
+    return load_inpainter(
         painting.kind,
         painting.model,
         controlnet=painting.controlnet or None,
@@ -65,13 +65,17 @@ def paint(
     severity = int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
     if kind == "repaint":
         part = found[int(rng.integers(len(found)))]
-        return part, diffusion.repaint(photo.image, part, severity, rng, painter, caption=photo.caption, regions=found)
+        return part, diffusion.inpaint_pair(
+            photo.image, part, severity, rng, painter, caption=photo.caption, regions=found
+        )
     wanted = set(operations or OPERATIONS)
-    cells = [(part, operation) for part in found for name, operation in diffusion.BREAKS if name == part.part]
+    cells = [
+        (part, operation) for part in found for name, operation in diffusion.SKELETON_OPERATIONS if name == part.part
+    ]
     cells = [cell for cell in cells if cell[1] in wanted]
     if not cells:
         raise InputError("no part of this photograph has a skeleton that these operations could break")
     part, operation = cells[int(rng.integers(len(cells)))]
-    return part, diffusion.skeleton(
+    return part, diffusion.skeleton_pair(
         photo.image, part, operation, severity, rng, painter, caption=photo.caption, regions=found
     )

@@ -1,14 +1,9 @@
 """people -> a model -> [pairs]: the rejected side has one part drawn by the very model that is to be aligned.
 
-What a generator gets wrong is not what an edit of a mesh gets wrong: limbs melt, hands lose their shape. Here the model
-draws one part of a rendered person anew and sees the rest (``generate.remake``): its own mistake, in a place that is
-known, beside the truth. Nothing says that what it drew is wrong; the gates ask that it differs, and where the model is
-good few pairs pass. Both sides take the round trip through the autoencoder.
-
-With a screen (a learned judge that shares nothing with the one that measures later) each place is drawn several times:
-the best of these becomes the chosen side and the worst the rejected side, if the screen fails the worst and finds the
-best clearly better. Both are the model's own then, so what they teach is within its reach. ``whole`` is the share of
-images whose whole person is drawn anew instead of one part.
+A generator makes other errors than a mesh edit: limbs melt and hands lose their shape. Here the model regenerates one
+part of a rendered person while it sees the rest of the image (``generate.regenerate``). The result is an error of the
+model itself, at a known place, beside the true image. Nothing guarantees that the result is wrong: the gates only ask
+that it differs, so a good model gives few pairs. Both sides take the round trip through the autoencoder.
 """
 
 from collections import Counter
@@ -36,7 +31,7 @@ from asap.core.manifest import Instrument, Manifest
 from asap.core.records import BoolArray, ByteArray, Edit, PairRecord, Rendering
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import SCREEN_REASON, UNKNOWN, region_id
-from asap.generate import remake
+from asap.generate import regenerate
 from asap.stores.pairs import EncodedChunk, PairWriter, encode_rows
 from asap.workflows.evaluation.learned import judge_named
 from asap.workflows.pairs import rendered
@@ -265,7 +260,7 @@ def _ranked(screen: StoredJudge, drawn: ByteArray) -> list[_Sides | None]:
 
 def _drawn(backbone: Backbone, task: _Task, asked: list[_Asked], number: int) -> tuple[ByteArray, ByteArray]:
     """All images as they are and with their place drawn anew for the ``number``-th time, (B, R, R, 3) each."""
-    return remake(
+    return regenerate(
         backbone,
         np.stack([one.picture.image for one in asked]),
         np.stack([one.mask for one in asked]),

@@ -19,7 +19,7 @@ from asap.core.errors import InputError, PhotoError
 from asap.core.photos import PartRegion, Photo
 from asap.core.records import ByteArray
 from asap.core.vocabulary import PARTS
-from asap.regions.reading import decode
+from asap.regions.decoding import decode
 
 __all__ = ["TABLES", "Source", "caption_of", "fit", "fit_part", "halved", "list_sources", "read", "sidecars"]
 

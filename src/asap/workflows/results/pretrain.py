@@ -27,14 +27,14 @@ from asap.backbones.mini.backbone import MiniBackbone
 from asap.backbones.mini.build import SIZES, Size, build_pipeline
 from asap.backbones.mini.card import export
 from asap.backbones.protocol import TextCondition
-from asap.core.ahead import THREADS, Ahead
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
+from asap.core.prefetch import THREADS, Prefetcher
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import FINE_PIECES, PIECES
 from asap.stores.png import encode
 from asap.tensors import to_signed
-from asap.tensors.places import lay, take
+from asap.tensors.placement import place_table, take_rows
 from asap.workflows.pairs.people import LEARNED, read_people, read_pieces, render_people
 from asap.workflows.training.pretrain_loop import Phase, run_phase
 
@@ -218,10 +218,10 @@ def _torch_generator(config: PretrainConfig, phase: str, step: int) -> torch.Gen
     return torch.Generator().manual_seed(derive(config.seed, phase, step))
 
 
-def _ahead(backbone: MiniBackbone, make: Callable[[int], tuple[Tensor, ...]]) -> Ahead[tuple[Tensor, ...]]:
+def _ahead(backbone: MiniBackbone, make: Callable[[int], tuple[Tensor, ...]]) -> Prefetcher[tuple[Tensor, ...]]:
     """What is drawn for each step, on the backbone's device; for a GPU by other threads while it computes."""
     device = backbone.device
-    return Ahead(
+    return Prefetcher(
         lambda step: tuple(part.to(device) for part in make(step)), threads=THREADS if device.type == "cuda" else 0
     )
 
@@ -309,7 +309,7 @@ class _Denoising:
         self, backbone: MiniBackbone, data: _Data, latents: npt.NDArray[np.float16], config: PretrainConfig
     ) -> None:
         self.backbone, self.data, self.config, self.device = backbone, data, config, backbone.device
-        self.latents = lay(torch.from_numpy(latents), self.device)
+        self.latents = place_table(torch.from_numpy(latents), self.device)
         self.drawn = _ahead(backbone, self._draw)
         self.ids = backbone.tokenize(data.captions)
         self.empty = backbone.tokenize([""])[0]
@@ -319,7 +319,7 @@ class _Denoising:
     def error(self, rows: Tensor, ids: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Squared error of the prediction, mean over channels, (B, h, w); all on the backbone's device."""
         path = self.backbone.path
-        x = take(self.latents, rows, self.device).float()
+        x = take_rows(self.latents, rows, self.device).float()
         with self.backbone.precision():
             states = self.text(ids)[0]
         prediction = self.backbone.denoise(path.mix(x, noise, t), t, TextCondition({"text": states}))

@@ -1,0 +1,361 @@
+"""Structural errors of a skeleton: the operations of ``break_skeleton``, one function each.
+
+Figures are our choice unless a source is named; each list is by severity. Every function changes the figure and returns
+what it drew. It raises ``InputError`` when the points that it needs are not known.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from asap.core.errors import InputError
+from asap.core.records import FloatArray
+from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, finger_names, hand_names, row, turn
+
+__all__ = ["SKELETON_OPERATIONS", "SkeletonOperation"]
+
+Detail = dict[str, float | int | str]
+SkeletonOperation = Callable[[EditableSkeleton, str, int, np.random.Generator], Detail]
+_LONGER: Final = (1.35, 1.6, 2.0)
+_SHORTER: Final = (0.7, 0.55, 0.4)
+_BACKWARDS: Final = tuple(np.radians((50.0, 80.0, 110.0)).tolist())
+_STRAY: Final = tuple(np.radians((20.0, 35.0, 50.0)).tolist())
+_APART: Final = tuple(np.radians((30.0, 50.0, 75.0)).tolist())
+_LIMBS: Final = MappingProxyType({"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")})
+_FACE: Final = MappingProxyType(
+    {
+        "right eye": (*(f"face-{i}" for i in range(36, 42)), "right_eye"),
+        "left eye": (*(f"face-{i}" for i in range(42, 48)), "left_eye"),
+        "nose": (*(f"face-{i}" for i in range(27, 36)), "nose"),
+        "mouth": tuple(f"face-{i}" for i in range(48, 68)),
+    }
+)
+"""Groups of the 68-point face, and the body's point that moves with each."""
+
+
+def _fingers(figure: EditableSkeleton, side: str) -> list[int]:
+    """The fingers whose points are all known; ``InputError`` with fewer than two, or without the root."""
+    found = [f for f in range(5) if figure.known(*finger_names(side, f))]
+    if len(found) < 2 or not figure.known(f"{side}_hand_root"):
+        raise InputError(f"the root and two fingers of the {side} hand must be known to break it; choose another part")
+    return found
+
+
+def _some(pool: list[int], count: int, rng: np.random.Generator) -> list[int]:
+    return sorted(int(i) for i in rng.choice(pool, size=min(count, len(pool)), replace=False))
+
+
+def _said(numbers: list[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def extra_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """One to three further fingers, each midway between two neighbours."""
+    found = _fingers(figure, side)
+    gaps = [f for f in found if f + 1 in found]
+    if not gaps:
+        raise InputError(f"no two neighbouring fingers of the {side} hand are known; choose another operation")
+    chosen = _some(gaps, severity, rng)
+    for gap in chosen:
+        piece = figure.copy((f"{side}_hand_root", *finger_names(side, gap)))
+        for name, neighbour in zip(finger_names(side, gap), finger_names(side, gap + 1), strict=True):
+            piece[row(name), :2] = (figure.at(name) + figure.at(neighbour)) / 2
+        figure.extras.append(piece)
+    return {"after": _said(chosen)}
+
+
+def missing_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """One to three fingers gone."""
+    chosen = _some(_fingers(figure, side), severity, rng)
+    for finger in chosen:
+        figure.drop(finger_names(side, finger))
+    return {"fingers": _said(chosen)}
+
+
+def fused_fingers(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Two to four neighbouring fingers in one place, their mean."""
+    found = _fingers(figure, side)
+    count = min(severity + 1, len(found))
+    start = int(rng.integers(len(found) - count + 1))
+    chosen = found[start : start + count]
+    for joints in zip(*(finger_names(side, f) for f in chosen), strict=True):
+        middle = np.mean([figure.at(name) for name in joints], axis=0)
+        for name in joints:
+            figure.put(name, middle)
+    return {"fingers": _said(chosen)}
+
+
+def _scaled_fingers(
+    figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator, factor: float
+) -> Detail:
+    chosen = _some(_fingers(figure, side), (1, 2, 4)[severity - 1], rng)
+    for finger in chosen:
+        base, *rest = finger_names(side, finger)
+        for name in rest:
+            figure.put(name, figure.at(base) + factor * (figure.at(name) - figure.at(base)))
+    return {"fingers": _said(chosen), "factor": factor}
+
+
+def elongated_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """One, two or four fingers too long."""
+    return _scaled_fingers(figure, side, severity, rng, _LONGER[severity - 1])
+
+
+def shortened_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """One, two or four fingers too short."""
+    return _scaled_fingers(figure, side, severity, rng, _SHORTER[severity - 1])
+
+
+def _reverse(
+    figure: EditableSkeleton, chain: Sequence[str], carried: Sequence[str], severity: int, sign: float
+) -> float:
+    """Bend the chain's middle the other way (``sign`` where it is nearly straight) and carry on what hangs on it."""
+    bend = figure.bend(chain[0], chain[1], chain[2])
+    other = -np.sign(bend) if abs(bend) > np.radians(5.0) else sign
+    new = float(other * max(abs(bend), _BACKWARDS[severity - 1]))
+    figure.spin(carried, figure.at(chain[1]), new - bend)
+    return new
+
+
+def _sign(rng: np.random.Generator) -> float:
+    return 1.0 if rng.random() < 0.5 else -1.0
+
+
+def reversed_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """One, two or three fingers bent the wrong way at their second point."""
+    chosen = _some(_fingers(figure, side), severity, rng)
+    sign, angle = _sign(rng), 0.0
+    for finger in chosen:
+        names = finger_names(side, finger)
+        angle = _reverse(figure, names[:3], names[2:], severity, sign)
+    return {"fingers": _said(chosen), "angle": angle}
+
+
+def misshapen_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Every known finger turned at its first three points, each by its own angle."""
+    limit = _STRAY[severity - 1]
+    for finger in _fingers(figure, side):
+        names = finger_names(side, finger)
+        for joint in range(3):
+            angle = float(_sign(rng) * rng.uniform(0.5, 1.0) * limit)
+            figure.spin(names[joint + 1 :], figure.at(names[joint]), angle)
+    return {"largest": limit}
+
+
+def duplicated_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """A second hand on the same wrist, turned about it."""
+    _fingers(figure, side)
+    angle = _sign(rng) * _APART[severity - 1]
+    piece = figure.copy(hand_names(side)[1:])
+    piece[:, :2] = turn(piece[:, :2], figure.at(f"{side}_hand_root"), angle)
+    figure.extras.append(piece)
+    return {"angle": angle}
+
+
+def swapped_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """The hand mirrored on the line from its root to the middle of its fingers' bases: thumb and pinky change sides."""
+    found = _fingers(figure, side)
+    root = figure.at(f"{side}_hand_root")
+    axis = np.mean([figure.at(finger_names(side, f)[0]) for f in found], axis=0) - root
+    axis = axis / max(float(np.linalg.norm(axis)), 1e-6)
+    for finger in found:
+        for name in finger_names(side, finger):
+            away = figure.at(name) - root
+            figure.put(name, root + 2 * (away @ axis) * axis - away)
+    return {}
+
+
+def detached_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """The hand moved away from its arm by a part of its own length."""
+    found = _fingers(figure, side)
+    root = figure.at(f"{side}_hand_root")
+    axis = np.mean([figure.at(finger_names(side, f)[3]) for f in found], axis=0) - root
+    share = (0.4, 0.7, 1.0)[severity - 1]
+    figure.shift(hand_names(side)[1:], share * axis)
+    return {"share": share}
+
+
+def _limb(figure: EditableSkeleton, part: str, side: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
+    """The three joints of a limb and all points that hang on the middle one; ``InputError`` when a joint is unknown."""
+    first, middle, last = (f"{side}_{joint}" for joint in _LIMBS[part])
+    if not figure.known(first, middle, last):
+        raise InputError(f"{first}, {middle} and {last} must be known to break the {part}; choose another part")
+    if part == "arm":
+        return (first, middle, last), hand_names(side)
+    return (first, middle, last), (last, f"{side}_big_toe", f"{side}_small_toe", f"{side}_heel")
+
+
+def _for_limb(
+    part: str, function: Callable[[EditableSkeleton, str, str, int, np.random.Generator], Detail]
+) -> SkeletonOperation:
+    def broken(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+        return function(figure, part, side, severity, rng)
+
+    return broken
+
+
+def _scaled_limb(figure: EditableSkeleton, part: str, side: str, factor: float, rng: np.random.Generator) -> Detail:
+    (first, middle, last), carried = _limb(figure, part, side)
+    upper = rng.random() < 0.5
+    start, stop = (first, middle) if upper else (middle, last)
+    step = (factor - 1.0) * (figure.at(stop) - figure.at(start))
+    figure.shift((middle, *carried) if upper else carried, step)
+    return {"factor": factor, "bone": "upper" if upper else "lower"}
+
+
+def elongated_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """The upper or the lower bone too long; what hangs on it moves along."""
+    return _scaled_limb(figure, part, side, _LONGER[severity - 1], rng)
+
+
+def shortened_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """The upper or the lower bone too short."""
+    return _scaled_limb(figure, part, side, _SHORTER[severity - 1], rng)
+
+
+def reversed_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """The elbow or the knee bent the other way."""
+    chain, carried = _limb(figure, part, side)
+    return {"angle": _reverse(figure, chain, carried, severity, _sign(rng))}
+
+
+def misshapen_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Both bones off their direction, each by its own angle, and the lower one of another length."""
+    (first, middle, last), carried = _limb(figure, part, side)
+    upper, lower = (float(_sign(rng) * rng.uniform(0.5, 1.0) * _STRAY[severity - 1]) for _ in range(2))
+    figure.spin((middle, *carried), figure.at(first), upper)
+    figure.spin(carried, figure.at(middle), lower)
+    factor = (_LONGER if rng.random() < 0.5 else _SHORTER)[severity - 1]
+    figure.shift(carried, (factor - 1.0) * (figure.at(last) - figure.at(middle)))
+    return {"upper": upper, "lower": lower, "factor": factor}
+
+
+def missing_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Nothing beyond the wrist (severity 1 with a known hand), from the wrist or ankle on, or from the middle on."""
+    (_, middle, last), carried = _limb(figure, part, side)
+    beyond = [name for name in carried if name != last and figure.known(name)]
+    if severity == 1 and part == "arm" and beyond:
+        figure.drop(beyond)
+        return {"beyond": last}
+    figure.drop(carried if severity < 3 else (middle, *carried))
+    return {"from": middle if severity == 3 else last}
+
+
+def doubled_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """A second limb from the same shoulder or hip, turned about it."""
+    (first, middle, last), carried = _limb(figure, part, side)
+    angle = _sign(rng) * _APART[severity - 1]
+    piece = figure.copy((first, middle, last, *carried))
+    piece[:, :2] = turn(piece[:, :2], figure.at(first), angle)
+    figure.extras.append(piece)
+    return {"angle": angle}
+
+
+def _features(figure: EditableSkeleton) -> tuple[dict[str, tuple[str, ...]], FloatArray, float]:
+    """The groups of the face that are known, the face's centre and its size in pixels."""
+    known = {key: tuple(n for n in names if figure.known(n)) for key, names in _FACE.items()}
+    known = {key: names for key, names in known.items() if sum(name.startswith("face") for name in names) > 2}
+    if len(known) < 2:
+        raise InputError("two features of the face must be known to break its skeleton; choose another part")
+    points = np.array([figure.at(name) for names in known.values() for name in names])
+    return known, points.mean(axis=0), float(np.ptp(points, axis=0).max())
+
+
+def misshapen_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Eyes, nose and mouth each moved and turned."""
+    groups, _, size = _features(figure)
+    reach = (0.06, 0.12, 0.2)[severity - 1]
+    for names in groups.values():
+        direction = rng.uniform(0, 2 * np.pi)
+        figure.shift(names, np.array([np.cos(direction), np.sin(direction)], dtype=np.float32) * reach * size)
+        centre = np.mean([figure.at(name) for name in names], axis=0)
+        figure.spin(names, centre, float(_sign(rng) * rng.uniform(0.5, 1.0) * _STRAY[severity - 1]))
+    return {"share": reach}
+
+
+def missing_feature(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """One to three of eyes, nose and mouth gone."""
+    groups, _, _ = _features(figure)
+    keys = list(groups)
+    chosen = [keys[i] for i in _some(list(range(len(keys))), severity, rng)]
+    for key in chosen:
+        figure.drop(groups[key])
+    return {"features": ",".join(chosen)}
+
+
+def extra_feature(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """One to three of eyes, nose and mouth doubled, beside where they are."""
+    groups, _, size = _features(figure)
+    keys = list(groups)
+    chosen = [keys[i] for i in _some(list(range(len(keys))), severity, rng)]
+    for key in chosen:
+        piece = figure.copy(name for name in groups[key] if name.startswith("face"))
+        piece[:, :2] += np.array([0.0, _sign(rng) * 0.35 * size])
+        figure.extras.append(piece)
+    return {"features": ",".join(chosen)}
+
+
+def twisted_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """Eyes, nose and mouth turned together inside the face's outline."""
+    groups, centre, _ = _features(figure)
+    angle = _sign(rng) * _APART[severity - 1]
+    figure.spin((name for names in groups.values() for name in names), centre, angle)
+    return {"angle": angle}
+
+
+def _stretched(figure: EditableSkeleton, factor: float) -> Detail:
+    groups, centre, _ = _features(figure)
+    outline = tuple(name for name in (f"face-{i}" for i in range(17)) if figure.known(name))
+    for name in (*outline, *(name for names in groups.values() for name in names)):
+        figure.put(name, centre + (figure.at(name) - centre) * np.array([1.0, factor]))
+    return {"factor": factor}
+
+
+def elongated_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """The face too long, its outline with it."""
+    return _stretched(figure, _LONGER[severity - 1])
+
+
+def shortened_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+    """The face too short."""
+    return _stretched(figure, _SHORTER[severity - 1])
+
+
+def _table() -> dict[tuple[str, str], SkeletonOperation]:
+    hand: dict[str, SkeletonOperation] = {
+        "extra": extra_finger,
+        "missing": missing_finger,
+        "fused": fused_fingers,
+        "duplicated": duplicated_hand,
+        "elongated": elongated_finger,
+        "shortened": shortened_finger,
+        "reversed_joint": reversed_finger,
+        "detached": detached_hand,
+        "swapped_side": swapped_hand,
+        "misshapen": misshapen_hand,
+    }
+    limb: dict[str, Callable[[EditableSkeleton, str, str, int, np.random.Generator], Detail]] = {
+        "missing": missing_limb,
+        "duplicated": doubled_limb,
+        "elongated": elongated_limb,
+        "shortened": shortened_limb,
+        "reversed_joint": reversed_limb,
+        "misshapen": misshapen_limb,
+    }
+    face: dict[str, SkeletonOperation] = {
+        "extra": extra_feature,
+        "missing": missing_feature,
+        "elongated": elongated_face,
+        "shortened": shortened_face,
+        "twisted": twisted_face,
+        "misshapen": misshapen_face,
+    }
+    table: dict[tuple[str, str], SkeletonOperation] = {("hand", name): function for name, function in hand.items()}
+    table |= {(part, name): _for_limb(part, function) for part in _LIMBS for name, function in limb.items()}
+    return table | {("face", name): function for name, function in face.items()}
+
+
+SKELETON_OPERATIONS: Final[Mapping[tuple[str, str], SkeletonOperation]] = MappingProxyType(_table())
+"""Every (part, operation) that a skeleton can say. Feet are not drawn, and a torso or neck would move all the rest."""
