@@ -3,8 +3,8 @@
 A weight is the share of generated images with that fault, where it was counted: 300 images with expert annotations, as
 in ``degrade/operation_table.py``. One count for several entries is divided among them. Where nothing was counted, the
 weight is our choice, and it is lower where fewer results looked like the output of a model (counts:
-``docs/experiments/photographs.md``). Some operations are absent because no result looked right: a shortened or removed limb needs a background that
-the photograph does not show.
+``docs/experiments/photographs.md``). Some operations are absent because no result looked right: a shortened or removed
+limb needs a background that the photograph does not show.
 """
 
 from collections.abc import Callable, Mapping, Sequence
