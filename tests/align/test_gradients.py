@@ -104,7 +104,7 @@ def test_a_compiled_denoiser_gives_the_same_gradient() -> None:
         trainer(lora=True, batch_size=2, lr=1e-4, steps=3, loss={"tau": 0.5}, compile=flag) for flag in (False, True)
     )
     assert fused.policy.denoiser._compiled_call_impl is not None
-    looks = [run._backward(run._slots(0, run.order.turn(0))) for run in (usual, fused)]
+    looks = [run._backward(run._slots(0, 0, run.order.turn(0))) for run in (usual, fused)]
     torch.testing.assert_close(looks[1].losses, looks[0].losses, atol=1e-5, rtol=0)
     largest = max(float(value.grad.abs().max()) for value in usual.weights.values() if value.grad is not None)
     for name, value in usual.weights.items():
@@ -249,7 +249,7 @@ def test_dpo_is_that_of_diffusers_script() -> None:
     run = trainer("dpo", lora=True, batch_size=3, lr=1e-4, loss={"beta": beta_dpo / 2})
     list(run.steps(until=2))  # so that delta is not 0
     turn = run.order.turn(2)
-    look = run._backward(run._slots(0, turn))
+    look = run._backward(run._slots(2, 0, turn))
     ours = {name: value.grad.clone() for name, value in run.weights.items() if value.grad is not None}
     run.optimizer.zero_grad()
 

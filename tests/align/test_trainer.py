@@ -78,7 +78,7 @@ def gradients(run: Trainer) -> dict[str, Tensor]:
     """The gradient of step 0; nothing is moved."""
     turn = run.order.turn(0)
     for micro in range(run.settings.grad_accum):
-        run._backward(run._slots(micro, turn))
+        run._backward(run._slots(0, micro, turn))
     found = {name: value.grad.clone() for name, value in run.weights.items() if value.grad is not None}
     run.optimizer.zero_grad(set_to_none=True)
     return found

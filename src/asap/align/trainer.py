@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from asap.align.batch import PairSource, Slots, cut, draw, to_device
 from asap.align.gradients import GradientMode, Gradients, Look
@@ -41,7 +41,54 @@ from asap.align.times import Law, TimeLaw, TimeSampler
 from asap.align.zero import Zero, unzeroable
 from asap.core.errors import ConfigError, TrainingError
 
-__all__ = ["Path", "ReferenceBank", "TrainSettings", "Trainer"]
+__all__ = ["Metrics", "Path", "ReferenceBank", "TrainSettings", "Trainer", "TrainingTask"]
+
+Metrics = dict[str, float | None]
+"""Log columns of one step; None where a value is undefined."""
+
+
+class TrainingTask(Protocol):
+    """What a training loop needs from the thing it trains: a gradient for each step, and state for a checkpoint.
+
+    The loop owns everything else: step counter, learning-rate schedule, clipping, the optimizer's step, float16 loss
+    scale, moving average of the weights, checkpoints, resume, logging and early stop. One step of a loop is
+
+        metrics = task.backward(step, scale)
+        norm = clip_grad_norm_(task.weights.values(), max_grad_norm)
+        task.optimizer.step(); task.optimizer.zero_grad(set_to_none=True)
+    """
+
+    @property
+    def model(self) -> nn.Module:
+        """The module that holds ``weights``."""
+
+    @property
+    def weights(self) -> Mapping[str, nn.Parameter]:
+        """Trained parameters by name, in a stable order. They may be DTensors (FSDP2), see ``align.sharding``."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Moves ``weights``. The loop sets ``lr`` of its groups before each step."""
+
+    def backward(self, step: int, scale: float = 1.0) -> Metrics:
+        """Add the gradient of ``scale`` times the loss of ``step`` to the weights, averaged over all processes.
+
+        It depends on the weights and on ``step`` alone (randomness is named by seed and step), so that a resumed run
+        equals an uninterrupted one.
+
+        Args:
+            step: 0-based optimizer step.
+            scale: float16 loss scale, 1 otherwise; the loop divides the gradient by it.
+
+        Returns:
+            Columns to log, ``loss`` among them, averaged over the step's whole batch.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Weights and optimizer state as whole CPU tensors. Collective: all processes call it."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what ``state`` returned; raises ``TrainingError`` if it belongs to other weights."""
 
 
 class Path(NoisePath, TimeSampler, Protocol):
@@ -292,30 +339,39 @@ class Trainer:
 
     def step(self) -> dict[str, float | None]:
         """One optimizer step; returns its log row. Raises as ``steps``."""
-        start, settings = time.perf_counter(), self.settings
+        start = time.perf_counter()
         self._set_learning_rate()
-        turn = self.order.turn(self.done)
-        looks = []
-        for micro in range(settings.grad_accum):
-            with self._joining(last=micro == settings.grad_accum - 1):
-                looks.append(self._backward(self._slots(micro, turn)))
-        self._join()
+        row = self.backward(self.done, self.scale.value)
+        if self.scale.active:
+            held = [value.grad for value in self.weights.values() if value.grad is not None]
+            torch._foreach_mul_(held, 1 / self.scale.value)
         norm = self._gradient_norm()
-        row = summarise([self.accelerator.gather(self._logged(look)) for look in looks])
         moved = self._move(row["loss"], norm)
         self.done += 1
-        row |= {"grad_norm": norm if moved else None, "skipped": float(sum(look.skipped for look in looks))}
+        row |= {"grad_norm": norm if moved else None}
         row |= {"loss_scale": self.scale.value} if self.scale.active else {}
-        row |= {"seen": looks[0].found.seen} if looks[0].found.seen < 1 else {}
         return {"step": self.done - 1, **row, "seconds": time.perf_counter() - start}
 
-    def _slots(self, micro: int, turn: Turn) -> Slots:
+    def backward(self, step: int, scale: float = 1.0) -> Metrics:
+        """See ``TrainingTask``."""
+        turn = self.order.turn(step)
+        looks = []
+        for micro in range(self.settings.grad_accum):
+            with self._joining(last=micro == self.settings.grad_accum - 1):
+                looks.append(self._backward(self._slots(step, micro, turn), scale))
+        self._join()
+        row = summarise([self.accelerator.gather(self._logged(look)) for look in looks])
+        row["skipped"] = float(sum(look.skipped for look in looks))
+        row |= {"seen": looks[0].found.seen} if looks[0].found.seen < 1 else {}
+        return row
+
+    def _slots(self, step: int, micro: int, turn: Turn) -> Slots:
         """The slots of this process's ``micro``-th micro-batch."""
         size = self.settings.batch_size
         first = (micro * self.accelerator.num_processes + self.accelerator.process_index) * size
         places = tuple(range(first, first + size))
         return Slots(
-            step=self.done,
+            step=step,
             places=places,
             pairs=tuple(turn.pairs[place] for place in places),
             batch=self.global_batch,
@@ -323,7 +379,7 @@ class Trainer:
             start=turn.start,
         )
 
-    def _backward(self, slots: Slots) -> Look:
+    def _backward(self, slots: Slots, scale: float = 1.0) -> Look:
         """Add one micro-batch's gradient; returns what was seen."""
         settings = self.settings
         batch = self.source.batch(slots.pairs)
@@ -341,7 +397,7 @@ class Trainer:
         known = (
             self.bank.get(slots.pairs, numbers).permute(2, 0, 1, 3).reshape(-1, 3) if self.bank is not None else None
         )
-        share = self.scale.value / (len(slots.pairs) * settings.grad_accum)
+        share = scale / (len(slots.pairs) * settings.grad_accum)
         look = self.gradients.take(batch, draws, known, share)
         if self.bank is not None and known is not None and known.isnan().any():
             packed = look.found.reference.packed().reshape(2, len(slots.pairs), settings.draws, 3)
@@ -352,15 +408,11 @@ class Trainer:
         return per_pair(look.found, look.losses, look.terms, alpha=self.loss.alpha, tau=self.loss.tau)
 
     def _join(self) -> None:
-        """Mean of the gradients over processes where no wrapper has taken it; and without the loss scale."""
-        held = [value.grad for value in self.weights.values() if value.grad is not None]
+        """Mean of the gradients over processes where no wrapper has taken it."""
         if self.by_hand and self.accelerator.num_processes > 1:
             for value in self.weights.values():
                 value.grad = torch.zeros_like(value) if value.grad is None else value.grad
                 value.grad = self.accelerator.reduce(value.grad, "mean")
-            held = [value.grad for value in self.weights.values() if value.grad is not None]
-        if self.scale.active and held:
-            torch._foreach_mul_(held, 1 / self.scale.value)
 
     def _move(self, loss: float | None, norm: float) -> bool:
         """Take the optimizer's step; False if float16 overflowed and the step is left out."""
