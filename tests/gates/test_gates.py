@@ -381,6 +381,24 @@ class TestDuplicates:
         assert len(again) == 1200
         assert not again.add_code(codes[1199])
 
+    @pytest.mark.parametrize("radius", [0, 1, 10, 40])
+    def test_the_index_decides_as_a_scan_does(self, radius: int) -> None:
+        rng = np.random.default_rng(radius)
+        codes: list[int] = []
+        for _ in range(600):
+            code = int.from_bytes(rng.bytes(BITS // 8), "big")
+            if codes and rng.random() < 0.7:  # near an earlier one: a few bits inside or outside the radius
+                near = rng.choice(BITS, max(0, radius + int(rng.integers(-2, 4))), replace=False)
+                code = codes[int(rng.integers(len(codes)))] ^ sum(1 << int(bit) for bit in near)
+            codes.append(code)
+        seen, scanned, refused = gates.NearDuplicates(radius), list[int](), 0
+        for code in codes:
+            fresh = all((code ^ known).bit_count() > radius for known in scanned)
+            assert seen.add_code(code) == fresh
+            scanned += [code] if fresh else []
+            refused += not fresh
+        assert 100 < refused < 500
+
     def test_hash_is_stable_and_has_its_bits(self) -> None:
         assert gates.perceptual_hash(picture(3)) == gates.perceptual_hash(picture(3))
         assert 0 < gates.perceptual_hash(picture(3)) < 2**BITS

@@ -1,9 +1,9 @@
 """Near-duplicates by perceptual hash: the signs of the lowest frequencies of a small grey image."""
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
 from asap.core.errors import InputError
@@ -13,8 +13,6 @@ _GRID = 32
 _LOW = 8
 BITS = _LOW * _LOW * 3
 """Bits of a hash: 8x8 cosine coefficients of brightness and two colour differences."""
-_WORDS = BITS // 64
-_Words = npt.NDArray[np.uint64]
 
 
 def perceptual_hash(image: ByteArray) -> int:
@@ -44,44 +42,69 @@ def _shrink(image: ByteArray) -> np.ndarray[tuple[int, ...], np.dtype[np.float64
 
 
 class NearDuplicates:
-    """A growing set of images that refuses what it has nearly seen."""
+    """A growing set of perceptual hashes that refuses hashes close to one it holds.
+
+    The index is exact (pigeonhole principle): the bits are dealt into ``radius + 1`` bands, so two hashes that differ
+    in at most ``radius`` bits agree in at least one band. Only hashes that share a band are compared. The hashes of one
+    band value form a linked list in two integer arrays, which take 4 bytes per hash and band.
+    """
 
     def __init__(self, radius: int = 10) -> None:
-        """Take as duplicates all images within ``radius`` of ``BITS`` bits (Hamming distance)."""
+        """Treat images within ``radius`` of ``BITS`` bits (Hamming distance) as duplicates.
+
+        Raises:
+            InputError: ``radius`` is negative or not below ``BITS``.
+        """
         if not 0 <= radius < BITS:
             raise InputError(f"radius must be from 0 to {BITS - 1} bits, not {radius}")
         self.radius = radius
-        self._count = 0
-        self._seen = np.zeros((1024, _WORDS), dtype=np.uint64)
+        self._codes: list[int] = []
+        self._bands = tuple(_Band(start, radius + 1) for start in range(radius + 1))
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._codes)
 
     def add(self, image: ByteArray) -> bool:
-        """Remember ``image`` and return True, or return False if one like it is here already."""
+        """Remember ``image`` and return True, or return False if a near-duplicate is known."""
         return self.add_code(perceptual_hash(image))
 
     def add_code(self, code: int) -> bool:
-        """The same for an image of which only the hash is at hand."""
-        words = _words(code)
-        apart = np.bitwise_count(self._seen[: self._count] ^ words).sum(axis=1)
-        if (apart <= self.radius).any():
-            return False
-        self._remember(words)
+        """Do the same for the perceptual hash of an image."""
+        values = [band.value(code) for band in self._bands]
+        for band, value in zip(self._bands, values, strict=True):
+            place = band.last.get(value, -1)
+            while place >= 0:
+                if (self._codes[place] ^ code).bit_count() <= self.radius:
+                    return False
+                place = band.before[place]
+        self._remember(code, values)
         return True
 
     def extend(self, codes: Iterable[int]) -> None:
         """Remember hashes of images that were accepted before, without comparing them."""
         for code in codes:
-            self._remember(_words(code))
+            self._remember(code, [band.value(code) for band in self._bands])
 
-    def _remember(self, words: _Words) -> None:
-        if self._count == len(self._seen):
-            self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
-        self._seen[self._count] = words
-        self._count += 1
+    def _remember(self, code: int, values: Sequence[int]) -> None:
+        for band, value in zip(self._bands, values, strict=True):
+            band.before.append(band.last.get(value, -1))
+            band.last[value] = len(self._codes)
+        self._codes.append(code)
 
 
-def _words(code: int) -> _Words:
-    """(3,) the bits of a hash, 64 to a number."""
-    return np.frombuffer(code.to_bytes(BITS // 8, "big"), dtype=">u8").astype(np.uint64)
+class _Band:
+    """Every ``step``-th bit of a hash, and which known hashes have the same ones.
+
+    Neighbouring bits are alike in many images; bits far apart spread the hashes over more values.
+    """
+
+    def __init__(self, start: int, step: int) -> None:
+        self.mask = sum(1 << bit for bit in range(start, BITS, step))
+        self.last: dict[int, int] = {}
+        """Place of the last hash with a band value."""
+        self.before = array("i")
+        """Place of the hash before each one in its list, -1 at the end."""
+
+    def value(self, code: int) -> int:
+        """The bits of the band, at their places."""
+        return code & self.mask
