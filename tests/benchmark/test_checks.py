@@ -4,7 +4,7 @@ import pytest
 
 from asap.benchmark.checks import NEAR, check_suite, grams, nearness, part_faults
 from asap.benchmark.suite import SuitePrompt, load_suite
-from asap.bodies import draw_caption
+from asap.bodies import sample_caption
 from asap.core.errors import InputError
 from asap.workflows.evaluation.suite import check
 
@@ -48,7 +48,7 @@ def test_near_duplicates_and_training_captions_are_faults() -> None:
 
 def test_haf_passes_its_checks() -> None:
     prompts = load_suite("haf").prompts
-    found = check_suite(prompts, (draw_caption(0, "check", index) for index in range(300)), per_category=100)
+    found = check_suite(prompts, (sample_caption(0, "check", index) for index in range(300)), per_category=100)
     assert found.faults == ()
     assert found.figures["nearest_pair"]["nearness"] < NEAR
     assert 0 < found.figures["nearest_caption"]["nearness"] < NEAR

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from asap.bodies import Drawn, render
-from asap.bodies.people import Person, draw_person, paint_person
+from asap.bodies import SampledScene, render
+from asap.bodies.people import Person, paint_person, sample_person
 from asap.bodies.rig import Pose, Rest, Rig
 from asap.bodies.rotations import Floats
 from asap.core.records import Background, Camera, Light, PosedBody, Prop, Scene
 from asap.core.seeds import generator
 
-PERSON: Person = draw_person(generator(3, "figures"), "someone")
+PERSON: Person = sample_person(generator(3, "figures"), "someone")
 GREY = Background(kind="plain", colours=((0.3, 0.3, 0.3), (0.3, 0.3, 0.3)), seed=0)
 LIGHT = Light(direction=(0.0, -1.0, 0.0), intensity=0.7, ambient=0.5, softness=0.05)
 FRONT = Camera(eye=(0.0, -5.0, 0.0), target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0), fov=0.5)
@@ -57,10 +57,10 @@ def spot(x: float, y: float, z: float) -> Floats:
     return np.array([x, y, z], dtype=np.float32)
 
 
-def fingerprint(drawn: Drawn) -> str:
+def fingerprint(drawn: SampledScene) -> str:
     """Digest of a drawn body, its words and its image."""
-    picture = render(drawn.scene, 32)
+    rendering = render(drawn.scene, 32)
     digest = hashlib.sha256(repr((drawn.truth, drawn.person, drawn.scene.camera, drawn.scene.light)).encode())
-    for array in (drawn.scene.body.vertices, drawn.scene.body.colours, picture.image, picture.depth):
+    for array in (drawn.scene.body.vertices, drawn.scene.body.colours, rendering.image, rendering.depth):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from asap.bodies.captions import NUMBERS, attributes, caption, reserved
-from asap.bodies.people import draw_person
-from asap.bodies.plans import Plan, draw_plan
+from asap.bodies.people import sample_person
+from asap.bodies.plans import Plan, sample_plan
 from asap.core.seeds import generator
 from asap.core.vocabulary import CATEGORIES
 from tests.bodies.figures import PERSON
@@ -14,9 +14,9 @@ def drawn_facts(count: int, category: str | None = None) -> list[dict[str, str]]
     out = []
     for index in range(count):
         rng = generator(7, "facts", index)
-        person = draw_person(rng, str(index))
+        person = sample_person(rng, str(index))
         colour = str(rng.choice(["grey", "blue", "pink"]))
-        out.append(attributes(draw_plan(rng, category), person, str(rng.choice(["plain", "striped"])), colour))
+        out.append(attributes(sample_plan(rng, category), person, str(rng.choice(["plain", "striped"])), colour))
     return out
 
 

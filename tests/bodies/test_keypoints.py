@@ -43,8 +43,8 @@ def test_all_are_found_on_a_whole_body(front: FloatArray) -> None:
 
 def test_points_of_the_face_lie_where_the_68_point_face_has_them(body: PosedBody) -> None:
     near = replace(FRONT, eye=(0.0, -1.2, 0.71), target=(0.0, 0.0, 0.71), fov=0.22)
-    picture = render(scene(body, camera=near), 256)
-    points = keypoints(body, near, picture)[23:91]
+    rendering = render(scene(body, camera=near), 256)
+    points = keypoints(body, near, rendering)[23:91]
     assert (points[17:, 2] == 2).all()
     x, y = points[:, 0], points[:, 1]
     assert (np.diff(x[:17]) > 0).all(), "the jaw runs from the right ear, at the left of the image, to the left one"

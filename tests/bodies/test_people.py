@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asap.bodies.people import CLOTHES, HAIRS, SKINS, draw_person, linear, paint_person, person_uid
+from asap.bodies.people import CLOTHES, HAIRS, SKINS, linear, paint_person, person_uid, sample_person
 from asap.bodies.rig import PHENOTYPES, Rig
 from asap.bodies.rotations import Floats
 from asap.core.records import BoolArray
@@ -27,14 +27,14 @@ def test_white_is_one_and_grey_is_dark() -> None:
 
 
 def test_people_are_adults_of_every_word() -> None:
-    people = [draw_person(generator(0, i), str(i)) for i in range(200)]
+    people = [sample_person(generator(0, i), str(i)) for i in range(200)]
     assert {p.skin for p in people} == set(SKINS)
     assert {p.hair for p in people} == set(HAIRS)
     assert {p.shirt for p in people} == set(CLOTHES)
     assert {p.woman for p in people} == {True, False}
     assert min(p.phenotype["age"] for p in people) > 0.6
     assert all(set(p.phenotype) == set(PHENOTYPES) and 0 <= min(p.phenotype.values()) <= 1 for p in people)
-    assert draw_person(generator(0, 5), "5") == people[5]
+    assert sample_person(generator(0, 5), "5") == people[5]
 
 
 def test_ids_of_people_depend_on_seed_namespace_and_number() -> None:

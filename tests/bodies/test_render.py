@@ -68,33 +68,33 @@ def test_parts_lie_where_they_are_seen(body: PosedBody, front: Rendering) -> Non
 
 
 def test_depth_and_normal_of_a_wall(body: PosedBody) -> None:
-    picture = render(scene(nobody(body), block(0.0, 0.5, 0.0, (0.5, 0.5, 0.5))), SIZE)
+    rendering = render(scene(nobody(body), block(0.0, 0.5, 0.0, (0.5, 0.5, 0.5))), SIZE)
     middle = SIZE // 2
-    assert picture.depth[middle, middle] == pytest.approx(5.0, abs=1e-3)
-    assert np.allclose(picture.normals[middle, middle], (0, -1, 0), atol=1e-5)
-    assert picture.regions[middle, middle] == region_id("object")
-    assert picture.vertices_hit[middle, middle] >= len(body.vertices)
-    corner = picture.regions[middle - 10, middle + 10]
+    assert rendering.depth[middle, middle] == pytest.approx(5.0, abs=1e-3)
+    assert np.allclose(rendering.normals[middle, middle], (0, -1, 0), atol=1e-5)
+    assert rendering.regions[middle, middle] == region_id("object")
+    assert rendering.vertices_hit[middle, middle] >= len(body.vertices)
+    corner = rendering.regions[middle - 10, middle + 10]
     assert corner == region_id("object")
-    assert picture.depth[middle - 10, middle + 10] > 5.0
+    assert rendering.depth[middle - 10, middle + 10] > 5.0
 
 
 def test_the_nearer_thing_is_seen(body: PosedBody) -> None:
     near, far = block(0.0, -1.0, 0.0, (0.1, 0.1, 0.1)), block(0.0, 1.0, 0.0, (0.6, 0.1, 0.6))
-    picture = render(scene(nobody(body), far, near), SIZE)
-    assert picture.depth[SIZE // 2, SIZE // 2] == pytest.approx(3.9, abs=0.01)
-    assert picture.depth[SIZE // 2, SIZE // 2 + 12] > 5.5
+    rendering = render(scene(nobody(body), far, near), SIZE)
+    assert rendering.depth[SIZE // 2, SIZE // 2] == pytest.approx(3.9, abs=0.01)
+    assert rendering.depth[SIZE // 2, SIZE // 2 + 12] > 5.5
 
 
 def test_edges_are_smooth_and_faces_are_flat(body: PosedBody) -> None:
     camera = replace(FRONT, up=(0.2, 0.0, 1.0))
-    picture = render(scene(nobody(body), block(0, 0, 0, (0.6, 0.01, 0.6)), camera=camera, light=FLAT), SIZE)
-    inside = picture.regions == region_id("object")
+    rendering = render(scene(nobody(body), block(0, 0, 0, (0.6, 0.01, 0.6)), camera=camera, light=FLAT), SIZE)
+    inside = rendering.regions == region_id("object")
     sure = inside.copy()
     for axis in (0, 1):
         for step in (-1, 1):
             sure &= np.roll(inside, step, axis=axis)
-    value = picture.image[..., 0].astype(int)
+    value = rendering.image[..., 0].astype(int)
     flat, behind = int(np.median(value[sure])), int(value[0, 0])
     assert np.abs(value[sure] - flat).max() <= 3
     border = inside & ~sure
@@ -106,8 +106,8 @@ def test_an_edge_pixel_holds_the_covered_share(body: PosedBody) -> None:
     """The wall ends at a quarter of a pixel beyond the centre of column 40, where one in five samples misses it."""
     end = (40.75 / SIZE * 2 - 1) * 5.0 * np.tan(FRONT.fov / 2)
     wall = block(float(end) - 0.3, 0.005, 0.0, (0.3, 0.005, 0.4))
-    picture = render(scene(nobody(body), wall, light=FLAT), SIZE)
-    levels = picture.image[SIZE // 2, :, 0] / 255.0
+    rendering = render(scene(nobody(body), wall, light=FLAT), SIZE)
+    levels = rendering.image[SIZE // 2, :, 0] / 255.0
     linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
     full, empty = linear[39], linear[45]
     assert (linear[40] - empty) / (full - empty) == pytest.approx(0.8, abs=0.03)
@@ -155,12 +155,12 @@ def test_camera_axes_are_a_right_handed_frame() -> None:
 
 @pytest.mark.parametrize("target", [(0.0, -10.0, 0.0), (50.0, -5.0, 0.0)])
 def test_an_empty_view_is_the_background(body: PosedBody, target: tuple[float, float, float]) -> None:
-    picture = render(scene(body, camera=replace(FRONT, target=target)), 16)
-    assert not picture.regions.any()
-    assert (picture.vertices_hit == -1).all()
-    assert np.isinf(picture.depth).all()
-    assert len(np.unique(picture.image)) == 1
-    assert picture.image[0, 0, 0] == round(255 * (1.055 * GREY.colours[0][0] ** (1 / 2.4) - 0.055))
+    rendering = render(scene(body, camera=replace(FRONT, target=target)), 16)
+    assert not rendering.regions.any()
+    assert (rendering.vertices_hit == -1).all()
+    assert np.isinf(rendering.depth).all()
+    assert len(np.unique(rendering.image)) == 1
+    assert rendering.image[0, 0, 0] == round(255 * (1.055 * GREY.colours[0][0] ** (1 / 2.4) - 0.055))
 
 
 def test_a_brighter_light_makes_a_brighter_picture(body: PosedBody, front: Rendering) -> None:
@@ -215,15 +215,15 @@ def nearest(prop: Prop, ray: Floats) -> tuple[float, int]:
 @pytest.mark.parametrize("seed", range(4))
 def test_each_pixel_shows_the_first_triangle_on_its_ray(body: PosedBody, seed: int) -> None:
     size, prop = 24, soup(seed)
-    picture = render(scene(nobody(body), prop), size)
+    rendering = render(scene(nobody(body), prop), size)
     right, up, forward = camera_axes(FRONT)
     reach = np.tan(FRONT.fov / 2)
     for row, column in np.ndindex(size, size):
         x, y = ((place + 0.5) / size * 2 - 1 for place in (column, row))
         ray = forward + reach * (x * right - y * up)
         depth, face = nearest(prop, ray / np.linalg.norm(ray))
-        assert picture.depth[row, column] == pytest.approx(depth, rel=1e-5)
-        assert (picture.vertices_hit[row, column] - len(body.vertices)) // 3 == face or face == -1
+        assert rendering.depth[row, column] == pytest.approx(depth, rel=1e-5)
+        assert (rendering.vertices_hit[row, column] - len(body.vertices)) // 3 == face or face == -1
 
 
 def test_the_order_of_triangles_does_not_matter(body: PosedBody, front: Rendering) -> None:
@@ -241,6 +241,6 @@ def test_no_ray_slips_between_two_triangles(body: PosedBody) -> None:
     at = np.arange((size + 2) * (size + 3)).reshape(size + 2, size + 3)[:, :-1].ravel()
     faces = np.concatenate([np.stack([at, at + 1, at + size + 4], 1), np.stack([at, at + size + 4, at + size + 3], 1)])
     wall = Prop(name="wall", vertices=corners, faces=faces.astype(np.int32), colours=np.ones_like(corners))
-    picture = render(scene(nobody(body), wall), size)
-    assert (picture.vertices_hit >= 0).all()
-    assert np.allclose(picture.normals, (0, -1, 0), atol=1e-6)
+    rendering = render(scene(nobody(body), wall), size)
+    assert (rendering.vertices_hit >= 0).all()
+    assert np.allclose(rendering.normals, (0, -1, 0), atol=1e-6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from asap.bodies.rig import Rig, load_rig
-from asap.bodies.rotations import about
+from asap.bodies.rotations import rotation_about
 from asap.core.records import PosedBody
 from asap.core.vocabulary import REGION_PART, region_id
 from tests.bodies.figures import PERSON, figure, pose, spot
@@ -48,14 +48,14 @@ def test_no_turn_is_the_rest_pose(rig: Rig) -> None:
 
 
 def test_turning_the_root_turns_everything(rig: Rig) -> None:
-    turn, centre = about(spot(0, 0, 1), 0.7), rig.template.heads[rig.root]
+    turn, centre = rotation_about(spot(0, 0, 1), 0.7), rig.template.heads[rig.root]
     vertices, poses, _ = rig.pose(rig.template, pose(local={"root": turn}))
     assert np.allclose(vertices, (rig.template.vertices - centre) @ turn.T + centre, atol=1e-4)
     assert np.allclose(poses[:, :3, :3], turn, atol=1e-5)
 
 
 def test_a_bone_moves_its_descendants_alone(rig: Rig) -> None:
-    turn = about(spot(0, 1, 0), 0.6)
+    turn = rotation_about(spot(0, 1, 0), 0.6)
     turns, heads = rig.skeleton(rig.template, pose(local={"upperarm01.L": turn}))
     assert np.allclose(turns[rig.index["finger3-3.L"]], turn, atol=1e-6)
     assert np.allclose(turns[rig.index["upperarm01.R"]], np.eye(3))
@@ -68,7 +68,7 @@ def test_a_bone_moves_its_descendants_alone(rig: Rig) -> None:
 
 
 def test_a_world_turn_wins_over_local_ones_and_parents(rig: Rig) -> None:
-    above, own = about(spot(1, 0, 0), 0.4), about(spot(0, 0, 1), 0.9)
+    above, own = rotation_about(spot(1, 0, 0), 0.4), rotation_about(spot(0, 0, 1), 0.9)
     turns, _ = rig.skeleton(
         rig.template, pose(local={"spine01": above, "head": above}, world={"head": own, "wrist.R": own})
     )

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from asap.bodies.rotations import Floats, about, between, cross, frame, part_way, reach, twist_about
+from asap.bodies.rotations import (
+    Floats,
+    cross,
+    orthonormal_frame,
+    rotation_about,
+    rotation_between,
+    twist_about,
+    two_bone_reach,
+)
 from tests.bodies.figures import spot
 
 X, Y, Z = spot(1, 0, 0), spot(0, 1, 0), spot(0, 0, 1)
@@ -12,8 +20,8 @@ def is_rotation(turn: Floats) -> bool:
 
 
 def test_turns_are_right_handed() -> None:
-    assert np.allclose(about(Z, np.pi / 2) @ X, Y, atol=1e-6)
-    assert np.allclose(about(X, np.pi / 2) @ Y, Z, atol=1e-6)
+    assert np.allclose(rotation_about(Z, np.pi / 2) @ X, Y, atol=1e-6)
+    assert np.allclose(rotation_about(X, np.pi / 2) @ Y, Z, atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
@@ -24,26 +32,25 @@ def test_cross_is_numpys(precision: type[np.floating]) -> None:
 
 @pytest.mark.parametrize("end", [spot(0.3, -0.5, 0.8), spot(-1, 0, 0), spot(1, 0, 0)])
 def test_between_takes_one_direction_to_the_other(end: Floats) -> None:
-    turn = between(X, end)
+    turn = rotation_between(X, end)
     assert is_rotation(turn)
     assert np.allclose(turn @ X, end / np.linalg.norm(end), atol=1e-5)
 
 
 def test_frame_keeps_its_first_direction() -> None:
-    axes = frame(spot(0, 2, 0), spot(1, 1, 0))
+    axes = orthonormal_frame(spot(0, 2, 0), spot(1, 1, 0))
     assert np.allclose(axes, np.stack([Y, X, -Z], axis=1), atol=1e-6)
 
 
-def test_part_of_a_turn_and_its_twist() -> None:
-    turn = about(Z, 0.8)
-    assert np.allclose(part_way(turn, 0.25), about(Z, 0.2), atol=1e-5)
+def test_twist_is_the_angle_about_the_axis() -> None:
+    turn = rotation_about(Z, 0.8)
     assert twist_about(turn, Z) == pytest.approx(0.8, abs=1e-5)
-    assert twist_about(about(X, 0.5) @ turn, X) == pytest.approx(0.5, abs=0.05)
+    assert twist_about(rotation_about(X, 0.5) @ turn, X) == pytest.approx(0.5, abs=0.05)
 
 
 def test_reach_keeps_bone_lengths_and_bends_towards_the_pole() -> None:
     start, goal = spot(0.1, 0.2, 1.0), spot(0.3, -0.1, 0.8)
-    middle, end = reach(start, goal, 0.3, 0.25, -Y)
+    middle, end = two_bone_reach(start, goal, 0.3, 0.25, -Y)
     assert np.linalg.norm(middle - start) == pytest.approx(0.3, abs=1e-5)
     assert np.linalg.norm(end - middle) == pytest.approx(0.25, abs=1e-5)
     assert np.allclose(end, goal, atol=1e-5)
@@ -51,5 +58,5 @@ def test_reach_keeps_bone_lengths_and_bends_towards_the_pole() -> None:
 
 
 def test_reach_brings_a_far_goal_within_reach() -> None:
-    _, end = reach(spot(0, 0, 0), spot(0, 0, 9), 0.3, 0.2, X)
+    _, end = two_bone_reach(spot(0, 0, 0), spot(0, 0, 9), 0.3, 0.2, X)
     assert np.allclose(end, (0, 0, 0.5 * 0.999), atol=1e-5)

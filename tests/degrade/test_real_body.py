@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asap import bodies
-from asap.bodies.people import draw_person
+from asap.bodies.people import sample_person
 from asap.core.records import Camera, PosedBody, Rendering, Scene
 from asap.core.seeds import generator
 from asap.degrade import CELLS, apply
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def scene() -> Scene:
     """A whole person, seen from the front."""
     rig = bodies.load_rig()
-    return bodies.draw(rig, 0, "judge", 0, category="full_body").scene
+    return bodies.sample_scene(rig, 0, "judge", 0, category="full_body").scene
 
 
 def shot(scene: Scene, body: PosedBody, part: str) -> Rendering:
@@ -73,7 +73,7 @@ def test_the_strongest_defects_show(scene: Scene, part: str) -> None:
 def test_severity_1_leaves_the_range_of_correct_bodies() -> None:
     """A factor that takes one drawn adult to the shape of another would be no error: the rule of ``proportions``."""
     rig = bodies.load_rig()
-    people = [draw_person(generator(0, "spread", number), "x").phenotype for number in range(60)]
+    people = [sample_person(generator(0, "spread", number), "x").phenotype for number in range(60)]
     rests = rig.rest(people)
     heads = np.stack([rest.heads for rest in rests])
     tall = np.array([np.ptp(rest.vertices[:, 2]) for rest in rests])

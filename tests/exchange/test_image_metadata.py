@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from asap.exchange.image_metadata import traces
+from asap.exchange.image_metadata import embedded_metadata
 from asap.stores.png import encode
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 24, 3), dtype=np.uint8)
@@ -41,7 +41,7 @@ XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
     [encode(PIXELS), encode(PIXELS[:, :, 0]), saved("PNG"), saved("JPEG"), saved("WEBP"), saved("WEBP", lossless=True)],
 )
 def test_clean_pictures_are_clean(data: bytes) -> None:
-    assert traces(data) == []
+    assert embedded_metadata(data) == []
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ def test_clean_pictures_are_clean(data: bytes) -> None:
     ],
 )
 def test_every_trace_is_named(data: bytes, found: list[str]) -> None:
-    assert traces(data) == found
+    assert embedded_metadata(data) == found
 
 
 def test_a_segment_between_the_scans_of_a_jpeg_is_found() -> None:
     """A comment after the first scan of a progressive JPEG, where a quick reader no longer looks."""
     data = saved("JPEG", progressive=True)
     second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
-    assert traces(data[:second] + b"\xff\xfe\x00\x0aJane Doe" + data[second:]) == ["comment"]
+    assert embedded_metadata(data[:second] + b"\xff\xfe\x00\x0aJane Doe" + data[second:]) == ["comment"]
 
 
 def test_an_unknown_chunk_is_a_trace() -> None:
     data = saved("PNG")
     chunk = b"\x00\x00\x00\x04prVWhome" + zlib.crc32(b"prVWhome").to_bytes(4, "big")
-    assert traces(data[:33] + chunk + data[33:]) == ["prVW"]
+    assert embedded_metadata(data[:33] + chunk + data[33:]) == ["prVW"]

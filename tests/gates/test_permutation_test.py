@@ -5,7 +5,7 @@ import pytest
 
 from asap.core.errors import InputError
 from asap.gates import permutation_test
-from asap.gates.permutation_test import FEWEST, auroc, tell_apart
+from asap.gates.permutation_test import FEWEST, auroc, separability_test
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ class TestTellApart:
         rng = np.random.default_rng(0)
         rows = rng.normal(size=(60, 3))
         rows[:, 1] = np.abs(rows[:, 1])
-        found = tell_apart(rows, names(60), NAMES, np.random.default_rng(1))
+        found = separability_test(rows, names(60), NAMES, np.random.default_rng(1))
         assert found.verdict == "leak"
         assert found.low > 0.5
         assert found.auroc > found.noticed_from
@@ -55,12 +55,12 @@ class TestTellApart:
 
     def test_the_direction_is_named(self) -> None:
         rows = -np.abs(np.random.default_rng(0).normal(size=(40, 1)))
-        assert tell_apart(rows, names(40), ("only",), np.random.default_rng(1)).top == (("only", "lower", 1.0),)
+        assert separability_test(rows, names(40), ("only",), np.random.default_rng(1)).top == (("only", "lower", 1.0),)
 
     def test_noise_is_clean_nearly_always(self) -> None:
         """At a level of 0.95 chance gives a false alarm in one of forty: two of six would be a fault."""
         verdicts = [
-            tell_apart(
+            separability_test(
                 np.random.default_rng(seed).normal(size=(30, 3)), names(30), NAMES, np.random.default_rng(seed)
             ).verdict
             for seed in range(6)
@@ -71,22 +71,22 @@ class TestTellApart:
         """Forty pairs of one person differ alike, those of others by chance: a fold never sees that person in both."""
         rng = np.random.default_rng(3)
         rows = np.concatenate([np.full((40, 1), 1.0), rng.choice([-1.0, 1.0], size=(30, 1))])
-        found = tell_apart(rows, ["same"] * 40 + names(30), ("only",), np.random.default_rng(1))
+        found = separability_test(rows, ["same"] * 40 + names(30), ("only",), np.random.default_rng(1))
         assert found.verdict != "leak"
 
     def test_equal_sides_are_clean_and_few_people_say_nothing(self) -> None:
-        equal = tell_apart(np.zeros((50, 3)), names(50), NAMES, np.random.default_rng(0))
+        equal = separability_test(np.zeros((50, 3)), names(50), NAMES, np.random.default_rng(0))
         assert (equal.auroc, equal.low, equal.high, equal.differ, equal.verdict) == (0.5, 0.5, 0.5, 0, "clean")
-        few = tell_apart(np.ones((50, 3)), names(FEWEST - 1) * 2 + names(12), NAMES, np.random.default_rng(0))
+        few = separability_test(np.ones((50, 3)), names(FEWEST - 1) * 2 + names(12), NAMES, np.random.default_rng(0))
         assert few.verdict == "too few"
 
     def test_an_exchange_of_sides_changes_the_direction_only(self) -> None:
         rows = np.random.default_rng(5).normal(size=(40, 3)) + 0.4
-        one, two = (tell_apart(side, names(40), NAMES, np.random.default_rng(1)) for side in (rows, -rows))
+        one, two = (separability_test(side, names(40), NAMES, np.random.default_rng(1)) for side in (rows, -rows))
         assert one.auroc == pytest.approx(two.auroc)
         assert [name for name, *_ in one.top] == [name for name, *_ in two.top]
 
     @pytest.mark.parametrize("rows", [np.zeros((3, 2)), np.zeros((2, 3)), np.full((3, 3), np.nan)])
     def test_wrong_shapes_and_numbers(self, rows: np.ndarray) -> None:
         with pytest.raises(InputError, match=r"wanted finite differences \(3, 3\)"):
-            tell_apart(rows, names(3), NAMES, np.random.default_rng(0))
+            separability_test(rows, names(3), NAMES, np.random.default_rng(0))

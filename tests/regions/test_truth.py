@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from asap.bodies import draw, load_rig, render
+from asap.bodies import load_rig, render, sample_scene
 from asap.bodies.keypoints import keypoints
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray, FloatArray
@@ -42,7 +42,7 @@ def test_masks_and_points_agree_with_rendered_people(mediapipe: MediaPipe) -> No
     rig = load_rig()
     masks, points = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for index in range(PICTURES):
-        drawn = draw(rig, 11, "regions-truth", index)
+        drawn = sample_scene(rig, 11, "regions-truth", index)
         picture = render(drawn.scene, SIZE)
         truth = keypoints(drawn.scene.body, drawn.scene.camera, picture)
         for part in mediapipe.find(picture.image):

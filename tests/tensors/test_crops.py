@@ -48,9 +48,9 @@ def test_no_box_is_ever_cut() -> None:
 
 
 def test_a_box_that_fits_no_crop() -> None:
-    with pytest.raises(InputError, match="no square of a picture of 32x64 holds a box of 8x40"):
+    with pytest.raises(InputError, match="no square of an image of 32x64 holds a box of 8x40"):
         crop_around(32, 64, SQUARE, (0, 0, 40, 8))
-    with pytest.raises(InputError, match="no frame of 16x64 of a picture of 32x64 holds a box of 20x8"):
+    with pytest.raises(InputError, match="no frame of 16x64 of an image of 32x64 holds a box of 20x8"):
         crop_around(32, 64, (1, 4), (0, 0, 8, 20))
 
 

@@ -4,18 +4,18 @@ from asap.bodies.keypoints import keypoints
 from asap.bodies.pieces import pieces
 from asap.bodies.render import project, render
 from asap.bodies.rig import Rig, load_rig
-from asap.bodies.sampling import Drawn, draw, draw_caption, redraw, visible_parts
+from asap.bodies.sampling import SampledScene, resample_part, sample_caption, sample_scene, visible_parts
 
 __all__ = [
-    "Drawn",
     "Rig",
-    "draw",
-    "draw_caption",
+    "SampledScene",
     "keypoints",
     "load_rig",
     "pieces",
     "project",
-    "redraw",
     "render",
+    "resample_part",
+    "sample_caption",
+    "sample_scene",
     "visible_parts",
 ]

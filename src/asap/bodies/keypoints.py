@@ -3,9 +3,10 @@
 Body, foot and hand points are joints of the rig, the 68 face points are vertices of its skin.
 """
 
+from typing import Final
+
 import numpy as np
 
-from asap.bodies.face import FACE_VERTICES, VERTICES
 from asap.bodies.render import project
 from asap.core.records import Camera, FloatArray, PosedBody, Rendering
 from asap.core.vocabulary import region_id
@@ -22,11 +23,28 @@ _BONE = {
 }
 _SIDES = {"left": "L", "right": "R"}
 _TOLERANCE = {"face": 0.012, "hand": 0.022, "body": 0.09}
+_BODY_VERTICES: Final = 13718
+"""Number of vertices of the body model (Anny 0.6). Edited bodies keep these indices and append new vertices."""
+# fmt: off
+_FACE_VERTICES: Final = (
+    5723, 5522, 270, 736, 894, 892, 995, 993, 732, 7671, 7673, 7578, 7580, 7440, 7023, 12105, 12304,
+    255, 231, 229, 230, 233, 6990, 6987, 6986, 6988, 7008,
+    133, 131, 164, 5118, 5079, 295, 297, 7046, 11678,
+    1114, 2, 56, 67, 4846, 4844, 6835, 6824, 6770, 7790, 11446, 11448,
+    407, 5338, 355, 362, 7100, 11924, 7151, 7242, 7293, 574, 568, 510,
+    415, 506, 509, 7239, 7159, 7260, 537, 531,
+)
+# fmt: on
+"""Vertex of each of the 68 face points, read off the rendered template body; tests check them.
+
+The order is that of COCO-WholeBody (iBUG 300-W): jaw from the person's right ear to the left (0-16), right and left
+eyebrow (17-26), bridge and base of the nose (27-35), right and left eye (36-47), outer and inner lips (48-67).
+"""
 
 
-def keypoints(body: PosedBody, camera: Camera, picture: Rendering) -> FloatArray:
+def keypoints(body: PosedBody, camera: Camera, rendering: Rendering) -> FloatArray:
     """(133, 3): x and y in pixels, and 0 absent or out of frame, 1 hidden, 2 seen."""
-    size = picture.image.shape[0]
+    size = rendering.image.shape[0]
     places = _places(body)
     names = KEYPOINTS
     shown = np.unique(body.regions[body.faces.ravel()])
@@ -42,7 +60,7 @@ def keypoints(body: PosedBody, camera: Camera, picture: Rendering) -> FloatArray
         if ahead <= 0 or not (0 <= x < size and 0 <= y < size):
             continue
         slack = _slack(KEYPOINTS[index], region)
-        seen = picture.depth[int(y), int(x)] > far - slack and np.isfinite(picture.depth[int(y), int(x)])
+        seen = rendering.depth[int(y), int(x)] > far - slack and np.isfinite(rendering.depth[int(y), int(x)])
         out[index] = (x, y, 2.0 if seen else 1.0)
     return out
 
@@ -91,8 +109,8 @@ def _places(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
 
 
 def _face(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
-    """The face's points, on a body whose vertices are numbered as ``FACE_VERTICES`` are; else none."""
-    if len(body.vertices) < VERTICES:
+    """The face's points, on a body whose vertices are numbered as ``_FACE_VERTICES`` are; else none."""
+    if len(body.vertices) < _BODY_VERTICES:
         return {}
     head = region_id("head")
-    return {f"face-{number}": (body.vertices[vertex], head) for number, vertex in enumerate(FACE_VERTICES)}
+    return {f"face-{number}": (body.vertices[vertex], head) for number, vertex in enumerate(_FACE_VERTICES)}

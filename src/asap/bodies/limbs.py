@@ -6,7 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.rotations import Floats, about, between, cross, frame, length, reach, twist_about, unit
+from asap.bodies.rotations import (
+    Floats,
+    cross,
+    length,
+    orthonormal_frame,
+    rotation_about,
+    rotation_between,
+    twist_about,
+    two_bone_reach,
+    unit,
+)
 from asap.core.records import FloatArray
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -55,8 +65,8 @@ def finger_turns(rig: Rig, rest: Rest, side: str, shape: HandShape) -> dict[str,
         flex = unit(cross(along, axes.palm))
         lean = np.radians(shape.spread * (3.2 - number)) * (-1.0 if side == "R" else 1.0)
         for bone, degrees in zip(bones, curl, strict=True):
-            turns[bone] = about(flex, np.radians(degrees))
-        turns[bones[0]] = about(axes.palm, lean) @ turns[bones[0]]
+            turns[bone] = rotation_about(flex, np.radians(degrees))
+        turns[bones[0]] = rotation_about(axes.palm, lean) @ turns[bones[0]]
     return turns
 
 
@@ -64,11 +74,15 @@ def _thumb(rig: Rig, rest: Rest, axes: HandAxes, bones: list[str], curl: Curl, a
     along = unit(rest.tails[rig.index[bones[2]]] - rest.heads[rig.index[bones[0]]])
     inward = unit(axes.palm * 0.55 - axes.thumb)
     flex = unit(cross(along, inward))
-    swing = between(along, unit(along + axes.palm * 0.9 - axes.thumb * 0.5)) if across else np.eye(3, dtype=np.float32)
+    swing = (
+        rotation_between(along, unit(along + axes.palm * 0.9 - axes.thumb * 0.5))
+        if across
+        else np.eye(3, dtype=np.float32)
+    )
     share = np.clip(across / 60.0, 0.0, 1.5)
     angle = np.arccos(np.clip((np.trace(swing) - 1) / 2, -1, 1)) * share
-    first = about(cross(along, axes.palm * 0.9 - axes.thumb * 0.5), float(angle))
-    turns = {bone: about(flex, np.radians(degrees)) for bone, degrees in zip(bones, curl, strict=True)}
+    first = rotation_about(cross(along, axes.palm * 0.9 - axes.thumb * 0.5), float(angle))
+    turns = {bone: rotation_about(flex, np.radians(degrees)) for bone, degrees in zip(bones, curl, strict=True)}
     turns[bones[0]] = first @ turns[bones[0]]
     return turns
 
@@ -91,24 +105,24 @@ def arm_turns(
     """
     s, e, w = (rest.heads[rig.index[f"{b}.{side}"]] for b in ("upperarm01", "lowerarm01", "wrist"))
     upper, lower = float(length(e - s)), float(length(w - e))
-    elbow, hand = reach(shoulder, wrist, upper, lower, pole)
+    elbow, hand = two_bone_reach(shoulder, wrist, upper, lower, pole)
     hinge_rest, hinge = cross(e - s, w - e), cross(elbow - shoulder, hand - elbow)
     if length(hinge) < 1e-4:
         hinge = cross(elbow - shoulder, -pole)
-    upper_turn = frame(elbow - shoulder, hinge) @ frame(e - s, hinge_rest).T
-    lower_turn = frame(hand - elbow, hinge) @ frame(w - e, hinge_rest).T
+    upper_turn = orthonormal_frame(elbow - shoulder, hinge) @ orthonormal_frame(e - s, hinge_rest).T
+    lower_turn = orthonormal_frame(hand - elbow, hinge) @ orthonormal_frame(w - e, hinge_rest).T
     axes = hand_axes(rig, rest, side)
     hand_turn = lower_turn
     if fingers is not None and palm is not None:
-        hand_turn = frame(fingers, palm) @ frame(axes.forward, axes.palm).T
+        hand_turn = orthonormal_frame(fingers, palm) @ orthonormal_frame(axes.forward, axes.palm).T
     along = unit(hand - elbow)
     twist = twist_about(hand_turn @ lower_turn.T, along)
     return {
         f"shoulder01.{side}": torso,
         f"upperarm01.{side}": upper_turn,
         f"upperarm02.{side}": upper_turn,
-        f"lowerarm01.{side}": about(along, twist * 0.25) @ lower_turn,
-        f"lowerarm02.{side}": about(along, twist * 0.7) @ lower_turn,
+        f"lowerarm01.{side}": rotation_about(along, twist * 0.25) @ lower_turn,
+        f"lowerarm02.{side}": rotation_about(along, twist * 0.7) @ lower_turn,
         f"wrist.{side}": hand_turn,
     }
 
@@ -127,16 +141,16 @@ def leg_turns(
     ``toes`` is where the foot points; without it the foot keeps its angle to the shin.
     """
     h, k, a = (rest.heads[rig.index[f"{b}.{side}"]] for b in ("upperleg01", "lowerleg01", "foot"))
-    knee, end = reach(hip, ankle, float(length(k - h)), float(length(a - k)), pole)
+    knee, end = two_bone_reach(hip, ankle, float(length(k - h)), float(length(a - k)), pole)
     lateral = np.array([1.0, 0.0, 0.0], dtype=np.float32)
     hinge = cross(pole, end - hip)
-    upper = frame(knee - hip, hinge) @ frame(k - h, lateral).T
-    lower = frame(end - knee, hinge) @ frame(a - k, lateral).T
+    upper = orthonormal_frame(knee - hip, hinge) @ orthonormal_frame(k - h, lateral).T
+    lower = orthonormal_frame(end - knee, hinge) @ orthonormal_frame(a - k, lateral).T
     foot = lower
     if toes is not None:
         rest_toes = np.array([0.0, -1.0, 0.0], dtype=np.float32)
         up = np.array([0.0, 0.0, 1.0], dtype=np.float32)
-        foot = frame(toes, up) @ frame(rest_toes, up).T
+        foot = orthonormal_frame(toes, up) @ orthonormal_frame(rest_toes, up).T
     return {
         f"upperleg01.{side}": upper,
         f"upperleg02.{side}": upper,

@@ -65,7 +65,7 @@ class Person:
     """Small per-person factor on the skin's colour."""
 
 
-def draw_person(rng: np.random.Generator, uid: str) -> Person:
+def sample_person(rng: np.random.Generator, uid: str) -> Person:
     """An adult drawn from ``rng``: every phenotype within the middle of Anny's range, every word of the palettes."""
     gender = float(np.clip(rng.choice([0.08, 0.92]) + rng.normal(0, 0.04), 0, 1))
     phenotype = {
@@ -103,9 +103,9 @@ def _pick(rng: np.random.Generator, words: Iterable[str]) -> str:
     return known[int(rng.integers(len(known)))]
 
 
-def person_uid(seed: int, namespace: str, number: int) -> str:
+def person_uid(seed: int, identity_pool: str, number: int) -> str:
     """Stable id of person ``number``; ids of different namespaces never meet."""
-    return f"{namespace}-{digest_json([seed, namespace, number])[:12]}"
+    return f"{identity_pool}-{digest_json([seed, identity_pool, number])[:12]}"
 
 
 def linear(rgb: tuple[int, int, int]) -> FloatArray:

@@ -34,10 +34,10 @@ _BONES: Final = (
 """How the names of bones begin, and the piece they move; fingers and toes say it themselves, others move the head."""
 
 
-def pieces(picture: Rendering, rig: Rig) -> ByteArray:
-    """(H, W) index into ``vocabulary.PIECES`` of what each pixel of ``picture`` shows."""
+def pieces(rendering: Rendering, rig: Rig) -> ByteArray:
+    """(H, W) index into ``vocabulary.PIECES`` of what each pixel of ``rendering`` shows."""
     own = _of_vertices(rig)
-    hit = picture.vertices_hit
+    hit = rendering.vertices_hit
     found = np.where(hit < len(own), own[np.clip(hit, 0, len(own) - 1)], PIECES.index("object"))
     return np.where(hit < 0, PIECES.index("background"), found).astype(np.uint8)
 

@@ -33,7 +33,7 @@ class Plan:
     thing_colour: str = ""
 
 
-def draw_plan(rng: np.random.Generator, category: str | None = None) -> Plan:
+def sample_plan(rng: np.random.Generator, category: str | None = None) -> Plan:
     """A plan of ``category``, or of any category with equal chances."""
     kind = category or str(rng.choice(CATEGORIES))
     side, palm = str(rng.choice(["L", "R"])), bool(rng.random() < 0.6)

@@ -8,7 +8,7 @@ from asap.bodies.gestures import COUNTED, CUPPED, GESTURES, GRIPS, RELAXED, jitt
 from asap.bodies.limbs import HandShape, arm_turns, finger_turns, leg_turns
 from asap.bodies.plans import Plan
 from asap.bodies.rig import Pose, Rest, Rig
-from asap.bodies.rotations import Floats, about, length
+from asap.bodies.rotations import Floats, length, rotation_about
 from asap.core.records import FloatArray
 
 Streams = Mapping[str, np.random.Generator]
@@ -75,22 +75,22 @@ class Poser:
 
     def _hand_view(self) -> None:
         rng = self.streams[f"arm.{self.plan.side}"]
-        bend = about(rng.normal(size=3).astype(np.float32), float(np.clip(rng.normal(0.0, 0.12), -0.25, 0.25)))
+        bend = rotation_about(rng.normal(size=3).astype(np.float32), float(np.clip(rng.normal(0.0, 0.12), -0.25, 0.25)))
         self.local[f"wrist.{self.plan.side}"] = bend
 
     def _foot_view(self) -> None:
         rng = self.streams[f"leg.{self.plan.side}"]
-        self.local[f"foot.{self.plan.side}"] = about(_X, float(rng.uniform(-0.3, 0.2)))
+        self.local[f"foot.{self.plan.side}"] = rotation_about(_X, float(rng.uniform(-0.3, 0.2)))
 
     def _upright(self) -> None:
         torso, head = self.streams["torso"], self.streams["head"]
-        lean = about(_X, float(torso.normal(0.0, 0.012))) @ about(_Y, float(torso.normal(0.0, 0.012)))
+        lean = rotation_about(_X, float(torso.normal(0.0, 0.012))) @ rotation_about(_Y, float(torso.normal(0.0, 0.012)))
         for bone in _SPINE:
             self.local[bone] = lean
         nod = (
-            about(_Z, float(head.normal(0, 0.06)))
-            @ about(_X, float(head.normal(0.03, 0.04)))
-            @ about(_Y, float(head.normal(0, 0.04)))
+            rotation_about(_Z, float(head.normal(0, 0.06)))
+            @ rotation_about(_X, float(head.normal(0.03, 0.04)))
+            @ rotation_about(_Y, float(head.normal(0, 0.04)))
         )
         for bone in ("neck01", "neck03", "head"):
             self.local[bone] = nod
@@ -156,7 +156,7 @@ class Poser:
         elif pose == "squatting":
             legs = {one: ((0.2, 0.06, -0.58), (0.5, -1.0, 0.2)) for one in "LR"}
             arms = {one: "front" for one in "LR"}
-            self.local["spine05"] = about(_X, 0.35)
+            self.local["spine05"] = rotation_about(_X, 0.35)
         elif pose in ("arms spread", "arms raised"):
             legs = {one: ((0.25, 0.0, -0.96), (0.3, -1.0, 0.0)) for one in "LR"}
             arms = {one: "side" if pose == "arms spread" else "up" for one in "LR"}
@@ -242,7 +242,7 @@ class Poser:
         height = float(aim[2] / max(length(aim), 1e-6))
         if height < 0.3:
             return None
-        return about(_Y, (-1.0 if side == "L" else 1.0) * 0.5 * (height - 0.3) / 0.7)
+        return rotation_about(_Y, (-1.0 if side == "L" else 1.0) * 0.5 * (height - 0.3) / 0.7)
 
     def _leg(self, side: str, offset: Vector, pole: Vector) -> None:
         rng = self.streams[f"leg.{side}"]

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asap.bodies.rotations import Floats, frame
+from asap.bodies.rotations import Floats, orthonormal_frame
 from asap.core.records import Prop
 
 
 def cylinder(name: str, start: Floats, end: Floats, radius: float, colour: Floats, sides: int = 18) -> Prop:
     """A closed cylinder from ``start`` to ``end``, ``radius`` in metres."""
-    axes = frame(end - start, np.array([0.31, 0.83, 0.46], dtype=np.float32))
+    axes = orthonormal_frame(end - start, np.array([0.31, 0.83, 0.46], dtype=np.float32))
     angles = np.linspace(0.0, 2 * np.pi, sides, endpoint=False)
     ring = radius * (np.cos(angles)[:, None] * axes[:, 1] + np.sin(angles)[:, None] * axes[:, 2])
     walls = np.concatenate([start + ring, end + ring])

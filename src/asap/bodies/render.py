@@ -13,9 +13,9 @@ import warp as wp
 
 from asap.bodies import kernels
 from asap.bodies.background import paint
-from asap.bodies.device import start
 from asap.bodies.rotations import Floats, cross, length
 from asap.bodies.shadows import light_axes, shine
+from asap.bodies.warp_runtime import start_warp
 from asap.core.records import Background, BoolArray, ByteArray, Camera, FloatArray, IntArray, Light, Rendering, Scene
 from asap.core.vocabulary import region_id
 
@@ -108,7 +108,7 @@ def render(scene: Scene, size: int, *, device: str = "cpu") -> Rendering:
     """
     if size <= 0:
         raise ValueError(f"size must be positive, got {size}")
-    start()
+    start_warp()
     stage = _Stage(scene, size, device)
     places = _pixel_grid(size)
     centres = stage.look(np.arange(size * size, dtype=np.int32), _CENTRE)
@@ -172,13 +172,13 @@ def _gather(scene: Scene) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
     body = scene.body
     vertices, faces, colours = [body.vertices], [body.faces], [body.colours]
     regions = [body.regions.astype(np.int32)]
-    start = len(body.vertices)
+    offset = len(body.vertices)
     for prop in scene.props:
         vertices.append(prop.vertices)
-        faces.append(prop.faces + start)
+        faces.append(prop.faces + offset)
         colours.append(prop.colours)
         regions.append(np.full(len(prop.vertices), region_id("object"), dtype=np.int32))
-        start += len(prop.vertices)
+        offset += len(prop.vertices)
     return (
         np.concatenate(vertices).astype(np.float32, copy=False),
         np.concatenate(faces).astype(np.int32, copy=False),

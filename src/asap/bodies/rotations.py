@@ -30,7 +30,7 @@ def unit(vector: Floats) -> FloatArray:
     return np.asarray(vector / max(float(length(vector)), 1e-9), dtype=np.float32)
 
 
-def about(axis: Floats, angle: float) -> FloatArray:
+def rotation_about(axis: Floats, angle: float) -> FloatArray:
     """Rotation by ``angle`` radians about ``axis`` (right-handed)."""
     x, y, z = unit(np.asarray(axis, dtype=np.float32)).tolist()
     c, s = np.cos(angle), np.sin(angle)
@@ -38,43 +38,36 @@ def about(axis: Floats, angle: float) -> FloatArray:
     return np.asarray(_EYE + s * k + (1 - c) * (k @ k), dtype=np.float32)
 
 
-def frame(main: Floats, second: Floats) -> FloatArray:
+def orthonormal_frame(main: Floats, second: Floats) -> FloatArray:
     """Orthonormal columns: ``main``, the part of ``second`` across it, and their cross product."""
     a = unit(main)
     b = unit(second - a * float(a @ second))
     return np.ascontiguousarray(np.array([a, b, cross(a, b)], dtype=np.float32).T)
 
 
-def between(start: Floats, end: Floats) -> FloatArray:
+def rotation_between(start: Floats, end: Floats) -> FloatArray:
     """The smallest rotation that takes direction ``start`` to direction ``end``."""
     a, b = unit(start), unit(end)
     axis = cross(a, b)
     sine = float(length(axis))
     if sine < 1e-6:
         other = np.array([1.0, 0.0, 0.0]) if abs(a[0]) < 0.9 else np.array([0.0, 1.0, 0.0])
-        return about(cross(a, other).astype(np.float32), 0.0 if a @ b > 0 else np.pi)
-    return about(axis.astype(np.float32), float(np.arctan2(sine, a @ b)))
-
-
-def part_way(turn: FloatArray, share: float) -> FloatArray:
-    """The rotation ``turn`` by ``share`` of its angle about the same axis."""
-    angle = float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
-    axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    if length(axis) < 1e-6:
-        return np.eye(3, dtype=np.float32) if angle < 1.0 else turn
-    return about(axis.astype(np.float32), angle * share)
+        return rotation_about(cross(a, other).astype(np.float32), 0.0 if a @ b > 0 else np.pi)
+    return rotation_about(axis.astype(np.float32), float(np.arctan2(sine, a @ b)))
 
 
 def twist_about(turn: FloatArray, axis: FloatArray) -> float:
     """Angle in radians by which ``turn`` rotates about ``axis``, its swing left out."""
     a = unit(axis)
-    straight = between(turn @ a, a) @ turn
+    straight = rotation_between(turn @ a, a) @ turn
     other = unit(cross(a, _EYE[0] if abs(a[0]) < 0.9 else _EYE[1]).astype(np.float32))
     moved = straight @ other
     return float(np.arctan2(cross(other, moved) @ a, other @ moved))
 
 
-def reach(start: Floats, goal: Floats, upper: float, lower: float, pole: Floats) -> tuple[FloatArray, FloatArray]:
+def two_bone_reach(
+    start: Floats, goal: Floats, upper: float, lower: float, pole: Floats
+) -> tuple[FloatArray, FloatArray]:
     """Middle and end joint of a two-bone chain of lengths ``upper`` and ``lower`` (metres) from ``start`` to ``goal``.
 
     ``pole`` is the direction towards which the middle joint bends. A goal out of reach is brought within it.

@@ -7,11 +7,11 @@ import numpy as np
 
 from asap.bodies.captions import attributes, caption, reserved
 from asap.bodies.collisions import TOLERANCE, penetration
-from asap.bodies.people import Person, colours_apart, draw_person, paint_person, person_uid
-from asap.bodies.plans import Plan, draw_plan
+from asap.bodies.people import Person, colours_apart, paint_person, person_uid, sample_person
+from asap.bodies.plans import Plan, sample_plan
 from asap.bodies.poses import STREAMS, Poser
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.scene import BACKDROPS, draw_background, draw_camera, draw_light, make_props
+from asap.bodies.scene import BACKDROPS, make_props, sample_background, sample_camera, sample_light
 from asap.core.errors import AsapError
 from asap.core.records import ByteArray, IntArray, PosedBody, Scene, SceneTruth
 from asap.core.seeds import derive, generator
@@ -38,7 +38,7 @@ _VISIBLE_SHARE = 0.003
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class SampledScene:
     """One drawn image before rendering, with what is needed to draw a part of it anew."""
 
     scene: Scene
@@ -51,30 +51,30 @@ class Drawn:
     """How many poses were drawn until no limb ran through another."""
 
 
-def draw_caption(seed: int, namespace: str, index: int) -> str:
+def sample_caption(seed: int, identity_pool: str, index: int) -> str:
     """A caption of the grammar without its image, of those that images to learn from may have."""
     for attempt in range(_ATTEMPTS * 3):
-        rng = generator(seed, namespace, index, attempt)
-        person = draw_person(rng, person_uid(seed, namespace, index))
-        plan = draw_plan(rng)
-        _, pattern, colour = draw_background(rng)
+        rng = generator(seed, identity_pool, index, attempt)
+        person = sample_person(rng, person_uid(seed, identity_pool, index))
+        plan = sample_plan(rng)
+        _, pattern, colour = sample_background(rng)
         facts = attributes(plan, person, pattern, colour)
         if not reserved(facts):
             return caption(facts, rng)
-    raise AsapError(f"no caption outside the suite found for {namespace!r} {index}")
+    raise AsapError(f"no caption outside the suite found for {identity_pool!r} {index}")
 
 
-def draw(
+def sample_scene(
     rig: Rig,
     seed: int,
-    namespace: str,
+    identity_pool: str,
     index: int,
     *,
     category: str | None = None,
     held_out: bool = False,
     scene: str = "varied",
-) -> Drawn:
-    """The image ``index`` of ``namespace``; ``held_out`` draws only captions kept for the suite, else none of them.
+) -> SampledScene:
+    """The image ``index`` of ``identity_pool``; ``held_out`` draws only captions kept for the suite, else none of them.
 
     ``scene`` is one of ``vocabulary.SCENES``. In the ``studio`` the background is plain, and camera and light vary
     little: people, poses and captions vary as anywhere else. ``clear`` is the studio with colours that can be told
@@ -84,28 +84,28 @@ def draw(
     """
     studio = scene != "varied"
     for attempt in range(_ATTEMPTS * (12 if held_out or scene == "clear" else 3) * (4 if scene == "clear" else 1)):
-        rng = generator(seed, namespace, index, attempt)
+        rng = generator(seed, identity_pool, index, attempt)
         number = int(rng.integers(PEOPLE))
-        uid = person_uid(seed, namespace, number)
-        person = draw_person(generator(seed, namespace, "person", number), uid)
-        plan = draw_plan(rng, category)
-        background, pattern, colour = draw_background(rng, studio=studio)
+        uid = person_uid(seed, identity_pool, number)
+        person = sample_person(generator(seed, identity_pool, "person", number), uid)
+        plan = sample_plan(rng, category)
+        background, pattern, colour = sample_background(rng, studio=studio)
         facts = attributes(plan, person, pattern, colour)
         if reserved(facts) != held_out or _camouflaged(facts):
             continue
         if scene == "clear" and not colours_apart(person, BACKDROPS[colour], shown=_SHOWN[plan.view]):
             continue
         rest = rig.rest([person.phenotype])[0]
-        streams = {name: derive(seed, namespace, index, attempt, name) for name in STREAMS}
+        streams = {name: derive(seed, identity_pool, index, attempt, name) for name in STREAMS}
         body = _body(rig, rest, person, plan, streams)
         if _collides(rig, body, plan, 0.02 if plan.view == "bust" else 0.01):
             continue
-        camera = draw_camera(rig, rest, body, plan, rng, studio=studio)
+        camera = sample_camera(rig, rest, body, plan, rng, studio=studio)
         staged = Scene(
             body=body,
             props=make_props(rig, rest, body, plan, person),
             camera=camera,
-            light=draw_light(rng, camera, studio=studio),
+            light=sample_light(rng, camera, studio=studio),
             background=background,
         )
         truth = SceneTruth(
@@ -114,17 +114,17 @@ def draw(
             caption=caption(facts, rng),
             attributes=facts,
             visible_parts=_VIEW_PARTS[plan.view],
-            seed=derive(seed, namespace, index),
+            seed=derive(seed, identity_pool, index),
         )
-        return Drawn(
+        return SampledScene(
             scene=staged, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1
         )
     raise AsapError(
-        f"no pose without collision for image {index} of {namespace!r}; report the seed {seed} with this message"
+        f"no pose without collision for image {index} of {identity_pool!r}; report the seed {seed} with this message"
     )
 
 
-def redraw(rig: Rig, drawn: Drawn, part: str, side: str, seed: int) -> Scene | None:
+def resample_part(rig: Rig, drawn: SampledScene, part: str, side: str, seed: int) -> Scene | None:
     """The same person, caption, camera and light with another correct pose of ``part``; None when none is found.
 
     ``part`` is one of ``vocabulary.PARTS``; ``side`` is left, right or none.
@@ -133,7 +133,7 @@ def redraw(rig: Rig, drawn: Drawn, part: str, side: str, seed: int) -> Scene | N
     names = {"hand": f"hand.{letter}", "arm": f"arm.{letter}", "leg": f"leg.{letter}", "foot": f"leg.{letter}"}
     name = names.get(part, "head" if part in ("face", "neck") else "torso")
     for attempt in range(_ATTEMPTS):
-        streams = {**drawn.streams, name: derive(seed, "redraw", name, attempt)}
+        streams = {**drawn.streams, name: derive(seed, "resample_part", name, attempt)}
         body = _body(rig, drawn.rest, drawn.person, drawn.plan, streams)
         if _collides(rig, body, drawn.plan, 0.02):
             continue

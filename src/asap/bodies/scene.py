@@ -10,7 +10,7 @@ from asap.bodies.plans import Plan
 from asap.bodies.props import ball, box, cylinder
 from asap.bodies.render import camera_axes
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.rotations import Floats, about, cross, length, unit
+from asap.bodies.rotations import Floats, cross, length, rotation_about, unit
 from asap.core.records import Background, Camera, FloatArray, Light, PosedBody, Prop
 from asap.core.vocabulary import region_id
 
@@ -38,7 +38,7 @@ STUDIO = 0.35
 
 
 @dataclass(frozen=True, kw_only=True)
-class HandPlace:
+class HandFrame:
     """A posed hand in the world: centre of the palm (metres) and its directions (unit vectors)."""
 
     wrist: FloatArray
@@ -50,13 +50,13 @@ class HandPlace:
     """Wrist to the middle knuckle, metres."""
 
 
-def hand_place(rig: Rig, rest: Rest, body: PosedBody, side: str) -> HandPlace:
+def hand_frame(rig: Rig, rest: Rest, body: PosedBody, side: str) -> HandFrame:
     """Where the hand on ``side`` is and how it points."""
     axes = hand_axes(rig, rest, side)
     pose = body.bone_poses[rig.index[f"wrist.{side}"]]
     turn, wrist = pose[:3, :3], pose[:3, 3]
     knuckle = body.bone_poses[rig.index[f"finger3-1.{side}"], :3, 3]
-    return HandPlace(
+    return HandFrame(
         wrist=wrist,
         centre=wrist * 0.4 + knuckle * 0.6,
         forward=turn @ axes.forward,
@@ -66,7 +66,7 @@ def hand_place(rig: Rig, rest: Rest, body: PosedBody, side: str) -> HandPlace:
     )
 
 
-def draw_background(rng: np.random.Generator, *, studio: bool = False) -> tuple[Background, str, str]:
+def sample_background(rng: np.random.Generator, *, studio: bool = False) -> tuple[Background, str, str]:
     """A background with its pattern's name and its main colour's name; in the studio it is plain."""
     pattern = str(rng.choice(list(_PATTERNS), p=list(_PATTERNS.values())))
     pattern = "plain" if studio else pattern
@@ -78,7 +78,7 @@ def draw_background(rng: np.random.Generator, *, studio: bool = False) -> tuple[
     return background, pattern, name
 
 
-def draw_light(rng: np.random.Generator, camera: Camera, *, studio: bool = False) -> Light:
+def sample_light(rng: np.random.Generator, camera: Camera, *, studio: bool = False) -> Light:
     """A key light somewhere above and beside the camera; in the studio it hardly moves."""
     right, up, forward = camera_axes(camera)
     draw = _Range(rng, STUDIO if studio else 1.0)
@@ -102,7 +102,7 @@ class _Range:
         return float(self.rng.uniform(middle - reach, middle + reach))
 
 
-def draw_camera(
+def sample_camera(
     rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator, *, studio: bool = False
 ) -> Camera:
     """A camera that frames what the plan shows; in the studio it hardly moves from straight ahead."""
@@ -111,11 +111,13 @@ def draw_camera(
         return _hand_camera(rig, rest, body, plan, rng, stray)
     points, around, lift = _framed(rig, body, plan)
     around *= stray
-    swing = about(_UP, float(np.clip(rng.normal(0.0, around), -2 * around, 2 * around)))
+    swing = rotation_about(_UP, float(np.clip(rng.normal(0.0, around), -2 * around, 2 * around)))
     direction = swing @ unit(np.array([0.0, -1.0, lift + rng.normal(0.0, 0.06 * stray)], dtype=np.float32))
     if plan.view == "foot":
         draw = _Range(rng, stray)
-        direction = about(_UP, draw(-1.1, 1.1)) @ unit(np.array([0.0, -1.0, draw(0.35, 1.2)], dtype=np.float32))
+        direction = rotation_about(_UP, draw(-1.1, 1.1)) @ unit(
+            np.array([0.0, -1.0, draw(0.35, 1.2)], dtype=np.float32)
+        )
     return _fit(points, direction, rng, margin=1.06 if plan.view == "full" else 1.02)
 
 
@@ -156,7 +158,7 @@ def _fit(points: FloatArray, direction: FloatArray, rng: np.random.Generator, *,
 
 
 def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator, stray: float) -> Camera:
-    hand = hand_place(rig, rest, body, plan.side)
+    hand = hand_frame(rig, rest, body, plan.side)
     upward = (
         hand.thumb
         if plan.gesture in ("thumbs up", "call me sign") or (plan.thing in ("cup", "stick"))
@@ -166,13 +168,13 @@ def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.rand
     if plan.thing == "box":
         upward, facing = hand.palm, (hand.forward if plan.palm else hand.thumb)
     facing = (
-        about(upward, float(rng.normal(0.0, 0.3 * stray)))
-        @ about(cross(upward, facing), float(rng.normal(0.0, 0.2 * stray)))
+        rotation_about(upward, float(rng.normal(0.0, 0.3 * stray)))
+        @ rotation_about(cross(upward, facing), float(rng.normal(0.0, 0.2 * stray)))
         @ facing
     )
     mine = body.regions == region_id(f"hand.{plan.side}")
     points = body.vertices[mine]
-    roll = about(facing, float(rng.normal(0.0, 0.25 * stray)))
+    roll = rotation_about(facing, float(rng.normal(0.0, 0.25 * stray)))
     up = roll @ upward
     trial = Camera(eye=_tuple(hand.centre + facing), target=_tuple(hand.centre), up=_tuple(up), fov=0.42)
     right, above, _ = camera_axes(trial)
@@ -192,15 +194,15 @@ def make_props(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, person: Person
         return ()
     colour = linear(CLOTHES[plan.thing_colour])
     if plan.thing == "ball" and plan.view == "bust":
-        left, right = (hand_place(rig, rest, body, side) for side in "LR")
+        left, right = (hand_frame(rig, rest, body, side) for side in "LR")
         gap = float(length(left.centre - right.centre)) / 2 - 0.012
         middle = (left.centre + right.centre) / 2 + (left.palm + right.palm) * 0.0
         return (ball("ball", middle, gap, colour),)
-    hand = hand_place(rig, rest, body, plan.side)
+    hand = hand_frame(rig, rest, body, plan.side)
     return (_held(plan.thing, hand, colour),)
 
 
-def _held(thing: str, hand: HandPlace, colour: FloatArray) -> Prop:
+def _held(thing: str, hand: HandFrame, colour: FloatArray) -> Prop:
     size = hand.length / 0.1
     grip = hand.centre + hand.forward * 0.028 * size
     if thing == "stick":

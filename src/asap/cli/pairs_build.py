@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from asap.cli.output import print_lines
 from asap.cli.values import fraction, natural, positive, positive_real
 from asap.core.errors import InputError
-from asap.core.vocabulary import NAMESPACES, SCENES
+from asap.core.vocabulary import IDENTITY_POOLS, SCENES
 
 if TYPE_CHECKING:
     from asap.workflows.pairs.filters import Screening
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _bodies(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--count", type=positive, metavar="N", help="pairs wanted")
     group.add_argument(
-        "--namespace", choices=NAMESPACES, help="whose people: a judge, and a screen, need their own (pairs)"
+        "--namespace", choices=IDENTITY_POOLS, help="whose people: a judge, and a screen, need their own (pairs)"
     )
     group.add_argument("--scene", choices=SCENES, help="around them: varied, or a plain backdrop, studio (varied)")
 

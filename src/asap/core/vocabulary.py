@@ -50,7 +50,7 @@ GATE_REASONS: Final = (
 """Why a gate refuses a pair that was made; other reasons of a build say why none could be made."""
 SCREEN_REASON: Final = "not_worse"
 """Why a screen refuses a pair that a diffusion model made: the rejected side may be right."""
-NAMESPACES: Final = ("pairs", "judge", "rank")
+IDENTITY_POOLS: Final = ("pairs", "judge", "rank")
 """Whose people pairs show: those that models are aligned with, that judges learn from, and that a screen does."""
 KINDS: Final = ("defect", "null_pose", "null_equal")
 """What the rejected side is: broken anatomy, a different but correct pose, or the same image."""

@@ -7,7 +7,7 @@ specification (W3C, third edition), section 11. JPEG markers: ITU-T T.81, table 
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["traces"]
+__all__ = ["embedded_metadata"]
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 HARMLESS: Final = frozenset(("IHDR", "PLTE", "IDAT", "IEND", "tRNS", "sRGB", "gAMA", "cHRM", "sBIT", "bKGD", "pHYs"))
@@ -18,7 +18,7 @@ ALONE: Final = frozenset((0x01, START, *range(0xD0, 0xD8)))
 """JPEG markers without a length."""
 
 
-def traces(data: bytes) -> list[str]:
+def embedded_metadata(data: bytes) -> list[str]:
     """Names of everything in an image file that is not its pixels, once each, in order; empty when it is clean.
 
     Bytes that are no whole PNG, JPEG or WebP are one trace by themselves: nobody can say what they hold.

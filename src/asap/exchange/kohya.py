@@ -43,7 +43,6 @@ def _closing(summary: Summary) -> Iterator[tuple[str, bytes]]:
 
 KOHYA: Final = Format(
     name="kohya",
-    tool="kohya-ss/sd-scripts, masked loss",
     container="folder",
     shard=partial(folder_shard, LAYOUT),
     closing=_closing,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from asap.exchange.folders import folder_shard, parse_folder
-from asap.exchange.pair import Format, nothing
+from asap.exchange.pair import Format, no_closing_note
 
 __all__ = ["ONETRAINER"]
 
@@ -20,10 +20,9 @@ LAYOUT: Final = {
 }
 ONETRAINER: Final = Format(
     name="onetrainer",
-    tool="OneTrainer, masked training",
     container="folder",
     shard=partial(folder_shard, LAYOUT),
-    closing=nothing,
+    closing=no_closing_note,
     parse=parse_folder,
     layout=LAYOUT,
 )

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["MARKER", "PICTURES", "Format", "Refused", "SharedPair", "Summary", "file_key"]
+__all__ = ["IMAGES", "MARKER", "Format", "Refused", "SharedPair", "Summary", "file_key"]
 
 MARKER: Final = "asap.json"
 """File at the top of every export: what it was made from. A folder without it was made by somebody else."""
-PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+IMAGES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """Endings of images that are looked for in folders."""
 SAFE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
@@ -62,8 +62,6 @@ class Format:
     """How one tool wants pairs: pure functions between pairs and named files."""
 
     name: str
-    tool: str
-    """Who reads it, in words."""
     container: str
     """How the rows lie on disk: ``parquet``, ``tar`` or ``folder``."""
     shard: Callable[[str, int, Sequence[SharedPair]], Iterator[tuple[str, bytes]]]
@@ -83,6 +81,6 @@ def file_key(uid: str) -> str:
     return uid if SAFE.fullmatch(uid) else sha256(uid.encode()).hexdigest()[:32]
 
 
-def nothing(_summary: Summary) -> Iterator[tuple[str, bytes]]:
+def no_closing_note(_summary: Summary) -> Iterator[tuple[str, bytes]]:
     """No closing files."""
     return iter(())

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from asap.exchange.pair import Format, Refused, SharedPair, nothing
+from asap.exchange.pair import Format, Refused, SharedPair, no_closing_note
 from asap.exchange.tables import FACTS, facts_text, parquet_bytes, parse_pair
 
 __all__ = ["PARQUET"]
@@ -49,10 +49,9 @@ def _parse(row: Mapping[str, object]) -> SharedPair | Refused:
 
 PARQUET: Final = Format(
     name="parquet",
-    tool="readers of prompt, chosen, rejected",
     container="parquet",
     shard=_shard,
-    closing=nothing,
+    closing=no_closing_note,
     columns=("prompt", *IMAGES, FACTS),
     parse=_parse,
 )

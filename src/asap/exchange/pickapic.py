@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 
 from asap.core.seeds import derive
-from asap.exchange.pair import Format, Refused, SharedPair, nothing
+from asap.exchange.pair import Format, Refused, SharedPair, no_closing_note
 from asap.exchange.tables import FACTS, facts_text, parquet_bytes, parse_pair
 
 __all__ = ["PICKAPIC", "SCHEMA"]
@@ -94,10 +94,9 @@ def _parse(row: Mapping[str, object]) -> SharedPair | Refused:
 
 PICKAPIC: Final = Format(
     name="pickapic",
-    tool="Diffusion-DPO and diffusers' diffusion-DPO scripts",
     container="parquet",
     shard=_shard,
-    closing=nothing,
+    closing=no_closing_note,
     columns=("caption", "has_label", "label_0", "label_1", *BYTES, FACTS),
     parse=_parse,
 )

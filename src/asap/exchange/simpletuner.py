@@ -48,7 +48,6 @@ def _closing(summary: Summary) -> Iterator[tuple[str, bytes]]:
 
 SIMPLETUNER: Final = Format(
     name="simpletuner",
-    tool="SimpleTuner, Masked Flow-DPO",
     container="folder",
     shard=partial(folder_shard, LAYOUT),
     closing=_closing,

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from asap.core.hashing import canonical_json
 from asap.exchange.pair import Refused, SharedPair
 
-__all__ = ["FACTS", "facts_of", "facts_text", "parquet_bytes", "parse_pair", "picture_bytes"]
+__all__ = ["FACTS", "facts_of", "facts_text", "image_bytes", "parquet_bytes", "parse_pair"]
 
 FACTS = "asap"
 """Column of the facts as JSON; other readers ignore it."""
@@ -44,7 +44,7 @@ def facts_of(value: object) -> dict[str, object] | Refused:
     return dict(value) if isinstance(value, dict) else Refused("bad_facts", f"wanted an object, got {value!r:.60}")
 
 
-def picture_bytes(value: object) -> bytes | None:
+def image_bytes(value: object) -> bytes | None:
     """The bytes of an image column, plain or as ``datasets`` wraps them; None when there are none."""
     if isinstance(value, dict):
         value = value.get("bytes")
@@ -54,8 +54,8 @@ def picture_bytes(value: object) -> bytes | None:
 def parse_pair(
     *, chosen: object, rejected: object, prompt: object, mask: object, regions: object, facts: object
 ) -> SharedPair | Refused:
-    """A pair out of loose fields: images as ``picture_bytes`` takes them, facts as ``facts_of`` does."""
-    known, sides = facts_of(facts), (picture_bytes(chosen), picture_bytes(rejected))
+    """A pair out of loose fields: images as ``image_bytes`` takes them, facts as ``facts_of`` does."""
+    known, sides = facts_of(facts), (image_bytes(chosen), image_bytes(rejected))
     if isinstance(known, Refused):
         return known
     for name, side in zip(("chosen", "rejected"), sides, strict=True):
@@ -72,8 +72,8 @@ def parse_pair(
         prompt=prompt,
         chosen=sides[0] or b"",
         rejected=sides[1] or b"",
-        mask=picture_bytes(mask),
-        regions=picture_bytes(regions),
+        mask=image_bytes(mask),
+        regions=image_bytes(regions),
         split=str(known.get("split", "")),
         facts=known,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from asap.core.hashing import canonical_json
-from asap.exchange.pair import Format, Refused, SharedPair, nothing
+from asap.exchange.pair import Format, Refused, SharedPair, no_closing_note
 from asap.exchange.tables import facts_of, parse_pair
 
 __all__ = ["WEBDATASET"]
@@ -56,9 +56,8 @@ def _picture(row: Mapping[str, object], name: str) -> object:
 
 WEBDATASET: Final = Format(
     name="webdataset",
-    tool="the webdataset package and load_dataset('webdataset')",
     container="tar",
     shard=_shard,
-    closing=nothing,
+    closing=no_closing_note,
     parse=_parse,
 )

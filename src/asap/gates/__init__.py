@@ -6,7 +6,7 @@ instrument is used unless the caller plugs in a perceptual distance.
 
 from asap.gates.duplicates import NearDuplicates, perceptual_hash
 from asap.gates.limits import GateLimits, evaluate
-from asap.gates.masks import box_of, compose, difference_mask, share_outside
+from asap.gates.masks import box_of, difference_mask, share_outside
 from asap.gates.measures import Perceptual, measure, similarity_map
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "NearDuplicates",
     "Perceptual",
     "box_of",
-    "compose",
     "difference_mask",
     "evaluate",
     "measure",

@@ -18,9 +18,9 @@ from scipy import ndimage
 
 from asap.core.records import BoolArray, ByteArray, FloatArray
 from asap.gates import edge_band, file_features, residuals
-from asap.gates.masks import around, check_images, difference
+from asap.gates.masks import bounding_window, check_images, difference
 
-__all__ = ["FEATURES", "VIEWS", "outside_difference", "picture_differences"]
+__all__ = ["FEATURES", "VIEWS", "image_differences", "outside_difference"]
 
 GRID = 4
 """The background is averaged over a grid of this many cells each way."""
@@ -55,7 +55,7 @@ def outside_difference(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) 
     return int(difference(chosen, rejected)[mask == 0].max(initial=0))
 
 
-def picture_differences(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> dict[str, FloatArray]:
+def image_differences(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> dict[str, FloatArray]:
     """Rejected minus chosen for every view but ``file``: (F,) each, 0 where a feature could not be measured.
 
     Where the sides are equal outside the mask only its surroundings are computed; what is left out would be 0.
@@ -70,7 +70,7 @@ def picture_differences(chosen: ByteArray, rejected: ByteArray, mask: ByteArray)
         return out
     if not equal:
         out["background"] = _background(rejected, ~inside) - _background(chosen, ~inside)
-    window = around(inside, MARGIN) if equal else (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
+    window = bounding_window(inside, MARGIN) if equal else (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
     one, two = residuals.planes(chosen[window]), residuals.planes(rejected[window])
     region = inside[window]
     deep = ndimage.minimum_filter(region, 2 * CLEAR + 1)

@@ -40,7 +40,7 @@ def box_of(mask: ByteArray | BoolArray) -> tuple[int, int, int, int]:
     return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
-def around(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
+def bounding_window(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
     """Rows and columns of the box of ``inside`` (H, W), grown by ``margin`` as far as the image goes."""
     x0, y0, x1, y1 = box_of(inside)
     height, width = inside.shape
@@ -53,7 +53,7 @@ def around(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
 def grow(inside: BoolArray, pixels: int) -> BoolArray:
     """``inside`` (H, W) grown by about ``pixels`` in every direction (an octagon: cross and block by turns)."""
     out = np.array(inside, dtype=bool)
-    window = around(out, pixels)  # nothing beyond it can be reached, and a region is small in a large image
+    window = bounding_window(out, pixels)  # nothing beyond it can be reached, and a region is small in a large image
     grown = out[window]
     for step in range(pixels):
         grown = ndimage.binary_dilation(grown, _CROSS if step % 2 == 0 else _BLOCK)
@@ -111,14 +111,3 @@ def share_outside(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> tu
     mean = ((chosen.astype(np.uint16) + rejected + 1) // 2).astype(np.uint8)
     inside = (mask > 0)[:, :, None]
     return np.where(inside, chosen, mean), np.where(inside, rejected, mean)
-
-
-def compose(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> ByteArray:
-    """The rejected image with everything outside ``mask`` (H, W) taken from ``chosen``.
-
-    Raises:
-        InputError: shapes or types do not fit.
-    """
-    check_images(chosen, rejected)
-    _check_mask(chosen, mask)
-    return np.where((mask > 0)[:, :, None], rejected, chosen)

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from asap.core.errors import InputError
 from asap.core.records import BoolArray, ByteArray, FloatArray
-from asap.gates.masks import around, check_images, difference, grow
+from asap.gates.masks import bounding_window, check_images, difference, grow
 
 _WINDOW = 7
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -44,7 +44,7 @@ def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
     differs = difference(first, second) > 0
     if differs.any():
         half = _WINDOW // 2
-        seen, read = around(differs, half), around(differs, 2 * half)
+        seen, read = bounding_window(differs, half), bounding_window(differs, 2 * half)
         inner = tuple(slice(s.start - r.start, s.stop - r.start) for s, r in zip(seen, read, strict=True))
         similar[seen] = _similarity(first[read], second[read])[inner]
     return similar

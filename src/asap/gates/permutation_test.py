@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from asap.core.errors import InputError
 
-__all__ = ["FOLDS", "Finding", "auroc", "tell_apart"]
+__all__ = ["FOLDS", "Separability", "auroc", "separability_test"]
 
 FOLDS = 5
 EXCHANGES = 2000
@@ -40,7 +40,7 @@ Groups = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Separability:
     """What one view gave."""
 
     auroc: float
@@ -61,14 +61,14 @@ class Finding:
     differ in it."""
 
 
-def tell_apart(
+def separability_test(
     differences: npt.ArrayLike,
     groups: Sequence[str],
     names: Sequence[str],
     rng: np.random.Generator,
     *,
     level: float = 0.95,
-) -> Finding:
+) -> Separability:
     """Whether the sides of pairs can be told apart by ``differences``, with groups kept together.
 
     The interval holds the central ``level`` of a bootstrap over groups, and is never narrower than what random
@@ -91,7 +91,9 @@ def tell_apart(
         raise InputError(f"wanted finite differences ({len(groups)}, {len(names)}), got {whole.shape}")
     differs = (whole != 0).any(axis=1)
     if not differs.any():
-        return Finding(auroc=0.5, low=0.5, high=0.5, noticed_from=0.5, n=len(whole), differ=0, verdict="clean", top=())
+        return Separability(
+            auroc=0.5, low=0.5, high=0.5, noticed_from=0.5, n=len(whole), differ=0, verdict="clean", top=()
+        )
     member = np.unique(np.asarray(groups, dtype=object)[differs].astype(str), return_inverse=True)[1].astype(np.int64)
     rows = _scaled(whole[differs])
     tails = [0.5 - level / 2, 0.5 + level / 2]
@@ -102,7 +104,7 @@ def tell_apart(
     low, high = np.quantile(_bootstrap(own, member, rng), tails)
     low, high = min(low, found - (chance[1] - 0.5)), max(high, found + (0.5 - chance[0]))
     verdict = "too few" if member.max() + 1 < FEWEST else "leak" if low > 0.5 else "clean"
-    return Finding(
+    return Separability(
         auroc=found,
         low=float(max(0.0, low)),
         high=float(min(1.0, high)),

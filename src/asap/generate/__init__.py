@@ -2,6 +2,6 @@
 
 from asap.generate.regenerate import regenerate
 from asap.generate.roundtrip import round_trip
-from asap.generate.sampler import Picture, generate
+from asap.generate.sampler import GeneratedImage, generate
 
-__all__ = ["Picture", "generate", "regenerate", "round_trip"]
+__all__ = ["GeneratedImage", "generate", "regenerate", "round_trip"]

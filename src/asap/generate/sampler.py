@@ -10,11 +10,11 @@ from asap.backbones.protocol import Backbone
 from asap.core.errors import InputError
 from asap.core.seeds import derive
 
-__all__ = ["Picture", "generate"]
+__all__ = ["GeneratedImage", "generate"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class GeneratedImage:
     """One generated image."""
 
     prompt_id: str
@@ -34,7 +34,7 @@ def generate(
     size: tuple[int | None, int | None] = (None, None),
     batch: int = 16,
     done: Container[tuple[str, int]] = (),
-) -> Iterator[Picture]:
+) -> Iterator[GeneratedImage]:
     """Yield an image for every prompt and seed that is not ``done``.
 
     Args:
@@ -63,4 +63,4 @@ def generate(
         texts = [text for _, text, _ in part]
         images = backbone.sample(texts, noise, steps=steps, guidance=guidance, height=size[0], width=size[1])
         for (name, text, seed), image in zip(part, images, strict=True):
-            yield Picture(prompt_id=name, prompt=text, seed=seed, image=image)
+            yield GeneratedImage(prompt_id=name, prompt=text, seed=seed, image=image)

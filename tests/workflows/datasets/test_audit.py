@@ -37,10 +37,10 @@ def rows(store: Path) -> list[PairRow]:
 
 def verdicts(rows: list[PairRow], change: Change) -> dict[str, str]:
     """Verdict of each view of images when every rejected side went through ``change``."""
-    found = [leaks.picture_differences(row.chosen, change(row.rejected), row.mask) for row in rows]
+    found = [leaks.image_differences(row.chosen, change(row.rejected), row.mask) for row in rows]
     people = [row.person for row in rows]
     return {
-        name: permutation_test.tell_apart(
+        name: permutation_test.separability_test(
             np.stack([one[name] for one in found]), people, leaks.FEATURES[name], generator(0, name), level=0.9875
         ).verdict
         for name in found[0]

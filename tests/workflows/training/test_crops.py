@@ -161,7 +161,7 @@ def test_the_shape_that_cuts_least_is_taken_unless_it_cuts_the_mask(backbone: Ba
 def test_pictures_too_small_and_models_of_one_size_are_refused(backbone: Backbone) -> None:
     with pytest.raises(InputError, match=r"48x48; .* at least 64 on each side or as many pixels in another shape"):
         Framer(backbone, Framing(buckets=True)).view("u", 48, 48, (0, 0, 8, 8))
-    with pytest.raises(InputError, match="pair u: no square of a picture of 64x120 holds a box of 8x80"):
+    with pytest.raises(InputError, match="pair u: no square of an image of 64x120 holds a box of 8x80"):
         Framer(backbone, Framing()).view("u", 64, 120, (0, 0, 80, 8))
     with pytest.raises(ConfigError, match="tiny has images of one size, so no window can be cut"):
         Framer(load("tiny"), Framing(window=0.5))

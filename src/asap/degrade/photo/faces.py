@@ -22,7 +22,6 @@ Flow = Callable[[Floats], Floats]
 
 _EYES = {"right eye": range(36, 42), "left eye": range(42, 48)}
 _MOUTH = range(48, 60)
-_NOSE = range(27, 36)
 _LIGHT = 45.0
 """Grey levels between the skin around a feature and around its copy above which the copy looks pasted."""
 

@@ -17,7 +17,7 @@ from asap.regions.mediapipe.crops import Crop, Pyramid
 from asap.regions.mediapipe.detection import Detection
 from asap.regions.mediapipe.network import Network
 
-__all__ = ["COCO", "SAME", "Body", "body_at", "from_detection", "look_again"]
+__all__ = ["COCO", "SAME", "Body", "body_at", "from_detection", "second_pass"]
 
 MODEL: Final = "pose_landmark_full"
 SIDE: Final = 256
@@ -132,7 +132,7 @@ def body_at(network: Network, image: Pyramid, crop: Crop) -> Body:
     )
 
 
-def look_again(network: Network, image: Pyramid, body: Body) -> Body:
+def second_pass(network: Network, image: Pyramid, body: Body) -> Body:
     """The same person through a window laid around the hips of the first look."""
     return body_at(network, image, body.window)
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from asap.core.records import FloatArray
 
-__all__ = ["Seen", "confirmed", "unlike"]
+__all__ = ["Detected", "confirmed", "deduplicated"]
 
 
-class Seen(Protocol):
+class Detected(Protocol):
     """A hand, a face or a body as its model sees it."""
 
     @property
@@ -29,7 +29,7 @@ class Seen(Protocol):
         ...
 
 
-S = TypeVar("S", bound=Seen)
+S = TypeVar("S", bound=Detected)
 
 
 def confirmed(first: Iterable[S], look_again: Callable[[S], S], presence: float) -> list[S]:
@@ -38,7 +38,7 @@ def confirmed(first: Iterable[S], look_again: Callable[[S], S], presence: float)
     return [one for one in again if one.presence >= presence]
 
 
-def unlike(found: Iterable[S], same: float) -> list[S]:
+def deduplicated(found: Iterable[S], same: float) -> list[S]:
     """Without repetitions, surest first: two are one where they lie closer on the mean than ``same`` of their size."""
     kept: list[S] = []
     for one in sorted(found, key=lambda seen: -seen.presence):

@@ -15,7 +15,7 @@ from asap.regions.mediapipe.crops import Crop, Pyramid
 from asap.regions.mediapipe.detection import Detection
 from asap.regions.mediapipe.network import Network
 
-__all__ = ["SAME", "Face", "face_at", "from_detection", "look_again", "points_68"]
+__all__ = ["SAME", "Face", "face_at", "from_detection", "points_68", "second_pass"]
 
 MODEL: Final = "face_landmark"
 SIDE: Final = 192
@@ -70,7 +70,7 @@ def face_at(network: Network, image: Pyramid, crop: Crop) -> Face:
     return Face(points=pixels, presence=float(expit(presence.ravel()[0])))
 
 
-def look_again(network: Network, image: Pyramid, face: Face) -> Face:
+def second_pass(network: Network, image: Pyramid, face: Face) -> Face:
     """The same face through a window laid around its own points."""
     right, left = face.points[list(EYES)]
     angle = math.atan2(float(left[1] - right[1]), float(left[0] - right[0]))

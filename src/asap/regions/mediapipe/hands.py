@@ -15,7 +15,7 @@ from asap.regions.mediapipe.crops import Crop, Pyramid
 from asap.regions.mediapipe.detection import Detection
 from asap.regions.mediapipe.network import Network
 
-__all__ = ["SAME", "Hand", "from_palm", "hand_at", "look_again"]
+__all__ = ["SAME", "Hand", "from_palm", "hand_at", "second_pass"]
 
 MODEL: Final = "hand_landmark_full"
 SIDE: Final = 224
@@ -90,7 +90,7 @@ def hand_at(network: Network, image: Pyramid, crop: Crop) -> Hand:
     return Hand(points=pixels, presence=float(presence[0, 0]), right=float(right[0, 0]))
 
 
-def look_again(network: Network, image: Pyramid, hand: Hand) -> Hand:
+def second_pass(network: Network, image: Pyramid, hand: Hand) -> Hand:
     """The same hand by the median of several looks through windows laid around its own points.
 
     Where two hands overlap, a single look may give one hand a finger of the other; most looks do not.

@@ -17,7 +17,7 @@ from asap.regions import models
 from asap.regions.limbs import limbs, points_of
 from asap.regions.mediapipe import bodies, faces, hands
 from asap.regions.mediapipe.bodies import COCO, Body
-from asap.regions.mediapipe.confirmation import confirmed, unlike
+from asap.regions.mediapipe.confirmation import confirmed, deduplicated
 from asap.regions.mediapipe.crops import Crop, Pyramid, tiles, whole
 from asap.regions.mediapipe.detection import BODY, FACE_FAR, FACE_NEAR, PALM, Detection, Detector, detect, merge
 from asap.regions.mediapipe.faces import Face
@@ -128,20 +128,20 @@ class MediaPipe:
             if person.face is None and person.body is not None:
                 x, y = person.body.points[0].tolist()
                 seen += self._faces(image, Crop(x, y, NEAR * person.body.trunk))
-        return gather(persons, unlike(seen, faces.SAME), unlike(palms, hands.SAME))
+        return gather(persons, deduplicated(seen, faces.SAME), deduplicated(palms, hands.SAME))
 
     def _hands(self, image: Pyramid, crop: Crop) -> list[Hand]:
         network = self._networks[hands.MODEL]
         found = self._detections(PALM, image, crop, self.threshold)
         first = (hands.hand_at(network, image, hands.from_palm(palm)) for palm in found)
-        return unlike(confirmed(first, partial(hands.look_again, network, image), self.presence), hands.SAME)
+        return deduplicated(confirmed(first, partial(hands.second_pass, network, image), self.presence), hands.SAME)
 
     def _faces(self, image: Pyramid, crop: Crop) -> list[Face]:
         network = self._networks[faces.MODEL]
         found = self._detections(FACE_NEAR, image, crop, self.threshold)
         found += self._detections(FACE_FAR, image, crop, self.threshold)
         first = (faces.face_at(network, image, faces.from_detection(face)) for face in found)
-        return unlike(confirmed(first, partial(faces.look_again, network, image), self.presence), faces.SAME)
+        return deduplicated(confirmed(first, partial(faces.second_pass, network, image), self.presence), faces.SAME)
 
     def _bodies(self, image: Pyramid, crop: Crop) -> list[Body]:
         network = self._networks[bodies.MODEL]
@@ -149,8 +149,8 @@ class MediaPipe:
         for tile in tiles(image.width, image.height, self.tile) if self.tile < 1 else ():
             found += self._detections(BODY, image, tile, BODY_THRESHOLD)
         first = (bodies.body_at(network, image, bodies.from_detection(body)) for body in merge(found))
-        again = confirmed(first, partial(bodies.look_again, network, image), self.presence)
-        return [body for body in unlike(again, bodies.SAME) if self._found_again(body, image)]
+        again = confirmed(first, partial(bodies.second_pass, network, image), self.presence)
+        return [body for body in deduplicated(again, bodies.SAME) if self._found_again(body, image)]
 
     def _found_again(self, body: Body, image: Pyramid) -> bool:
         """Whether the detector, looking at this body alone, sees it where it is: hands taken for bodies fail here."""

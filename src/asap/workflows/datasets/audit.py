@@ -48,7 +48,9 @@ def audit_pairs(folder: Path, *, split: str | None = None, seed: int = 0) -> dic
     differences, outside = _measure(store)
     views = {
         name: _plain(
-            permutation_test.tell_apart(rows, groups, leaks.FEATURES[name], generator(seed, "audit", name), level=level)
+            permutation_test.separability_test(
+                rows, groups, leaks.FEATURES[name], generator(seed, "audit", name), level=level
+            )
         )
         for name, rows in differences.items()
     }
@@ -82,7 +84,7 @@ def _measure(store: PairStore) -> tuple[dict[str, FloatArray], list[int]]:
     with Progress(console=Console(stderr=True)) as progress:
         for row in progress.track(store.stream(), total=len(store), description="auditing pairs"):
             chosen, rejected, mask = (png.decode(row[name]) for name in ("chosen", "rejected", "mask"))
-            found = leaks.picture_differences(chosen, rejected, mask)
+            found = leaks.image_differences(chosen, rejected, mask)
             found["file"] = _file(row["rejected"], rejected) - _file(row["chosen"], chosen)
             for name, values in found.items():
                 rows[name].append(values)
@@ -94,7 +96,7 @@ def _file(data: bytes, image: ByteArray) -> FloatArray:
     return file_features.file_features(data, len(png.encode(image)))
 
 
-def _plain(found: permutation_test.Finding) -> dict[str, Any]:
+def _plain(found: permutation_test.Separability) -> dict[str, Any]:
     values = asdict(found)
     values["ci"] = [values.pop("low"), values.pop("high")]
     values["top"] = [dict(zip(("feature", "rejected", "share"), one, strict=True)) for one in found.top]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from asap.core.errors import InputError
 from asap.exchange import Format, Refused
 from asap.exchange.folders import SIDECARS
-from asap.exchange.pair import PICTURES
+from asap.exchange.pair import IMAGES
 
 __all__ = ["Row", "files_of", "open_rows"]
 
@@ -101,7 +101,7 @@ def _winners(form: Format, source: Path) -> Iterator[Path]:
         if (top / "chosen").is_dir() and (top / "rejected").is_dir():
             suffix = layout["mask"].partition("{}")[2]
             for path in sorted((top / "chosen").iterdir()):
-                if path.suffix.lower() in PICTURES and not (suffix and path.stem.endswith(suffix)):
+                if path.suffix.lower() in IMAGES and not (suffix and path.stem.endswith(suffix)):
                     yield path
 
 
@@ -126,7 +126,7 @@ def _folder_row(form: Format, top: Path, key: str, known: Mapping[str, object]) 
     """What is ``known`` of a pair and its files; those that are missing are left out."""
     row = dict(known)
     for name, pattern in (form.layout or {}).items():
-        endings = (".txt",) if name == "text" else PICTURES
+        endings = (".txt",) if name == "text" else IMAGES
         stem = top / pattern.format(key)
         for path in (stem.with_name(stem.name + ending) for ending in endings):
             if not path.is_file():

@@ -21,7 +21,7 @@ from asap.core.files import write_json, write_text
 from asap.exchange.card import SHEET, card
 from asap.exchange.croissant import croissant
 from asap.exchange.facts import PAPER, CardFacts, GateMean, Shard
-from asap.exchange.image_metadata import traces
+from asap.exchange.image_metadata import embedded_metadata
 from asap.exchange.statements import Owner, Statement, Tally, parse_statements, tally
 from asap.stores.pairs import PairStore
 from asap.stores.pairs.schema import IMAGES, SCHEMA
@@ -206,7 +206,9 @@ def _check_pictures(store: PairStore) -> None:
     """Raise ``InputError`` if an image says anything but its pixels."""
     faults = []
     for row in store.stream():
-        faults += [f"{row['uid']} {name} ({', '.join(found)})" for name in IMAGES if (found := traces(row[name]))]
+        faults += [
+            f"{row['uid']} {name} ({', '.join(found)})" for name in IMAGES if (found := embedded_metadata(row[name]))
+        ]
         if len(faults) > NAMED:
             break
     if faults:
@@ -226,7 +228,7 @@ def _stage(store: PairStore, facts: CardFacts, staged: Path) -> None:
     if facts.has_recipe:
         write_recipe(store.root, staged / RECIPE)
     for path in _write_card(facts, store.root, staged / README):
-        if path.suffix == ".png" and (found := traces(path.read_bytes())):
+        if path.suffix == ".png" and (found := embedded_metadata(path.read_bytes())):
             raise AsapError(f"the contact sheet holds more than pixels: {', '.join(found)}")
 
 

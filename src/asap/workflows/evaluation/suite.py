@@ -5,7 +5,7 @@ from typing import Any
 
 from asap.benchmark.checks import SuiteCheck, check_suite
 from asap.benchmark.suite import SuitePrompt, load_suite, write_suite
-from asap.bodies import draw, draw_caption, load_rig
+from asap.bodies import load_rig, sample_caption, sample_scene
 from asap.core.errors import InputError
 from asap.core.vocabulary import CATEGORIES
 
@@ -21,8 +21,8 @@ _TRIES = 20
 def make_suite(path: Path, *, per_category: int = 24, seed: int = 0) -> int:
     """Write ``per_category`` prompts of each category to ``path`` and return their number.
 
-    Every combination of attributes is one that ``bodies.draw`` keeps from training images, pairs and judge alike. The
-    scene is the studio, which is what the embedded model has seen.
+    Every combination of attributes is one that ``bodies.sample_scene`` excludes from training images, pairs and the
+    judge. The scene is the studio, which is what the embedded model has seen.
     Raises ``InputError`` when the grammar has too few different captions left.
     """
     rig = load_rig()
@@ -32,7 +32,7 @@ def make_suite(path: Path, *, per_category: int = 24, seed: int = 0) -> int:
         for index in range(per_category * _TRIES):
             if len(known) == per_category:
                 break
-            truth = draw(rig, seed, "suite", index, category=category, held_out=True, scene="studio").truth
+            truth = sample_scene(rig, seed, "suite", index, category=category, held_out=True, scene="studio").truth
             number = f"{category}-{len(known):03d}"
             known.setdefault(
                 truth.caption,
@@ -67,7 +67,7 @@ def check(name: str, *, captions: int = CAPTIONS, seed: int = 0) -> dict[str, An
     suite = load_suite(name)
     found: SuiteCheck = check_suite(
         suite.prompts,
-        (draw_caption(seed, "check", index) for index in range(captions)),
+        (sample_caption(seed, "check", index) for index in range(captions)),
         per_category=PER_CATEGORY[name],
     )
     if found.faults:

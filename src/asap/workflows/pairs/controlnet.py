@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from asap import bodies, gates
-from asap.bodies import Drawn, Rig
+from asap.bodies import Rig, SampledScene
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
@@ -160,7 +160,7 @@ def _write(writer: PairWriter, rig: Rig, guide: _Guide, chunk: int, count: int) 
 def _pair(rig: Rig, guide: _Guide, index: int) -> tuple[PairRecord | None, Counter[str]]:
     """The pair of image ``index``, or None, and why tries were refused."""
     plan = guide.people
-    drawn = bodies.draw(rig, plan.seed, plan.namespace, index)
+    drawn = bodies.sample_scene(rig, plan.seed, plan.namespace, index)
     picture = bodies.render(drawn.scene, plan.size)
     visible = rendered.candidates(drawn, picture)
     if not visible:
@@ -200,7 +200,13 @@ def _grown(size: int) -> int:
 
 
 def _painted(
-    guide: _Guide, drawn: Drawn, picture: Rendering, side: _Side, area: BoolArray, edit: Edit, rng: np.random.Generator
+    guide: _Guide,
+    drawn: SampledScene,
+    picture: Rendering,
+    side: _Side,
+    area: BoolArray,
+    edit: Edit,
+    rng: np.random.Generator,
 ) -> EditedPhoto:
     """Both sides from the maps of both bodies."""
     from asap.degrade import diffusion
@@ -243,7 +249,7 @@ def _record(
     plan: rendered.Plan,
     index: int,
     attempt: int,
-    drawn: Drawn,
+    drawn: SampledScene,
     picture: Rendering,
     edited: EditedPhoto,
     result: GateResult,

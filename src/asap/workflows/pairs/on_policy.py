@@ -24,7 +24,7 @@ from asap.backbones import Backbone, load
 from asap.backbones.family import LoadOptions, device_named
 from asap.backbones.fingerprint import model_fingerprint
 from asap.benchmark.judge import StoredJudge, predict
-from asap.bodies import Drawn, Rig
+from asap.bodies import Rig, SampledScene
 from asap.core.errors import InputError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
@@ -87,7 +87,7 @@ class _Asked:
     """One image, and the place that is to be drawn anew."""
 
     index: int
-    drawn: Drawn
+    drawn: SampledScene
     picture: Rendering
     mask: ByteArray
     edit: Edit
@@ -274,7 +274,7 @@ def _drawn(backbone: Backbone, task: _Task, asked: list[_Asked], number: int) ->
 
 def _asked(rig: Rig, plan: rendered.Plan, whole: float, index: int) -> _Asked | None:
     """Image ``index`` and a place in it; None where no part of it is seen."""
-    drawn = bodies.draw(rig, plan.seed, plan.namespace, index, scene=plan.scene)
+    drawn = bodies.sample_scene(rig, plan.seed, plan.namespace, index, scene=plan.scene)
     picture = bodies.render(drawn.scene, plan.size)
     visible = rendered.candidates(drawn, picture)
     if not visible:

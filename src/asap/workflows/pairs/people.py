@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from asap.backbones.mini.build import SIZES
-from asap.bodies import draw, load_rig, pieces, render, visible_parts
+from asap.bodies import load_rig, pieces, render, sample_scene, visible_parts
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.files import read_json, write_bytes, write_json
 from asap.core.records import ByteArray
@@ -130,7 +130,7 @@ def _render_shard(job: Job) -> None:
     rig = load_rig()
     images, maps, records = [], [], []
     for index in range(start, start + count):
-        drawn = draw(rig, seed, namespace, index, held_out=held_out, scene=scene)
+        drawn = sample_scene(rig, seed, namespace, index, held_out=held_out, scene=scene)
         picture = render(drawn.scene, size)
         images.append(picture.image)
         maps.append(pieces(picture, rig))

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from asap import bodies, degrade, gates
-from asap.bodies import Drawn, Rig
+from asap.bodies import Rig, SampledScene
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.hashing import digest_json
 from asap.core.manifest import Instrument, Manifest
 from asap.core.records import BoolArray, Edit, GateResult, PairRecord, Rendering, Scene, SceneTruth
 from asap.core.seeds import derive, generator
-from asap.core.vocabulary import NAMESPACES, OPERATIONS, REGION_PART, SCENES, region_id
+from asap.core.vocabulary import IDENTITY_POOLS, OPERATIONS, REGION_PART, SCENES, region_id
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter, encode_rows
 from asap.workflows.runtime.parallel import processes
 
@@ -154,8 +154,8 @@ def check_draws(null_share: float, operations: Sequence[str], namespace: str) ->
     for name in operations:
         if name not in OPERATIONS:
             raise UnknownNameError("operation", name, OPERATIONS)
-    if namespace not in NAMESPACES:
-        raise UnknownNameError("namespace", namespace, NAMESPACES)
+    if namespace not in IDENTITY_POOLS:
+        raise UnknownNameError("namespace", namespace, IDENTITY_POOLS)
 
 
 def check_scene(scene: str) -> None:
@@ -207,7 +207,7 @@ def _make_chunk(plan: Plan, chunk: int, size: int) -> tuple[EncodedChunk, Counte
 
 def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Counter[str]]:
     """The pair of image ``index``, or None, and why each refused try was refused."""
-    drawn = bodies.draw(rig, plan.seed, plan.namespace, index, scene=plan.scene)
+    drawn = bodies.sample_scene(rig, plan.seed, plan.namespace, index, scene=plan.scene)
     chosen = bodies.render(drawn.scene, plan.size)
     reasons: Counter[str] = Counter()
     visible = candidates(drawn, chosen)
@@ -233,7 +233,7 @@ def make_pair(rig: Rig, plan: Plan, index: int) -> tuple[PairRecord | None, Coun
     return None, reasons
 
 
-def candidates(drawn: Drawn, picture: Rendering) -> list[tuple[str, str]]:
+def candidates(drawn: SampledScene, picture: Rendering) -> list[tuple[str, str]]:
     """(part, side) of every part the caption asks for and the camera shows on that side."""
     visible = bodies.visible_parts(drawn.truth, picture.regions)
     counts = np.bincount(picture.regions.ravel(), minlength=16) / picture.regions.size
@@ -256,7 +256,7 @@ def kind_of(plan: Plan, index: int) -> str:
 
 
 def edit_of(
-    rig: Rig, drawn: Drawn, plan: Plan, kind: str, visible: list[tuple[str, str]], rng: np.random.Generator
+    rig: Rig, drawn: SampledScene, plan: Plan, kind: str, visible: list[tuple[str, str]], rng: np.random.Generator
 ) -> tuple[Scene | None, Edit, BoolArray | None]:
     """The scene of the rejected side, what was done, and which vertices it touched."""
     if kind != "defect":
@@ -264,7 +264,7 @@ def edit_of(
         edit = Edit(kind=kind, part=part, side=side, operation="none", severity=0)
         if kind == "null_equal":
             return drawn.scene, edit, None
-        return bodies.redraw(rig, drawn, part, side, int(rng.integers(2**31))), edit, None
+        return bodies.resample_part(rig, drawn, part, side, int(rng.integers(2**31))), edit, None
     operations = plan.operations or None
     part, side, operation, severity = degrade.sample_edit(drawn.scene.body, visible, rng, operations=operations)
     edited = degrade.apply(drawn.scene.body, part, side, operation, severity, rng)
@@ -287,7 +287,13 @@ def _touched_pixels(
 
 
 def _record(
-    plan: Plan, index: int, attempt: int, drawn: Drawn, pair: tuple[Rendering, Any, Any], edit: Edit, result: GateResult
+    plan: Plan,
+    index: int,
+    attempt: int,
+    drawn: SampledScene,
+    pair: tuple[Rendering, Any, Any],
+    edit: Edit,
+    result: GateResult,
 ) -> PairRecord:
     chosen, lost, mask = pair
     truth = truth_of(drawn, chosen)
@@ -316,7 +322,7 @@ def _record(
     )
 
 
-def truth_of(drawn: Drawn, picture: Rendering) -> SceneTruth:
+def truth_of(drawn: SampledScene, picture: Rendering) -> SceneTruth:
     """What is known of the person, with the parts that the image shows."""
     return replace(drawn.truth, visible_parts=bodies.visible_parts(drawn.truth, picture.regions))
 

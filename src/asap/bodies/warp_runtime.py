@@ -6,7 +6,7 @@ import warp as wp
 
 
 @lru_cache(maxsize=1)
-def start() -> None:
+def start_warp() -> None:
     """Start warp once; must run before anny is imported, because that starts warp with the greeting."""
     if hasattr(wp.config, "log_level"):
         wp.config.log_level = wp.LOG_WARNING
