@@ -20,8 +20,8 @@ from tests.bodies.figures import fingerprint
 
 _DIGEST = """
 from tests.bodies.figures import fingerprint
-from asap.bodies import draw, load_rig
-print(fingerprint(draw(load_rig(), 0, "check", 3, category="full_body")))
+from asap.bodies import load_rig, sample_scene
+print(fingerprint(sample_scene(load_rig(), 0, "check", 3, category="full_body")))
 """
 
 

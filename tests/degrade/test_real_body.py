@@ -9,7 +9,7 @@ from asap import bodies
 from asap.bodies.people import sample_person
 from asap.core.records import Camera, PosedBody, Rendering, Scene
 from asap.core.seeds import generator
-from asap.degrade import CELLS, apply
+from asap.degrade import OPERATION_TABLE, apply
 from asap.degrade.anatomy import hand_frame, head_frame, trunk_frame
 from asap.degrade.editable_body import EditableBody
 from asap.degrade.mesh import boundary_loops
@@ -46,7 +46,7 @@ def shot(scene: Scene, body: PosedBody, part: str) -> Rendering:
 
 def test_every_cell_keeps_the_skin_closed_and_finite(scene: Scene) -> None:
     seen = 0
-    for part, operation in CELLS:
+    for part, operation in OPERATION_TABLE:
         side = "none" if part in ("face", "torso", "neck") else "left"
         for severity in (1, 3):
             edited = apply(scene.body, part, side, operation, severity, np.random.default_rng(0))
@@ -57,14 +57,14 @@ def test_every_cell_keeps_the_skin_closed_and_finite(scene: Scene) -> None:
                 rims = [loop for loop in boundary_loops(edited.body.faces) if len(loop) > 2]
                 assert not rims, (part, operation)
         seen += 1
-    assert seen == len(CELLS)
+    assert seen == len(OPERATION_TABLE)
 
 
 @pytest.mark.parametrize("part", ["face", "hand"])
 def test_the_strongest_defects_show(scene: Scene, part: str) -> None:
     clean = shot(scene, scene.body, part).image.astype(int)
     side = "none" if part == "face" else "left"
-    for operation in (o for p, o in CELLS if p == part):
+    for operation in (o for p, o in OPERATION_TABLE if p == part):
         edited = apply(scene.body, part, side, operation, 3, np.random.default_rng(1))
         image = shot(scene, edited.body, part).image.astype(int)
         assert (np.abs(image - clean).max(axis=2) > 12).mean() > 0.005, operation

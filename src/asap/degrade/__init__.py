@@ -12,9 +12,9 @@ from asap.core.records import Edit, EditedBody, PosedBody
 from asap.core.vocabulary import OPERATIONS, PARTS, SEVERITIES, SIDES
 from asap.degrade.anatomy import part_weight
 from asap.degrade.editable_body import EditableBody
-from asap.degrade.operation_table import CELLS, FUNCTIONS, SEVERITY_SHARES, SOURCES
+from asap.degrade.operation_table import OPERATION_TABLE, SEVERITY_SHARES
 
-__all__ = ["CELLS", "SEVERITY_SHARES", "SOURCES", "apply", "sample_edit"]
+__all__ = ["OPERATION_TABLE", "SEVERITY_SHARES", "apply", "sample_edit"]
 
 _PAIRED = ("hand", "arm", "leg", "foot")
 
@@ -26,10 +26,10 @@ def sample_edit(
     *,
     operations: Sequence[str] | None = None,
 ) -> tuple[str, str, str, int]:
-    """Draw (part, side, operation, severity) for one of the ``candidates`` (part, side) by the weights of ``CELLS``.
+    """Sample (part, side, operation, severity) for one of ``candidates`` (part, side), by the weights of the table.
 
-    A candidate whose bones move no vertex of ``body`` is left out. ``operations`` narrows the choice. The same part on
-    both sides shares its weight.
+    Candidates without skin in ``body`` are skipped. ``operations`` limits the choice. The two sides of a part share its
+    weight.
 
     Raises:
         InputError: no cell is left.
@@ -45,13 +45,13 @@ def sample_edit(
     for part, side in dict.fromkeys(candidates):
         if _present(editable, part, side):
             sides.setdefault(part, []).append(side)
-    cells = [cell for cell in CELLS if cell[0] in sides and cell[1] in allowed]
+    cells = [cell for cell in OPERATION_TABLE if cell[0] in sides and cell[1] in allowed]
     if not cells:
         raise InputError(
             f"no operation fits the candidates {list(candidates)} and operations {sorted(allowed)}; "
             "offer more of either"
         )
-    weights = np.array([CELLS[cell] for cell in cells])
+    weights = np.array([OPERATION_TABLE[cell].weight for cell in cells])
     part, operation = cells[int(rng.choice(len(cells), p=weights / weights.sum()))]
     side = sides[part][int(rng.integers(len(sides[part])))]
     severity = int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
@@ -70,13 +70,13 @@ def apply(body: PosedBody, part: str, side: str, operation: str, severity: int, 
     """
     _check_place(part, side)
     _known("operation", operation, OPERATIONS)
-    if (part, operation) not in CELLS:
-        fits = ", ".join(o for p, o in CELLS if p == part)
+    if (part, operation) not in OPERATION_TABLE:
+        fits = ", ".join(o for p, o in OPERATION_TABLE if p == part)
         raise InputError(f"operation {operation!r} makes no sense on {part!r}; choose one of: {fits}")
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
     editable = EditableBody(body)
-    detail = FUNCTIONS[operation](editable, part, side, severity, rng)
+    detail = OPERATION_TABLE[part, operation].function(editable, part, side, severity, rng)
     edit = Edit(kind="defect", part=part, side=side, operation=operation, severity=severity, detail=detail)
     return editable.finish(edit)
 

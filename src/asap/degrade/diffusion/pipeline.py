@@ -17,7 +17,7 @@ __all__ = ["PipelineInpainter"]
 
 
 class PipelineInpainter:
-    """The ``Painter`` that ``load_painter`` returns. Not for threads: a pipeline's scheduler keeps the current step."""
+    """The inpainter that ``load_inpainter`` returns. It is not thread-safe: the pipeline's scheduler keeps state."""
 
     def __init__(
         self,

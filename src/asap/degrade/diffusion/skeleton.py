@@ -71,7 +71,7 @@ def break_skeleton(
     numbers, whole = people_of([*regions, region])
     own = numbers.index(region.person)
     figure = EditableSkeleton(whole[own])
-    detail = SKELETON_OPERATIONS[region.part, operation](figure, region.side, severity, rng)
+    detail = SKELETON_OPERATIONS[region.part, operation](figure, region.part, region.side, severity, rng)
     others = tuple(points for i, points in enumerate(whole) if i != own)
     reach, typical = _reach(figure)
     return BrokenSkeleton(

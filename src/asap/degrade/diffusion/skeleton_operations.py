@@ -1,4 +1,6 @@
-"""Structural errors of a skeleton: the operations of ``break_skeleton``, one function each.
+"""The operations of ``break_skeleton``: structural errors of a skeleton, one function each.
+
+To add an operation, write one function and register it with one line per part in ``SKELETON_OPERATIONS``.
 
 Figures are our choice unless a source is named; each list is by severity. Every function changes the figure and returns
 what it drew. It raises ``InputError`` when the points that it needs are not known.
@@ -17,7 +19,8 @@ from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, finger_na
 __all__ = ["SKELETON_OPERATIONS", "SkeletonOperation"]
 
 Detail = dict[str, float | int | str]
-SkeletonOperation = Callable[[EditableSkeleton, str, int, np.random.Generator], Detail]
+SkeletonOperation = Callable[[EditableSkeleton, str, str, int, np.random.Generator], Detail]
+"""``(skeleton, part, side, severity, rng) -> detail``: edits the skeleton in place and returns what it sampled."""
 _LONGER: Final = (1.35, 1.6, 2.0)
 _SHORTER: Final = (0.7, 0.55, 0.4)
 _BACKWARDS: Final = tuple(np.radians((50.0, 80.0, 110.0)).tolist())
@@ -35,10 +38,10 @@ _FACE: Final = MappingProxyType(
 """Groups of the 68-point face, and the body's point that moves with each."""
 
 
-def _fingers(figure: EditableSkeleton, side: str) -> list[int]:
+def _fingers(skeleton: EditableSkeleton, side: str) -> list[int]:
     """The fingers whose points are all known; ``InputError`` with fewer than two, or without the root."""
-    found = [f for f in range(5) if figure.known(*finger_names(side, f))]
-    if len(found) < 2 or not figure.known(f"{side}_hand_root"):
+    found = [f for f in range(5) if skeleton.known(*finger_names(side, f))]
+    if len(found) < 2 or not skeleton.known(f"{side}_hand_root"):
         raise InputError(f"the root and two fingers of the {side} hand must be known to break it; choose another part")
     return found
 
@@ -51,71 +54,75 @@ def _said(numbers: list[int]) -> str:
     return ",".join(map(str, numbers))
 
 
-def extra_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def extra_finger(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """One to three further fingers, each midway between two neighbours."""
-    found = _fingers(figure, side)
+    found = _fingers(skeleton, side)
     gaps = [f for f in found if f + 1 in found]
     if not gaps:
         raise InputError(f"no two neighbouring fingers of the {side} hand are known; choose another operation")
     chosen = _some(gaps, severity, rng)
     for gap in chosen:
-        piece = figure.copy((f"{side}_hand_root", *finger_names(side, gap)))
+        piece = skeleton.copy((f"{side}_hand_root", *finger_names(side, gap)))
         for name, neighbour in zip(finger_names(side, gap), finger_names(side, gap + 1), strict=True):
-            piece[row(name), :2] = (figure.at(name) + figure.at(neighbour)) / 2
-        figure.extras.append(piece)
+            piece[row(name), :2] = (skeleton.at(name) + skeleton.at(neighbour)) / 2
+        skeleton.extras.append(piece)
     return {"after": _said(chosen)}
 
 
-def missing_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def missing_finger(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """One to three fingers gone."""
-    chosen = _some(_fingers(figure, side), severity, rng)
+    chosen = _some(_fingers(skeleton, side), severity, rng)
     for finger in chosen:
-        figure.drop(finger_names(side, finger))
+        skeleton.drop(finger_names(side, finger))
     return {"fingers": _said(chosen)}
 
 
-def fused_fingers(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def fused_fingers(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Two to four neighbouring fingers in one place, their mean."""
-    found = _fingers(figure, side)
+    found = _fingers(skeleton, side)
     count = min(severity + 1, len(found))
     start = int(rng.integers(len(found) - count + 1))
     chosen = found[start : start + count]
     for joints in zip(*(finger_names(side, f) for f in chosen), strict=True):
-        middle = np.mean([figure.at(name) for name in joints], axis=0)
+        middle = np.mean([skeleton.at(name) for name in joints], axis=0)
         for name in joints:
-            figure.put(name, middle)
+            skeleton.put(name, middle)
     return {"fingers": _said(chosen)}
 
 
 def _scaled_fingers(
-    figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator, factor: float
+    skeleton: EditableSkeleton, side: str, severity: int, rng: np.random.Generator, factor: float
 ) -> Detail:
-    chosen = _some(_fingers(figure, side), (1, 2, 4)[severity - 1], rng)
+    chosen = _some(_fingers(skeleton, side), (1, 2, 4)[severity - 1], rng)
     for finger in chosen:
         base, *rest = finger_names(side, finger)
         for name in rest:
-            figure.put(name, figure.at(base) + factor * (figure.at(name) - figure.at(base)))
+            skeleton.put(name, skeleton.at(base) + factor * (skeleton.at(name) - skeleton.at(base)))
     return {"fingers": _said(chosen), "factor": factor}
 
 
-def elongated_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def elongated_finger(
+    skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
+) -> Detail:
     """One, two or four fingers too long."""
-    return _scaled_fingers(figure, side, severity, rng, _LONGER[severity - 1])
+    return _scaled_fingers(skeleton, side, severity, rng, _LONGER[severity - 1])
 
 
-def shortened_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def shortened_finger(
+    skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
+) -> Detail:
     """One, two or four fingers too short."""
-    return _scaled_fingers(figure, side, severity, rng, _SHORTER[severity - 1])
+    return _scaled_fingers(skeleton, side, severity, rng, _SHORTER[severity - 1])
 
 
 def _reverse(
-    figure: EditableSkeleton, chain: Sequence[str], carried: Sequence[str], severity: int, sign: float
+    skeleton: EditableSkeleton, chain: Sequence[str], carried: Sequence[str], severity: int, sign: float
 ) -> float:
     """Bend the chain's middle the other way (``sign`` where it is nearly straight) and carry on what hangs on it."""
-    bend = figure.bend(chain[0], chain[1], chain[2])
+    bend = skeleton.bend(chain[0], chain[1], chain[2])
     other = -np.sign(bend) if abs(bend) > np.radians(5.0) else sign
     new = float(other * max(abs(bend), _BACKWARDS[severity - 1]))
-    figure.spin(carried, figure.at(chain[1]), new - bend)
+    skeleton.spin(carried, skeleton.at(chain[1]), new - bend)
     return new
 
 
@@ -123,239 +130,235 @@ def _sign(rng: np.random.Generator) -> float:
     return 1.0 if rng.random() < 0.5 else -1.0
 
 
-def reversed_finger(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def reversed_finger(
+    skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
+) -> Detail:
     """One, two or three fingers bent the wrong way at their second point."""
-    chosen = _some(_fingers(figure, side), severity, rng)
+    chosen = _some(_fingers(skeleton, side), severity, rng)
     sign, angle = _sign(rng), 0.0
     for finger in chosen:
         names = finger_names(side, finger)
-        angle = _reverse(figure, names[:3], names[2:], severity, sign)
+        angle = _reverse(skeleton, names[:3], names[2:], severity, sign)
     return {"fingers": _said(chosen), "angle": angle}
 
 
-def misshapen_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def misshapen_hand(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Every known finger turned at its first three points, each by its own angle."""
     limit = _STRAY[severity - 1]
-    for finger in _fingers(figure, side):
+    for finger in _fingers(skeleton, side):
         names = finger_names(side, finger)
         for joint in range(3):
             angle = float(_sign(rng) * rng.uniform(0.5, 1.0) * limit)
-            figure.spin(names[joint + 1 :], figure.at(names[joint]), angle)
+            skeleton.spin(names[joint + 1 :], skeleton.at(names[joint]), angle)
     return {"largest": limit}
 
 
-def duplicated_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def duplicated_hand(
+    skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
+) -> Detail:
     """A second hand on the same wrist, turned about it."""
-    _fingers(figure, side)
+    _fingers(skeleton, side)
     angle = _sign(rng) * _APART[severity - 1]
-    piece = figure.copy(hand_names(side)[1:])
-    piece[:, :2] = turn(piece[:, :2], figure.at(f"{side}_hand_root"), angle)
-    figure.extras.append(piece)
+    piece = skeleton.copy(hand_names(side)[1:])
+    piece[:, :2] = turn(piece[:, :2], skeleton.at(f"{side}_hand_root"), angle)
+    skeleton.extras.append(piece)
     return {"angle": angle}
 
 
-def swapped_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def swapped_hand(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """The hand mirrored on the line from its root to the middle of its fingers' bases: thumb and pinky change sides."""
-    found = _fingers(figure, side)
-    root = figure.at(f"{side}_hand_root")
-    axis = np.mean([figure.at(finger_names(side, f)[0]) for f in found], axis=0) - root
+    found = _fingers(skeleton, side)
+    root = skeleton.at(f"{side}_hand_root")
+    axis = np.mean([skeleton.at(finger_names(side, f)[0]) for f in found], axis=0) - root
     axis = axis / max(float(np.linalg.norm(axis)), 1e-6)
     for finger in found:
         for name in finger_names(side, finger):
-            away = figure.at(name) - root
-            figure.put(name, root + 2 * (away @ axis) * axis - away)
+            away = skeleton.at(name) - root
+            skeleton.put(name, root + 2 * (away @ axis) * axis - away)
     return {}
 
 
-def detached_hand(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def detached_hand(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """The hand moved away from its arm by a part of its own length."""
-    found = _fingers(figure, side)
-    root = figure.at(f"{side}_hand_root")
-    axis = np.mean([figure.at(finger_names(side, f)[3]) for f in found], axis=0) - root
+    found = _fingers(skeleton, side)
+    root = skeleton.at(f"{side}_hand_root")
+    axis = np.mean([skeleton.at(finger_names(side, f)[3]) for f in found], axis=0) - root
     share = (0.4, 0.7, 1.0)[severity - 1]
-    figure.shift(hand_names(side)[1:], share * axis)
+    skeleton.shift(hand_names(side)[1:], share * axis)
     return {"share": share}
 
 
-def _limb(figure: EditableSkeleton, part: str, side: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
+def _limb(skeleton: EditableSkeleton, part: str, side: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
     """The three joints of a limb and all points that hang on the middle one; ``InputError`` when a joint is unknown."""
     first, middle, last = (f"{side}_{joint}" for joint in _LIMBS[part])
-    if not figure.known(first, middle, last):
+    if not skeleton.known(first, middle, last):
         raise InputError(f"{first}, {middle} and {last} must be known to break the {part}; choose another part")
     if part == "arm":
         return (first, middle, last), hand_names(side)
     return (first, middle, last), (last, f"{side}_big_toe", f"{side}_small_toe", f"{side}_heel")
 
 
-def _for_limb(
-    part: str, function: Callable[[EditableSkeleton, str, str, int, np.random.Generator], Detail]
-) -> SkeletonOperation:
-    def broken(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
-        return function(figure, part, side, severity, rng)
-
-    return broken
-
-
-def _scaled_limb(figure: EditableSkeleton, part: str, side: str, factor: float, rng: np.random.Generator) -> Detail:
-    (first, middle, last), carried = _limb(figure, part, side)
+def _scaled_limb(skeleton: EditableSkeleton, part: str, side: str, factor: float, rng: np.random.Generator) -> Detail:
+    (first, middle, last), carried = _limb(skeleton, part, side)
     upper = rng.random() < 0.5
     start, stop = (first, middle) if upper else (middle, last)
-    step = (factor - 1.0) * (figure.at(stop) - figure.at(start))
-    figure.shift((middle, *carried) if upper else carried, step)
+    step = (factor - 1.0) * (skeleton.at(stop) - skeleton.at(start))
+    skeleton.shift((middle, *carried) if upper else carried, step)
     return {"factor": factor, "bone": "upper" if upper else "lower"}
 
 
-def elongated_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def elongated_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """The upper or the lower bone too long; what hangs on it moves along."""
-    return _scaled_limb(figure, part, side, _LONGER[severity - 1], rng)
+    return _scaled_limb(skeleton, part, side, _LONGER[severity - 1], rng)
 
 
-def shortened_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def shortened_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """The upper or the lower bone too short."""
-    return _scaled_limb(figure, part, side, _SHORTER[severity - 1], rng)
+    return _scaled_limb(skeleton, part, side, _SHORTER[severity - 1], rng)
 
 
-def reversed_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def reversed_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """The elbow or the knee bent the other way."""
-    chain, carried = _limb(figure, part, side)
-    return {"angle": _reverse(figure, chain, carried, severity, _sign(rng))}
+    chain, carried = _limb(skeleton, part, side)
+    return {"angle": _reverse(skeleton, chain, carried, severity, _sign(rng))}
 
 
-def misshapen_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def misshapen_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Both bones off their direction, each by its own angle, and the lower one of another length."""
-    (first, middle, last), carried = _limb(figure, part, side)
+    (first, middle, last), carried = _limb(skeleton, part, side)
     upper, lower = (float(_sign(rng) * rng.uniform(0.5, 1.0) * _STRAY[severity - 1]) for _ in range(2))
-    figure.spin((middle, *carried), figure.at(first), upper)
-    figure.spin(carried, figure.at(middle), lower)
+    skeleton.spin((middle, *carried), skeleton.at(first), upper)
+    skeleton.spin(carried, skeleton.at(middle), lower)
     factor = (_LONGER if rng.random() < 0.5 else _SHORTER)[severity - 1]
-    figure.shift(carried, (factor - 1.0) * (figure.at(last) - figure.at(middle)))
+    skeleton.shift(carried, (factor - 1.0) * (skeleton.at(last) - skeleton.at(middle)))
     return {"upper": upper, "lower": lower, "factor": factor}
 
 
-def missing_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def missing_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Nothing beyond the wrist (severity 1 with a known hand), from the wrist or ankle on, or from the middle on."""
-    (_, middle, last), carried = _limb(figure, part, side)
-    beyond = [name for name in carried if name != last and figure.known(name)]
+    (_, middle, last), carried = _limb(skeleton, part, side)
+    beyond = [name for name in carried if name != last and skeleton.known(name)]
     if severity == 1 and part == "arm" and beyond:
-        figure.drop(beyond)
+        skeleton.drop(beyond)
         return {"beyond": last}
-    figure.drop(carried if severity < 3 else (middle, *carried))
+    skeleton.drop(carried if severity < 3 else (middle, *carried))
     return {"from": middle if severity == 3 else last}
 
 
-def doubled_limb(figure: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def duplicated_limb(
+    skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
+) -> Detail:
     """A second limb from the same shoulder or hip, turned about it."""
-    (first, middle, last), carried = _limb(figure, part, side)
+    (first, middle, last), carried = _limb(skeleton, part, side)
     angle = _sign(rng) * _APART[severity - 1]
-    piece = figure.copy((first, middle, last, *carried))
-    piece[:, :2] = turn(piece[:, :2], figure.at(first), angle)
-    figure.extras.append(piece)
+    piece = skeleton.copy((first, middle, last, *carried))
+    piece[:, :2] = turn(piece[:, :2], skeleton.at(first), angle)
+    skeleton.extras.append(piece)
     return {"angle": angle}
 
 
-def _features(figure: EditableSkeleton) -> tuple[dict[str, tuple[str, ...]], FloatArray, float]:
+def _features(skeleton: EditableSkeleton) -> tuple[dict[str, tuple[str, ...]], FloatArray, float]:
     """The groups of the face that are known, the face's centre and its size in pixels."""
-    known = {key: tuple(n for n in names if figure.known(n)) for key, names in _FACE.items()}
+    known = {key: tuple(n for n in names if skeleton.known(n)) for key, names in _FACE.items()}
     known = {key: names for key, names in known.items() if sum(name.startswith("face") for name in names) > 2}
     if len(known) < 2:
         raise InputError("two features of the face must be known to break its skeleton; choose another part")
-    points = np.array([figure.at(name) for names in known.values() for name in names])
+    points = np.array([skeleton.at(name) for names in known.values() for name in names])
     return known, points.mean(axis=0), float(np.ptp(points, axis=0).max())
 
 
-def misshapen_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def misshapen_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Eyes, nose and mouth each moved and turned."""
-    groups, _, size = _features(figure)
+    groups, _, size = _features(skeleton)
     reach = (0.06, 0.12, 0.2)[severity - 1]
     for names in groups.values():
         direction = rng.uniform(0, 2 * np.pi)
-        figure.shift(names, np.array([np.cos(direction), np.sin(direction)], dtype=np.float32) * reach * size)
-        centre = np.mean([figure.at(name) for name in names], axis=0)
-        figure.spin(names, centre, float(_sign(rng) * rng.uniform(0.5, 1.0) * _STRAY[severity - 1]))
+        skeleton.shift(names, np.array([np.cos(direction), np.sin(direction)], dtype=np.float32) * reach * size)
+        centre = np.mean([skeleton.at(name) for name in names], axis=0)
+        skeleton.spin(names, centre, float(_sign(rng) * rng.uniform(0.5, 1.0) * _STRAY[severity - 1]))
     return {"share": reach}
 
 
-def missing_feature(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def missing_feature(
+    skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
+) -> Detail:
     """One to three of eyes, nose and mouth gone."""
-    groups, _, _ = _features(figure)
+    groups, _, _ = _features(skeleton)
     keys = list(groups)
     chosen = [keys[i] for i in _some(list(range(len(keys))), severity, rng)]
     for key in chosen:
-        figure.drop(groups[key])
+        skeleton.drop(groups[key])
     return {"features": ",".join(chosen)}
 
 
-def extra_feature(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def extra_feature(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """One to three of eyes, nose and mouth doubled, beside where they are."""
-    groups, _, size = _features(figure)
+    groups, _, size = _features(skeleton)
     keys = list(groups)
     chosen = [keys[i] for i in _some(list(range(len(keys))), severity, rng)]
     for key in chosen:
-        piece = figure.copy(name for name in groups[key] if name.startswith("face"))
+        piece = skeleton.copy(name for name in groups[key] if name.startswith("face"))
         piece[:, :2] += np.array([0.0, _sign(rng) * 0.35 * size])
-        figure.extras.append(piece)
+        skeleton.extras.append(piece)
     return {"features": ",".join(chosen)}
 
 
-def twisted_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def twisted_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """Eyes, nose and mouth turned together inside the face's outline."""
-    groups, centre, _ = _features(figure)
+    groups, centre, _ = _features(skeleton)
     angle = _sign(rng) * _APART[severity - 1]
-    figure.spin((name for names in groups.values() for name in names), centre, angle)
+    skeleton.spin((name for names in groups.values() for name in names), centre, angle)
     return {"angle": angle}
 
 
-def _stretched(figure: EditableSkeleton, factor: float) -> Detail:
-    groups, centre, _ = _features(figure)
-    outline = tuple(name for name in (f"face-{i}" for i in range(17)) if figure.known(name))
+def _stretched(skeleton: EditableSkeleton, factor: float) -> Detail:
+    groups, centre, _ = _features(skeleton)
+    outline = tuple(name for name in (f"face-{i}" for i in range(17)) if skeleton.known(name))
     for name in (*outline, *(name for names in groups.values() for name in names)):
-        figure.put(name, centre + (figure.at(name) - centre) * np.array([1.0, factor]))
+        skeleton.put(name, centre + (skeleton.at(name) - centre) * np.array([1.0, factor]))
     return {"factor": factor}
 
 
-def elongated_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def elongated_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """The face too long, its outline with it."""
-    return _stretched(figure, _LONGER[severity - 1])
+    return _stretched(skeleton, _LONGER[severity - 1])
 
 
-def shortened_face(figure: EditableSkeleton, side: str, severity: int, rng: np.random.Generator) -> Detail:
+def shortened_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
     """The face too short."""
-    return _stretched(figure, _SHORTER[severity - 1])
+    return _stretched(skeleton, _SHORTER[severity - 1])
 
 
-def _table() -> dict[tuple[str, str], SkeletonOperation]:
-    hand: dict[str, SkeletonOperation] = {
-        "extra": extra_finger,
-        "missing": missing_finger,
-        "fused": fused_fingers,
-        "duplicated": duplicated_hand,
-        "elongated": elongated_finger,
-        "shortened": shortened_finger,
-        "reversed_joint": reversed_finger,
-        "detached": detached_hand,
-        "swapped_side": swapped_hand,
-        "misshapen": misshapen_hand,
+SKELETON_OPERATIONS: Final[Mapping[tuple[str, str], SkeletonOperation]] = MappingProxyType(
+    {
+        ("hand", "extra"): extra_finger,
+        ("hand", "missing"): missing_finger,
+        ("hand", "fused"): fused_fingers,
+        ("hand", "duplicated"): duplicated_hand,
+        ("hand", "elongated"): elongated_finger,
+        ("hand", "shortened"): shortened_finger,
+        ("hand", "reversed_joint"): reversed_finger,
+        ("hand", "detached"): detached_hand,
+        ("hand", "swapped_side"): swapped_hand,
+        ("hand", "misshapen"): misshapen_hand,
+        ("arm", "missing"): missing_limb,
+        ("arm", "duplicated"): duplicated_limb,
+        ("arm", "elongated"): elongated_limb,
+        ("arm", "shortened"): shortened_limb,
+        ("arm", "reversed_joint"): reversed_limb,
+        ("arm", "misshapen"): misshapen_limb,
+        ("leg", "missing"): missing_limb,
+        ("leg", "duplicated"): duplicated_limb,
+        ("leg", "elongated"): elongated_limb,
+        ("leg", "shortened"): shortened_limb,
+        ("leg", "reversed_joint"): reversed_limb,
+        ("leg", "misshapen"): misshapen_limb,
+        ("face", "extra"): extra_feature,
+        ("face", "missing"): missing_feature,
+        ("face", "elongated"): elongated_face,
+        ("face", "shortened"): shortened_face,
+        ("face", "twisted"): twisted_face,
+        ("face", "misshapen"): misshapen_face,
     }
-    limb: dict[str, Callable[[EditableSkeleton, str, str, int, np.random.Generator], Detail]] = {
-        "missing": missing_limb,
-        "duplicated": doubled_limb,
-        "elongated": elongated_limb,
-        "shortened": shortened_limb,
-        "reversed_joint": reversed_limb,
-        "misshapen": misshapen_limb,
-    }
-    face: dict[str, SkeletonOperation] = {
-        "extra": extra_feature,
-        "missing": missing_feature,
-        "elongated": elongated_face,
-        "shortened": shortened_face,
-        "twisted": twisted_face,
-        "misshapen": misshapen_face,
-    }
-    table: dict[tuple[str, str], SkeletonOperation] = {("hand", name): function for name, function in hand.items()}
-    table |= {(part, name): _for_limb(part, function) for part in _LIMBS for name, function in limb.items()}
-    return table | {("face", name): function for name, function in face.items()}
-
-
-SKELETON_OPERATIONS: Final[Mapping[tuple[str, str], SkeletonOperation]] = MappingProxyType(_table())
-"""Every (part, operation) that a skeleton can say. Feet are not drawn, and a torso or neck would move all the rest."""
+)
+"""Every (part, operation) that a skeleton can show. Feet are not drawn; a broken torso or neck would move all."""

@@ -17,12 +17,12 @@ from asap.degrade.operation_table import SEVERITY_SHARES
 from asap.degrade.photo import faces, finger_warps, limbs, whole_hand
 from asap.degrade.photo.arrays import Floats
 from asap.degrade.photo.compositor import Layer
-from asap.degrade.photo.limb_warp import Painting, painted
-from asap.degrade.photo.operation_table import CELLS, METHODS, TABLE, Cell
+from asap.degrade.photo.limb_warp import Composition, composite
+from asap.degrade.photo.operation_table import METHODS, OPERATION_TABLE, Entry
 from asap.degrade.photo.sampling import pixels, smooth_noise
 from asap.degrade.photo.window import LEAST, Window
 
-__all__ = ["CELLS", "METHODS", "apply", "null_edit", "null_equal", "sample_edit"]
+__all__ = ["METHODS", "OPERATION_TABLE", "apply", "null_edit", "null_equal", "sample_edit"]
 
 _LEAST_FACE = 14
 """Pixels between the eyes below which a face is left alone."""
@@ -39,7 +39,7 @@ def sample_edit(
     methods: Sequence[str] = METHODS,
     operations: Sequence[str] | None = None,
 ) -> tuple[PartRegion, str, str, int]:
-    """Draw (region, method, operation, severity) by the weights of ``CELLS`` among what the keypoints allow.
+    """Draw (region, method, operation, severity) by the weights of ``OPERATION_TABLE`` among what the keypoints allow.
 
     Several regions of one part share its weight.
 
@@ -54,7 +54,7 @@ def sample_edit(
     wanted = set(OPERATIONS if operations is None else operations)
     fitting = {
         key: found
-        for key in CELLS
+        for key in OPERATION_TABLE
         if key[0] in methods and key[2] in wanted and (found := [r for r in regions if _allows(r, key[1], key[2])])
     }
     if not fitting:
@@ -62,7 +62,7 @@ def sample_edit(
             f"no operation of {sorted(wanted)} by {list(methods)} fits any of {len(regions)} parts; offer more"
         )
     keys = list(fitting)
-    weights = np.array([CELLS[key] for key in keys])
+    weights = np.array([OPERATION_TABLE[key].weight for key in keys])
     key = keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
     region = fitting[key][int(rng.integers(len(fitting[key])))]
     return region, key[0], key[2], int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
@@ -91,24 +91,24 @@ def apply(
     _known("method", method, METHODS)
     _known("operation", operation, OPERATIONS)
     _known("part", region.part, PARTS)
-    cell = TABLE.get((method, region.part, operation))
-    if cell is None:
-        fits = ", ".join(f"{o} by {m}" for m, p, o in TABLE if p == region.part) or "none"
+    entry = OPERATION_TABLE.get((method, region.part, operation))
+    if entry is None:
+        fits = ", ".join(f"{o} by {m}" for m, p, o in OPERATION_TABLE if p == region.part) or "none"
         raise InputError(f"no {operation} of a {region.part} by {method}; choose one of: {fits}")
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
-    also = limbs.ending(region, regions) if cell.follows else []
+    also = limbs.ending(region, regions) if entry.follows else []
     window = Window(image, region, rng, also=also, margin=1.0 if also else 0.6)
-    painting = _first(cell, window, severity, rng, regions)
+    composition = _first(entry, window, severity, rng, regions)
     edit = Edit(
         kind="defect",
         part=region.part,
         side=region.side,
         operation=operation,
         severity=severity,
-        detail={"method": method, **painting.detail},
+        detail={"method": method, **composition.detail},
     )
-    return painted(window, painting, edit)
+    return composite(window, composition, edit)
 
 
 def null_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) -> EditedPhoto:
@@ -121,13 +121,13 @@ def null_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) ->
     """
     window = Window(image, region, rng)
     try:
-        painting = _remade(window, rng) if rng.random() < 0.25 else _harmless(window, rng)
+        composition = _remade(window, rng) if rng.random() < 0.25 else _harmless(window, rng)
     except InputError:
-        painting = _remade(window, rng)
+        composition = _remade(window, rng)
     edit = Edit(
-        kind="null_pose", part=region.part, side=region.side, operation="none", severity=0, detail=painting.detail
+        kind="null_pose", part=region.part, side=region.side, operation="none", severity=0, detail=composition.detail
     )
-    return painted(window, painting, edit)
+    return composite(window, composition, edit)
 
 
 def null_equal(image: ByteArray, region: PartRegion) -> EditedPhoto:
@@ -162,21 +162,21 @@ def _allows(region: PartRegion, part: str, operation: str) -> bool:
 
 
 def _first(
-    cell: Cell, window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]
-) -> Painting:
+    entry: Entry, window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]
+) -> Composition:
     """The first way, in a drawn order, that fits what is seen."""
-    odds = np.array([odd for _, odd in cell.ways])
+    odds = np.array(entry.odds)
     order = rng.choice(len(odds), size=len(odds), replace=False, p=odds / odds.sum())
     fault: InputError | None = None
     for number in order:
         try:
-            return cell.ways[int(number)][0](window, severity, rng, regions)
+            return entry.functions[int(number)](window, severity, rng, regions)
         except InputError as error:
             fault = fault or error
     raise fault or InputError("no way to do it")
 
 
-def _harmless(window: Window, rng: np.random.Generator) -> Painting:
+def _harmless(window: Window, rng: np.random.Generator) -> Composition:
     part = window.region.part
     if part == "face":
         return faces.expression(window, rng)
@@ -190,7 +190,7 @@ def _harmless(window: Window, rng: np.random.Generator) -> Painting:
     return whole_hand.turned(window, float(rng.uniform(0.03, 0.06) * rng.choice([-1.0, 1.0])))
 
 
-def _remade(window: Window, rng: np.random.Generator) -> Painting:
+def _remade(window: Window, rng: np.random.Generator) -> Composition:
     """The part as it is, looked up about a pixel aside; towards its rim less and less, else its outline would tear."""
     where = window.share > 0.5
     inward = ndimage.distance_transform_edt(where)[where]
@@ -198,4 +198,4 @@ def _remade(window: Window, rng: np.random.Generator) -> Painting:
     shift = np.stack([smooth_noise(window.shape, 30, rng)[where] for _ in range(2)], axis=1)
     share = np.ones(len(shift), dtype=np.float32)
     layer = Layer(where=where, source=pixels(where) + aside * shift, share=share, image=window.image)
-    return Painting(layers=[layer], detail={"way": "remade"})
+    return Composition(layers=[layer], detail={"way": "remade"})

@@ -12,7 +12,7 @@ from asap.core.photos import PartRegion
 from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.grain import grain
-from asap.degrade.photo.limb_warp import Painting
+from asap.degrade.photo.limb_warp import Composition
 from asap.degrade.photo.poisson import clone, membrane
 from asap.degrade.photo.sampling import Sampler, grid, pixels, smooth_noise
 from asap.degrade.photo.window import Window
@@ -89,7 +89,7 @@ def _rolled(centre: Floats, radius: float, angle: float, core: float = 0.4) -> F
     return flow
 
 
-def _flowed(window: Window, flows: Sequence[Flow], detail: dict[str, float | int | str]) -> Painting:
+def _flowed(window: Window, flows: Sequence[Flow], detail: dict[str, float | int | str]) -> Composition:
     """The window seen through ``flows``, the last one first."""
     where = np.ones(window.shape, dtype=bool)
     spots = pixels(where)
@@ -99,13 +99,13 @@ def _flowed(window: Window, flows: Sequence[Flow], detail: dict[str, float | int
     moved = np.abs(source - spots).max(axis=1) > 0.02
     where[where] = moved
     kept = source[moved].astype(np.float32)
-    return Painting(
+    return Composition(
         layers=[Layer(where=where, source=kept, share=np.ones(len(kept), dtype=np.float32), image=window.image)],
         detail=detail,
     )
 
 
-def misshapen(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def misshapen(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """Features of a wrong size, place or slant: two of them, three at severity 3."""
     face = face_of(window)
     strength = (0.6, 0.78, 0.95)[severity - 1] * float(rng.uniform(0.9, 1.1))
@@ -172,7 +172,7 @@ def _nose(face: Face, _: str, strength: float, rng: np.random.Generator) -> list
     return [_shifted(tip, 0.5 * unit, way), _scaled(tip, 0.5 * unit, 1 + strength * float(rng.choice([0.45, -0.3])))]
 
 
-def _lengthened(window: Window, factor: float) -> Painting:
+def _lengthened(window: Window, factor: float) -> Composition:
     """The lower face drawn down, or up towards the eyes."""
     face = face_of(window)
     eyes = 0.5 * (face.middle(_EYES["right eye"]) + face.middle(_EYES["left eye"]))
@@ -196,17 +196,17 @@ def _ease(share: Floats) -> Floats:
     return np.asarray(share * share * (3 - 2 * share))
 
 
-def elongated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def elongated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """A face too long from the eyes to the chin."""
     return _lengthened(window, 1 + (0.3, 0.42, 0.55)[severity - 1] * float(rng.uniform(0.9, 1.1)))
 
 
-def shortened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def shortened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """A face too short: mouth and chin close under the nose."""
     return _lengthened(window, 1 - (0.22, 0.32, 0.42)[severity - 1] * float(rng.uniform(0.9, 1.1)))
 
 
-def thickened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def thickened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """A jaw far too wide, or far too narrow."""
     face = face_of(window)
     strength = (0.16, 0.24, 0.33)[severity - 1] * float(rng.uniform(0.9, 1.1)) * (1 if rng.random() < 0.6 else -1)
@@ -217,7 +217,7 @@ def thickened(window: Window, severity: int, rng: np.random.Generator, _: Sequen
     return _flowed(window, flows, {"strength": strength})
 
 
-def twisted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def twisted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """All features turned in the face, which stays where it is."""
     face = face_of(window)
     angle = (0.26, 0.36, 0.48)[severity - 1] * float(rng.uniform(0.9, 1.1)) * float(rng.choice([-1, 1]))
@@ -244,14 +244,14 @@ def _skin(window: Window, face: Face) -> Bools:
     return np.asarray(np.abs(soft - np.median(colour, axis=0)).max(axis=2) < 80)
 
 
-def _painted_over(image: Floats, hole: Bools, feather: float) -> Painting:
+def _painted_over(image: Floats, hole: Bools, feather: float) -> Composition:
     """``image`` in the hole, coming in over ``feather`` pixels."""
     spots = pixels(hole)
     share = _ease(ndimage.distance_transform_edt(hole)[hole] / feather).astype(np.float32)
-    return Painting(layers=[Layer(where=hole, source=spots, share=share, image=image)])
+    return Composition(layers=[Layer(where=hole, source=spots, share=share, image=image)])
 
 
-def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """An eye or the mouth under smooth skin; two of them at severity 3, the brow too at severity 2."""
     face = face_of(window)
     features = {**_EYES, "mouth": _MOUTH}
@@ -266,13 +266,13 @@ def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence
     skin = _skin(window, face)
     image = membrane(window.image, hole, loose=~skin)
     image[hole] += grain(window.image, skin & ~hole & (window.share > 0.9), hole, rng)
-    painting = _painted_over(image, hole, 0.09 * face.unit)
-    return Painting(layers=painting.layers, detail={"features": ",".join(gone)})
+    composition = _painted_over(image, hole, 0.09 * face.unit)
+    return Composition(layers=composition.layers, detail={"features": ",".join(gone)})
 
 
 def _set_again(
     window: Window, face: Face, numbers: Sequence[int] | range, way: Floats, angle: float, size: float
-) -> Painting | None:
+) -> Composition | None:
     """A feature cloned to ``way`` from where it is, turned and scaled; None where the skin there is none or unlike."""
     centre = face.middle(numbers)
     source_hole = _patch(window, face, numbers, 0.14)
@@ -297,7 +297,7 @@ def _set_again(
 
 def _again(
     window: Window, severity: int, rng: np.random.Generator, ways: Sequence[tuple[str, float, float]]
-) -> Painting:
+) -> Composition:
     """The first of the ``ways`` (feature, outward and downward by units), in a drawn order, that falls on like skin."""
     face = face_of(window)
     angle, size = float(rng.uniform(-0.2, 0.2)), (0.75, 0.9, 1.05)[severity - 1] * float(rng.uniform(0.95, 1.05))
@@ -305,19 +305,19 @@ def _again(
         name, sideways, down = ways[int(number)]
         outward = -1.0 if name == "right eye" else 1.0
         way = face.unit * (sideways * outward * face.right + down * face.down)
-        painting = _set_again(window, face, {**_EYES, "mouth": _MOUTH}[name], way, angle, size)
-        if painting is not None:
-            return Painting(layers=painting.layers, detail={"feature": name, "size": size})
+        composition = _set_again(window, face, {**_EYES, "mouth": _MOUTH}[name], way, angle, size)
+        if composition is not None:
+            return Composition(layers=composition.layers, detail={"feature": name, "size": size})
     raise InputError("no skin of the face is free for another feature; choose another operation")
 
 
-def extra(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def extra(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """A third eye on the cheek or the forehead, or a second mouth on the chin."""
     ways = [(eye, s, d) for eye in _EYES for s, d in ((0.05, 0.6), (-0.45, -0.55), (0.0, -0.6))] + [("mouth", 0.0, 0.5)]
     return _again(window, severity, rng, ways)
 
 
-def duplicated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def duplicated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """An eye or the mouth that is there twice, close to itself."""
     ways = [(eye, s, d) for eye in _EYES for s, d in ((0.12, 0.34), (-0.1, 0.36))] + [
         ("mouth", 0.1, 0.34),
@@ -326,7 +326,7 @@ def duplicated(window: Window, severity: int, rng: np.random.Generator, _: Seque
     return _again(window, severity, rng, ways)
 
 
-def expression(window: Window, rng: np.random.Generator) -> Painting:
+def expression(window: Window, rng: np.random.Generator) -> Composition:
     """The mouth's corners or a brow a little higher or lower, as a face does by itself."""
     face = face_of(window)
     amount = float(rng.uniform(0.05, 0.09) * rng.choice([-1.0, 1.0]))

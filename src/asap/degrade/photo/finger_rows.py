@@ -18,7 +18,7 @@ from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.curves import ENDS, Curve, through
 from asap.degrade.photo.fingers import Tube, fingers
-from asap.degrade.photo.limb_warp import Painting, footprint, laid, near, uncovered
+from asap.degrade.photo.limb_warp import Composition, footprint, near, uncovered, warp_to_curve
 from asap.degrade.photo.poisson import membrane
 from asap.degrade.photo.sampling import pixels
 from asap.degrade.photo.window import Window
@@ -140,7 +140,7 @@ def _woven(
     rng: np.random.Generator,
     spread: float,
     grown: float = 1.0,
-) -> Painting:
+) -> Composition:
     """The row drawn anew: ``order`` lists the fingers to show; their widths and places vary by ``spread``.
 
     ``grown`` is the factor on the width of the row.
@@ -157,13 +157,13 @@ def _woven(
         shift = rng.uniform(-1, 1) * spread * 1.5 * tube.radius * (order.count(number) > 1)
         line = through(line.points + shift * line.tangents)
         here = row.local(middle)
-        layers.append(laid(window, tube, line, wide=width * here / (0.5 * (tube.below + tube.above))))
+        layers.append(warp_to_curve(window, tube, line, wide=width * here / (0.5 * (tube.below + tube.above))))
     bare = np.zeros(window.shape, dtype=bool)
     for tube in group:
         bare |= footprint(
             window, tube, [other for other in group if other is not tube], start=0.0 if tube.curled else 0.8
         )
-    return Painting(layers=layers, bare=uncovered(window, bare), on_part=group[0].curled)
+    return Composition(layers=layers, bare=uncovered(window, bare), on_part=group[0].curled)
 
 
 def _between(row: Row, across: float) -> Curve:
@@ -176,27 +176,27 @@ def _between(row: Row, across: float) -> Curve:
     return through(ndimage.gaussian_filter1d(points, 2, axis=0, mode="nearest"))
 
 
-def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """A row with a finger too few, the others grown together over the gap; two too few at severity 3."""
     group = _group(window, 4 if severity == 3 else 3, rng)
     count = 2 if severity == 3 else 1
     gone = [int(n) for n in rng.choice(len(group), size=count, replace=False)]
     order = [n for n in range(len(group)) if n not in gone]
-    painting = _woven(window, group, order, rng, (0.08, 0.15, 0.15)[severity - 1])
-    return replace(painting, detail={"fingers": ",".join(group[n].name for n in gone), "way": "closed"})
+    composition = _woven(window, group, order, rng, (0.08, 0.15, 0.15)[severity - 1])
+    return replace(composition, detail={"fingers": ",".join(group[n].name for n in gone), "way": "closed"})
 
 
-def extra(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def extra(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """A row with a finger too many; two too many at severity 3."""
     group = _group(window, 3, rng)
     twice = sorted(int(n) for n in rng.choice(len(group), size=2 if severity == 3 else 1, replace=False))
     order = sorted([*range(len(group)), *twice])
     spread, grown = ((0.1, 1.0), (0.15, 1.08), (0.15, 1.2))[severity - 1]
-    painting = _woven(window, group, order, rng, spread, grown)
-    return replace(painting, detail={"fingers": ",".join(group[n].name for n in twice), "way": "woven"})
+    composition = _woven(window, group, order, rng, spread, grown)
+    return replace(composition, detail={"fingers": ",".join(group[n].name for n in twice), "way": "woven"})
 
 
-def fused(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def fused(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """Two neighbours, three at severity 3, with one skin."""
     group = _group(window, 2, rng)
     count = min({1: 1, 2: 1, 3: 2}[severity], len(group) - 1)
@@ -212,7 +212,7 @@ def fused(window: Window, severity: int, rng: np.random.Generator, _: Sequence[P
     spots = pixels(hole)
     layer = Layer(where=hole, source=spots, share=np.ones(len(spots), dtype=np.float32), image=image)
     joined = ",".join(tube.name for tube in group[start : start + count + 1])
-    return Painting(layers=[layer], detail={"fingers": joined, "reach": reach})
+    return Composition(layers=[layer], detail={"fingers": joined, "reach": reach})
 
 
 def _skinned(

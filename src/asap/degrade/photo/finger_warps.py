@@ -11,7 +11,7 @@ from asap.core.photos import PartRegion
 from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.curves import ENDS, PER_BONE, Curve, curve, through
 from asap.degrade.photo.fingers import Tube, fingers, turn
-from asap.degrade.photo.limb_warp import Painting, footprint, laid, uncovered
+from asap.degrade.photo.limb_warp import Composition, footprint, uncovered, warp_to_curve
 from asap.degrade.photo.window import Window
 
 _SHORTEST = 2.5
@@ -74,40 +74,44 @@ def names(tubes: Sequence[Tube]) -> str:
     return ",".join(tube.name for tube in tubes)
 
 
-def _stretched(window: Window, factor: float, count: int, rng: np.random.Generator) -> Painting:
+def _stretched(window: Window, factor: float, count: int, rng: np.random.Generator) -> Composition:
     moved, tubes = choose(window, count, rng)
     layers = []
     for tube in moved:
         lengths, angles = bones(tube.joints)
         # a first bone that is half hidden in the palm is stretched less than the others
         factors = np.array([1 + 0.7 * (factor - 1), *[factor] * (len(lengths) - 1)])
-        layers.append(laid(window, tube, along(tube, lengths * factors, angles)))
-    return Painting(layers=layers, bare=bared(window, moved, tubes), detail={"factor": factor, "fingers": names(moved)})
+        layers.append(warp_to_curve(window, tube, along(tube, lengths * factors, angles)))
+    return Composition(
+        layers=layers, bare=bared(window, moved, tubes), detail={"factor": factor, "fingers": names(moved)}
+    )
 
 
-def elongated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def elongated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """One finger, or two, far too long."""
     factor = float(rng.uniform(0.95, 1.05)) * (1.32, 1.5, 1.7)[severity - 1]
     return _stretched(window, factor, (1, 1, 2)[severity - 1], rng)
 
 
-def shortened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def shortened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """One finger, or two, far too short."""
     factor = float(rng.uniform(0.95, 1.05)) * (0.68, 0.55, 0.45)[severity - 1]
     return _stretched(window, factor, (1, 1, 2)[severity - 1], rng)
 
 
-def thickened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def thickened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """One finger swollen to the tip, or thin as a stick."""
     moved, tubes = choose(window, 1 if severity < 3 else 2, rng)
     factor = float(rng.uniform(0.95, 1.05)) * (1.4, 1.6, 1.8)[severity - 1]
     if rng.random() < 0.3:
         factor = 1 / factor
-    layers = [laid(window, tube, tube.curve, wide=1 + (factor - 1) * ramp(tube, 0.1, 0.9)) for tube in moved]
-    return Painting(layers=layers, bare=bared(window, moved, tubes), detail={"factor": factor, "fingers": names(moved)})
+    layers = [warp_to_curve(window, tube, tube.curve, wide=1 + (factor - 1) * ramp(tube, 0.1, 0.9)) for tube in moved]
+    return Composition(
+        layers=layers, bare=bared(window, moved, tubes), detail={"factor": factor, "fingers": names(moved)}
+    )
 
 
-def reversed_joint(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def reversed_joint(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """One finger, or two, bent the wrong way at its middle joint."""
     moved, tubes = choose(window, (1, 1, 2)[severity - 1], rng)
     angle = float(rng.uniform(0.9, 1.1)) * np.deg2rad((38, 55, 72)[severity - 1])
@@ -123,11 +127,13 @@ def reversed_joint(window: Window, severity: int, rng: np.random.Generator, _: S
         lead = own if abs(own) > 0.12 else curl if abs(curl) > 0.2 else fair
         bent = angles.copy()
         bent[1:] = angles[0] - np.sign(lead) * angle * np.linspace(0.85, 1.15, len(angles) - 1)
-        layers.append(laid(window, tube, along(tube, lengths, bent)))
-    return Painting(layers=layers, bare=bared(window, moved, tubes), detail={"angle": angle, "fingers": names(moved)})
+        layers.append(warp_to_curve(window, tube, along(tube, lengths, bent)))
+    return Composition(
+        layers=layers, bare=bared(window, moved, tubes), detail={"angle": angle, "fingers": names(moved)}
+    )
 
 
-def twisted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def twisted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """One finger, or two, wrung out of its knuckle to the side."""
     moved, tubes = choose(window, (1, 1, 2)[severity - 1], rng)
     angle = float(rng.uniform(0.9, 1.1)) * np.deg2rad((28, 42, 55)[severity - 1])
@@ -136,8 +142,10 @@ def twisted(window: Window, severity: int, rng: np.random.Generator, _: Sequence
         lengths, angles = bones(tube.joints)
         sign = _outward(tube, tubes, rng)
         swing = np.array([1.0, 0.75, 1.25])[: len(angles)]
-        layers.append(laid(window, tube, along(tube, lengths, angles + sign * angle * swing)))
-    return Painting(layers=layers, bare=bared(window, moved, tubes), detail={"angle": angle, "fingers": names(moved)})
+        layers.append(warp_to_curve(window, tube, along(tube, lengths, angles + sign * angle * swing)))
+    return Composition(
+        layers=layers, bare=bared(window, moved, tubes), detail={"angle": angle, "fingers": names(moved)}
+    )
 
 
 def _outward(tube: Tube, tubes: Sequence[Tube], rng: np.random.Generator) -> float:
@@ -149,7 +157,7 @@ def _outward(tube: Tube, tubes: Sequence[Tube], rng: np.random.Generator) -> flo
     return float(np.sign(turn(tube.joints[-1] - tube.joints[0], middle - tube.joints[0])) or 1.0)
 
 
-def boneless(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def boneless(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """Fingers like soft tubes: bends where there is no joint, and a width that comes and goes."""
     moved, tubes = choose(window, (1, 2, 3)[severity - 1], rng)
     strength = (0.75, 0.9, 1.05)[severity - 1] * float(rng.uniform(0.9, 1.1))
@@ -163,13 +171,13 @@ def boneless(window: Window, severity: int, rng: np.random.Generator, _: Sequenc
         bent = line.points + (strength * tube.radius * wave)[:, None] * line.normals
         wide = 1 + 0.3 * strength * grown * np.sin(2 * np.pi * (rng.uniform(0.8, 1.6) * share + rng.random()))
         bent = ndimage.gaussian_filter1d(bent, 4, axis=0, mode="nearest")
-        layers.append(laid(window, tube, through(bent), wide=wide))
-    return Painting(
+        layers.append(warp_to_curve(window, tube, through(bent), wide=wide))
+    return Composition(
         layers=layers, bare=bared(window, moved, tubes), detail={"strength": strength, "fingers": names(moved)}
     )
 
 
-def bulging(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def bulging(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """Swollen joints between thin bones."""
     moved, tubes = choose(window, (1, 2, 3)[severity - 1], rng)
     strength = (0.5, 0.6, 0.75)[severity - 1] * float(rng.uniform(0.9, 1.1))
@@ -179,23 +187,25 @@ def bulging(window: Window, severity: int, rng: np.random.Generator, _: Sequence
         middle = ENDS + PER_BONE * (1 + rng.uniform(-0.2, 0.6))
         bump = np.exp(-(((number - middle) / (0.45 * PER_BONE)) ** 2))
         neck = np.exp(-(((number - middle - rng.uniform(0.8, 1.0) * PER_BONE) / (0.4 * PER_BONE)) ** 2))
-        layers.append(laid(window, tube, tube.curve, wide=1 + strength * bump - 0.6 * strength * neck))
-    return Painting(
+        layers.append(warp_to_curve(window, tube, tube.curve, wide=1 + strength * bump - 0.6 * strength * neck))
+    return Composition(
         layers=layers, bare=bared(window, moved, tubes), detail={"strength": strength, "fingers": names(moved)}
     )
 
 
-def cut_short(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def cut_short(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """A finger, or two, missing but for a stump."""
     keep = (0.42, 0.28, 0.28)[severity - 1] * float(rng.uniform(0.9, 1.1))
     return replace(_stretched(window, keep, (1, 1, 2)[severity - 1], rng), detail={"kept": keep, "way": "stump"})
 
 
-def bent_a_little(window: Window, rng: np.random.Generator) -> Painting:
+def bent_a_little(window: Window, rng: np.random.Generator) -> Composition:
     """One free finger bent by a few degrees, as it may be; beside another it would open a gap."""
     moved, tubes = choose(window, 1, rng, fit=lambda tube: straight(tube) and tube.free)
     angle = float(rng.uniform(0.04, 0.09) * rng.choice([-1.0, 1.0]))
     lengths, angles = bones(moved[0].joints)
     bent = angles + angle * np.linspace(0.3, 1, len(angles))
-    layer = laid(window, moved[0], along(moved[0], lengths, bent))
-    return Painting(layers=[layer], bare=bared(window, moved, tubes), detail={"angle": angle, "fingers": names(moved)})
+    layer = warp_to_curve(window, moved[0], along(moved[0], lengths, bent))
+    return Composition(
+        layers=[layer], bare=bared(window, moved, tubes), detail={"angle": angle, "fingers": names(moved)}
+    )

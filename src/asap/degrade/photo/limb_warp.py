@@ -34,7 +34,7 @@ Detail = dict[str, float | int | str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Painting:
+class Composition:
     """What an operation wants painted."""
 
     layers: Sequence[Layer]
@@ -50,30 +50,30 @@ class Painting:
     detail: Detail = field(default_factory=dict)
 
 
-def painted(window: Window, painting: Painting, edit: Edit) -> EditedPhoto:
+def composite(window: Window, composition: Composition, edit: Edit) -> EditedPhoto:
     """Fill what the layers leave bare, and paint."""
-    if painting.bare is None:
-        return window.finish(painting.layers, edit)
+    if composition.bare is None:
+        return window.finish(composition.layers, edit)
     covered = np.zeros(window.shape, dtype=np.float32)
-    for layer in painting.layers:
+    for layer in composition.layers:
         covered[layer.where] = np.maximum(covered[layer.where], layer.share)
-    hole = painting.bare & (covered < 0.99)
-    ground = (window.share < 0.02) & ~painting.bare
-    if painting.barred is not None:
-        ground &= ~painting.barred
+    hole = composition.bare & (covered < 0.99)
+    ground = (window.share < 0.02) & ~composition.bare
+    if composition.barred is not None:
+        ground &= ~composition.barred
     _guessable(window, hole, ground)
-    if painting.body is not None:
-        _apart(window, hole, painting.body)
+    if composition.body is not None:
+        _apart(window, hole, composition.body)
     skin = ndimage.minimum_filter(window.share, size=3) > 0.95
-    skin &= ~ndimage.binary_dilation(painting.bare)
-    if painting.on_part:
+    skin &= ~ndimage.binary_dilation(composition.bare)
+    if composition.on_part:
         flesh = hole & (ndimage.distance_transform_edt(~skin) < ndimage.distance_transform_edt(~ground))
     else:
-        flesh = hole & ndimage.binary_dilation(hole & _between(window, painting.bare, covered), iterations=2)
+        flesh = hole & ndimage.binary_dilation(hole & _between(window, composition.bare, covered), iterations=2)
     plate = fill(window.image, hole & ~flesh, ground)
     if flesh.any() and skin.any():
         plate = np.where(flesh[:, :, None], fill(window.image, flesh, skin), plate)
-    return window.finish(painting.layers, edit, plate=plate, hole=hole)
+    return window.finish(composition.layers, edit, plate=plate, hole=hole)
 
 
 def _between(window: Window, bare: Bools, covered: Floats) -> Bools:
@@ -152,7 +152,7 @@ def near(shape: tuple[int, int], line: Curve, distance: float) -> Bools:
     return inside
 
 
-def laid(window: Window, tube: Tube, target: Curve, *, wide: Floats | float = 1.0, root: float = 0.5) -> Layer:
+def warp_to_curve(window: Window, tube: Tube, target: Curve, *, wide: Floats | float = 1.0, root: float = 0.5) -> Layer:
     """The tube laid along ``target`` with ``wide`` (N,) the factor on its width; it fades in over ``root`` bones."""
     factors = np.broadcast_to(np.asarray(wide, dtype=np.float32), (len(target.points),))
     furthest = float((np.maximum(tube.below, tube.above) * factors).max())

@@ -13,7 +13,7 @@ from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.curves import ENDS, Curve, curve, through
 from asap.degrade.photo.fingers import Tube, tube
-from asap.degrade.photo.limb_warp import Painting, near
+from asap.degrade.photo.limb_warp import Composition, near
 from asap.degrade.photo.sampling import linear, pixels
 from asap.degrade.photo.window import Window
 
@@ -123,7 +123,7 @@ def ending(region: PartRegion, regions: Sequence[PartRegion]) -> list[PartRegion
 
 def _laid(
     window: Window, limb_: Tube, target: Curve, regions: Sequence[PartRegion], wide: Floats | float = 1.0
-) -> Painting:
+) -> Composition:
     """The limb along ``target``, fading in and out at its ends, behind hands and faces that are not its own."""
     factors = np.broadcast_to(np.asarray(wide, dtype=np.float32), (len(target.points),))
     where = near(window.shape, target, float((np.maximum(limb_.below, limb_.above) * factors).max()) * 1.3 + 3)
@@ -140,7 +140,7 @@ def _laid(
     # where it fades in, the photograph itself is under it
     bare[old] = _ends(limb_, place) > 0.999
     layer = Layer(where=where, source=source, share=share.astype(np.float32))
-    return Painting(
+    return Composition(
         layers=[layer],
         bare=bare & _shown(window) & (before < 0.5),
         barred=_skins(window, regions),
@@ -213,7 +213,7 @@ def _held(tube_: Tube) -> Floats:
     return np.asarray(np.clip(np.minimum(number, end) / 0.25, 0, 1), dtype=np.float32)
 
 
-def thickened(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def thickened(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """A limb swollen between its ends, or thin as a stick."""
     own = limb(window, regions)
     factor = (1.4, 1.6, 1.8)[severity - 1] * float(rng.uniform(0.95, 1.05))
@@ -224,7 +224,7 @@ def thickened(window: Window, severity: int, rng: np.random.Generator, regions: 
     return replace(_laid(window, own, own.curve, regions, wide), detail={"factor": factor})
 
 
-def misshapen(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def misshapen(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """A limb that bends where there is no joint, with lumps and necks."""
     own = limb(window, regions)
     strength = (0.55, 0.75, 1.0)[severity - 1] * float(rng.uniform(0.9, 1.1))
@@ -239,7 +239,9 @@ def misshapen(window: Window, severity: int, rng: np.random.Generator, regions: 
     return replace(_laid(window, own, line, regions, wide), detail={"strength": strength})
 
 
-def reversed_joint(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def reversed_joint(
+    window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]
+) -> Composition:
     """Elbow or knee bent to the other side between the same two ends."""
     own = limb(window, regions)
     start, middle, end = own.joints
@@ -257,7 +259,7 @@ def reversed_joint(window: Window, severity: int, rng: np.random.Generator, regi
     return replace(_laid(window, own, line, regions), detail={"depth": float(wanted / length)})
 
 
-def _lengthened(window: Window, factor: float, regions: Sequence[PartRegion]) -> Painting:
+def _lengthened(window: Window, factor: float, regions: Sequence[PartRegion]) -> Composition:
     own = limb(window, regions, whole=True)
     steps = np.diff(own.joints, axis=0)
     steps[:-1] *= 1 + 0.4 * (factor - 1)
@@ -266,12 +268,12 @@ def _lengthened(window: Window, factor: float, regions: Sequence[PartRegion]) ->
     return replace(_laid(window, own, _through(own, joints), regions), detail={"factor": factor})
 
 
-def elongated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def elongated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """A limb or foot far too long; a hand goes with its arm."""
     return _lengthened(window, (1.3, 1.45, 1.65)[severity - 1] * float(rng.uniform(0.96, 1.04)), regions)
 
 
-def duplicated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def duplicated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """The limb once more, swung out behind the body from the same root.
 
     Raises:
@@ -302,10 +304,10 @@ def duplicated(window: Window, severity: int, rng: np.random.Generator, regions:
             best = layer
     if best is None or best.share.sum() < 0.3 * window.share.sum():
         raise InputError("a second limb would be hidden behind the body; choose another operation")
-    return Painting(layers=[best], detail={"angle": angle})
+    return Composition(layers=[best], detail={"angle": angle})
 
 
-def swayed(window: Window, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def swayed(window: Window, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """The same limb with its middle a little to the side, within what a body does."""
     own = limb(window, regions)
     amount = float(rng.uniform(0.12, 0.22) * rng.choice([-1.0, 1.0]))

@@ -1,4 +1,6 @@
-"""Which operation makes sense on which part of a photograph, by which method, how often, and which functions do it.
+"""The table of photograph operations: which functions break which part by which method, and how often.
+
+To add an operation, write one function and register it with one line in ``OPERATION_TABLE``.
 
 A weight is the share of generated images with that fault, where it was counted: 300 images with expert annotations, as
 in ``degrade/operation_table.py``. One count for several entries is divided among them. Where nothing was counted, the
@@ -16,104 +18,87 @@ import numpy as np
 
 from asap.core.photos import PartRegion
 from asap.degrade.photo import faces, finger_rows, finger_warps, limbs, whole_hand
-from asap.degrade.photo.limb_warp import Painting
+from asap.degrade.photo.limb_warp import Composition
 from asap.degrade.photo.window import Window
 
-Operation = Callable[[Window, int, np.random.Generator, Sequence[PartRegion]], Painting]
+Operation = Callable[[Window, int, np.random.Generator, Sequence[PartRegion]], Composition]
+"""``(window, severity, rng, regions) -> Composition``; raises ``InputError`` if the window does not allow it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One way to break one part."""
+@dataclass(frozen=True)
+class Entry:
+    """One way to break one part of a photograph."""
 
     weight: float
+    """Sampling weight; weights are not normalized."""
     source: str
     """Where the weight comes from."""
-    ways: tuple[tuple[Operation, float], ...]
-    """Functions and how often each is tried first; the others follow where it does not fit."""
-    follows: bool = False
-    """Whether the hand or foot at a limb's end goes with it."""
+    functions: tuple[Operation, ...]
+    """Alternatives. One is tried first; the others follow if it does not fit."""
+    odds: tuple[float, ...]
+    """Probability that each of ``functions`` is tried first."""
+    follows: bool
+    """Whether the hand or foot at the end of the limb moves with it."""
 
 
-_TABLE: Final = (
-    # method, part, operation, weight, where the weight comes from, functions
-    (
-        "warp",
-        "hand",
-        "misshapen",
-        0.71,
-        "counted",
-        ((whole_hand.melted, 0.4), (finger_warps.boneless, 0.4), (finger_warps.bulging, 0.2)),
-    ),
-    (
-        "remove",
-        "hand",
-        "missing",
-        0.40,
-        "counted: missing hand or finger",
-        ((finger_rows.missing, 0.6), (finger_warps.cut_short, 0.4)),
-    ),
-    (
-        "graft",
-        "hand",
-        "extra",
-        0.14,
-        "counted: extra finger or hand 0.19, three quarters fingers",
-        ((finger_rows.extra, 0.6), (whole_hand.extra, 0.4)),
-    ),
-    (
-        "graft",
-        "hand",
-        "duplicated",
-        0.05,
-        "counted: extra finger or hand 0.19, one quarter hands",
-        ((whole_hand.duplicated, 1.0),),
-    ),
-    ("warp", "hand", "fused", 0.20, "our choice", ((finger_rows.fused, 1.0),)),
-    ("warp", "hand", "elongated", 0.12, "our choice", ((finger_warps.elongated, 1.0),)),
-    ("warp", "hand", "shortened", 0.10, "our choice", ((finger_warps.shortened, 1.0),)),
-    ("warp", "hand", "thickened", 0.08, "our choice", ((finger_warps.thickened, 1.0),)),
-    ("warp", "hand", "reversed_joint", 0.10, "our choice", ((finger_warps.reversed_joint, 1.0),)),
-    ("warp", "hand", "twisted", 0.08, "our choice", ((finger_warps.twisted, 1.0),)),
-    ("graft", "hand", "swapped_side", 0.04, "our choice", ((whole_hand.swapped_side, 1.0),)),
-    ("warp", "arm", "misshapen", 0.205, "counted: misshapen limb 0.41, half", ((limbs.misshapen, 1.0),)),
-    ("warp", "arm", "thickened", 0.16, "counted: limb of wrong proportion 0.48, a third", ((limbs.thickened, 1.0),)),
-    ("warp", "arm", "elongated", 0.08, "counted: limb of wrong proportion 0.48, a sixth", ((limbs.elongated, 1.0),)),
-    (
-        "warp",
-        "arm",
-        "reversed_joint",
-        0.08,
-        "counted: wrongly oriented limb 0.29, a quarter",
-        ((limbs.reversed_joint, 1.0),),
-    ),
-    ("graft", "arm", "duplicated", 0.05, "our choice", ((limbs.duplicated, 1.0),)),
-    ("warp", "leg", "misshapen", 0.205, "counted: misshapen limb 0.41, half", ((limbs.misshapen, 1.0),)),
-    ("warp", "leg", "thickened", 0.16, "counted: limb of wrong proportion 0.48, a third", ((limbs.thickened, 1.0),)),
-    ("warp", "leg", "reversed_joint", 0.05, "our choice", ((limbs.reversed_joint, 1.0),)),
-    ("graft", "leg", "duplicated", 0.03, "our choice", ((limbs.duplicated, 1.0),)),
-    ("warp", "foot", "misshapen", 0.20, "our choice", ((limbs.misshapen, 1.0),)),
-    ("warp", "foot", "elongated", 0.06, "our choice", ((limbs.elongated, 1.0),)),
-    ("warp", "foot", "thickened", 0.05, "our choice", ((limbs.thickened, 1.0),)),
-    ("warp", "face", "misshapen", 0.49, "counted", ((faces.misshapen, 1.0),)),
-    ("remove", "face", "missing", 0.08, "our choice", ((faces.missing, 1.0),)),
-    ("graft", "face", "duplicated", 0.06, "our choice", ((faces.duplicated, 1.0),)),
-    ("graft", "face", "extra", 0.05, "our choice", ((faces.extra, 1.0),)),
-    ("warp", "face", "elongated", 0.06, "our choice", ((faces.elongated, 1.0),)),
-    ("warp", "face", "shortened", 0.06, "our choice", ((faces.shortened, 1.0),)),
-    ("warp", "face", "thickened", 0.05, "our choice", ((faces.thickened, 1.0),)),
-    ("warp", "face", "twisted", 0.06, "our choice", ((faces.twisted, 1.0),)),
-    ("warp", "torso", "misshapen", 0.06, "our choice", ((limbs.misshapen, 1.0),)),
-    ("warp", "torso", "thickened", 0.08, "our choice", ((limbs.thickened, 1.0),)),
-)
-_FOLLOWED: Final = {("arm", "elongated"), ("arm", "duplicated"), ("leg", "duplicated")}
+def _entry(
+    weight: float, source: str, *functions: Operation, odds: tuple[float, ...] = (1.0,), follows: bool = False
+) -> Entry:
+    return Entry(weight, source, functions, odds, follows)
+
 
 METHODS: Final = ("warp", "remove", "graft")
-TABLE: Final[Mapping[tuple[str, str, str], Cell]] = MappingProxyType(
+OPERATION_TABLE: Final[Mapping[tuple[str, str, str], Entry]] = MappingProxyType(
     {
-        (method, part, operation): Cell(weight=weight, source=source, ways=ways, follows=(part, operation) in _FOLLOWED)
-        for method, part, operation, weight, source, ways in _TABLE
+        ("warp", "hand", "misshapen"): _entry(
+            0.71, "counted", whole_hand.melted, finger_warps.boneless, finger_warps.bulging, odds=(0.4, 0.4, 0.2)
+        ),
+        ("remove", "hand", "missing"): _entry(
+            0.4, "counted: missing hand or finger", finger_rows.missing, finger_warps.cut_short, odds=(0.6, 0.4)
+        ),
+        ("graft", "hand", "extra"): _entry(
+            0.14,
+            "counted: extra finger or hand 0.19, three quarters fingers",
+            finger_rows.extra,
+            whole_hand.extra,
+            odds=(0.6, 0.4),
+        ),
+        ("graft", "hand", "duplicated"): _entry(
+            0.05, "counted: extra finger or hand 0.19, one quarter hands", whole_hand.duplicated
+        ),
+        ("warp", "hand", "fused"): _entry(0.2, "our choice", finger_rows.fused),
+        ("warp", "hand", "elongated"): _entry(0.12, "our choice", finger_warps.elongated),
+        ("warp", "hand", "shortened"): _entry(0.1, "our choice", finger_warps.shortened),
+        ("warp", "hand", "thickened"): _entry(0.08, "our choice", finger_warps.thickened),
+        ("warp", "hand", "reversed_joint"): _entry(0.1, "our choice", finger_warps.reversed_joint),
+        ("warp", "hand", "twisted"): _entry(0.08, "our choice", finger_warps.twisted),
+        ("graft", "hand", "swapped_side"): _entry(0.04, "our choice", whole_hand.swapped_side),
+        ("warp", "arm", "misshapen"): _entry(0.205, "counted: misshapen limb 0.41, half", limbs.misshapen),
+        ("warp", "arm", "thickened"): _entry(0.16, "counted: limb of wrong proportion 0.48, a third", limbs.thickened),
+        ("warp", "arm", "elongated"): _entry(
+            0.08, "counted: limb of wrong proportion 0.48, a sixth", limbs.elongated, follows=True
+        ),
+        ("warp", "arm", "reversed_joint"): _entry(
+            0.08, "counted: wrongly oriented limb 0.29, a quarter", limbs.reversed_joint
+        ),
+        ("graft", "arm", "duplicated"): _entry(0.05, "our choice", limbs.duplicated, follows=True),
+        ("warp", "leg", "misshapen"): _entry(0.205, "counted: misshapen limb 0.41, half", limbs.misshapen),
+        ("warp", "leg", "thickened"): _entry(0.16, "counted: limb of wrong proportion 0.48, a third", limbs.thickened),
+        ("warp", "leg", "reversed_joint"): _entry(0.05, "our choice", limbs.reversed_joint),
+        ("graft", "leg", "duplicated"): _entry(0.03, "our choice", limbs.duplicated, follows=True),
+        ("warp", "foot", "misshapen"): _entry(0.2, "our choice", limbs.misshapen),
+        ("warp", "foot", "elongated"): _entry(0.06, "our choice", limbs.elongated),
+        ("warp", "foot", "thickened"): _entry(0.05, "our choice", limbs.thickened),
+        ("warp", "face", "misshapen"): _entry(0.49, "counted", faces.misshapen),
+        ("remove", "face", "missing"): _entry(0.08, "our choice", faces.missing),
+        ("graft", "face", "duplicated"): _entry(0.06, "our choice", faces.duplicated),
+        ("graft", "face", "extra"): _entry(0.05, "our choice", faces.extra),
+        ("warp", "face", "elongated"): _entry(0.06, "our choice", faces.elongated),
+        ("warp", "face", "shortened"): _entry(0.06, "our choice", faces.shortened),
+        ("warp", "face", "thickened"): _entry(0.05, "our choice", faces.thickened),
+        ("warp", "face", "twisted"): _entry(0.06, "our choice", faces.twisted),
+        ("warp", "torso", "misshapen"): _entry(0.06, "our choice", limbs.misshapen),
+        ("warp", "torso", "thickened"): _entry(0.08, "our choice", limbs.thickened),
     }
 )
-CELLS: Final[Mapping[tuple[str, str, str], float]] = MappingProxyType({key: cell.weight for key, cell in TABLE.items()})
-"""Sampling weight of every (method, part, operation) that makes sense; not normalized."""
+"""Every (method, part, operation) that makes sense."""

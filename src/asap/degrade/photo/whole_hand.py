@@ -12,7 +12,7 @@ from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.finger_warps import along, bones, choose, names
 from asap.degrade.photo.fingers import Tube
-from asap.degrade.photo.limb_warp import Painting, laid
+from asap.degrade.photo.limb_warp import Composition, warp_to_curve
 from asap.degrade.photo.sampling import linear, pixels, smooth_noise
 from asap.degrade.photo.window import Window
 
@@ -81,7 +81,7 @@ def _alone(window: Window) -> None:
         raise InputError("what is behind this hand has its colour, as another hand would; choose another operation")
 
 
-def melted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Painting:
+def melted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
     """The hand as if its flesh had run: everything bent and swollen at the size of its fingers, the wrist kept."""
     wrist, ahead, length = axis(window)
     _alone(window)
@@ -97,10 +97,10 @@ def melted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[
     bare = where.copy()
     bare[where] = held > 0.02
     bare &= _around(window, 2)
-    return Painting(layers=[layer], bare=bare, detail={"strength": strength, "way": "melted"})
+    return Composition(layers=[layer], bare=bare, detail={"strength": strength, "way": "melted"})
 
 
-def turned(window: Window, angle: float) -> Painting:
+def turned(window: Window, angle: float) -> Composition:
     """The hand turned in the image by ``angle`` radians at the wrist, where its skin follows over a short way.
 
     Raises:
@@ -120,7 +120,7 @@ def turned(window: Window, angle: float) -> Painting:
     layer = Layer(where=where, source=(source + wrist)[seen], share=share[seen])
     spots = pixels(np.ones(window.shape, dtype=bool)) - wrist
     bare = (_held(spots, ahead, length) > 0.01).reshape(window.shape) & _around(window, 2)
-    return Painting(layers=[layer], bare=bare, detail={"angle": angle})
+    return Composition(layers=[layer], bare=bare, detail={"angle": angle})
 
 
 def _rotated(vectors: Floats, angle: Floats | float) -> Floats:
@@ -129,7 +129,7 @@ def _rotated(vectors: Floats, angle: Floats | float) -> Floats:
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1).astype(np.float32)
 
 
-def swapped_side(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def swapped_side(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """The mirrored hand on the same wrist, larger with severity.
 
     Raises:
@@ -153,7 +153,7 @@ def swapped_side(window: Window, severity: int, rng: np.random.Generator, region
     where = (share > 0).reshape(window.shape)
     bare = (deep / length > 0.05).reshape(window.shape) & _around(window, 2)
     layer = Layer(where=where, source=source[share > 0].astype(np.float32), share=share[share > 0])
-    return Painting(layers=[layer], bare=bare, detail={"size": size})
+    return Composition(layers=[layer], bare=bare, detail={"size": size})
 
 
 def _front(window: Window, regions: Sequence[PartRegion]) -> Floats:
@@ -190,7 +190,7 @@ def _over(window: Window, behind: Sequence[Layer]) -> Layer:
     return Layer(where=where, source=pixels(where), share=window.share[where])
 
 
-def extra(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def extra(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """A finger, or two, copied, bent anew and set behind the hand beside its source.
 
     Raises:
@@ -209,7 +209,7 @@ def extra(window: Window, severity: int, rng: np.random.Generator, regions: Sequ
     if not layers:
         raise InputError("no room beside a finger of this hand for one more; choose another operation")
     layers.append(_over(window, layers))
-    return Painting(layers=layers, detail={"fingers": names(moved), "way": "behind", "of": len(tubes)})
+    return Composition(layers=layers, detail={"fingers": names(moved), "way": "behind", "of": len(tubes)})
 
 
 def _swings(severity: int, rng: np.random.Generator) -> list[float]:
@@ -224,7 +224,7 @@ def _copy(window: Window, tube: Tube, front: Floats, swing: float, rng: np.rando
     bent = angles + swing + np.linspace(0, rng.uniform(-0.3, 0.3), len(angles))
     line = along(tube, lengths * rng.uniform(0.85, 1.08), bent)
     wide = float(rng.uniform(0.9, 1.05))
-    layer, whole = (laid(window, tube, line, wide=wide, root=root) for root in (_ROOT, 0.0))
+    layer, whole = (warp_to_curve(window, tube, line, wide=wide, root=root) for root in (_ROOT, 0.0))
     seen = (whole.share - layer.share) * (1 - front[layer.where]) * (whole.share > 0)
     return _behind(window, layer, front), float(seen.sum())
 
@@ -243,7 +243,7 @@ def _attached(layer: Layer, bare_root: float, tube: Tube, hand: Floats) -> bool:
     return bool(one_piece and meets.sum() >= 3 * tube.radius and bare_root < _BARE_ROOT * tube.radius**2)
 
 
-def duplicated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Painting:
+def duplicated(window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]) -> Composition:
     """A second hand on the same wrist, behind the first.
 
     Raises:
@@ -261,4 +261,4 @@ def duplicated(window: Window, severity: int, rng: np.random.Generator, regions:
             best = layer
     if best is None or best.share.sum() < 0.2 * window.share.sum():
         raise InputError("a second hand would be hidden behind this one; choose another operation")
-    return Painting(layers=[best, _over(window, [best])], detail={"angle": angle})
+    return Composition(layers=[best, _over(window, [best])], detail={"angle": angle})
