@@ -133,7 +133,7 @@ def resample_part(rig: Rig, drawn: SampledScene, part: str, side: str, seed: int
     names = {"hand": f"hand.{letter}", "arm": f"arm.{letter}", "leg": f"leg.{letter}", "foot": f"leg.{letter}"}
     name = names.get(part, "head" if part in ("face", "neck") else "torso")
     for attempt in range(_ATTEMPTS):
-        streams = {**drawn.streams, name: derive(seed, "resample_part", name, attempt)}
+        streams = {**drawn.streams, name: derive(seed, "redraw", name, attempt)}
         body = _body(rig, drawn.rest, drawn.person, drawn.plan, streams)
         if _collides(rig, body, drawn.plan, 0.02):
             continue

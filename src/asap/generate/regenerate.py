@@ -84,4 +84,4 @@ def _guided(
 
 def _noise(seed: int, shape: Sequence[int]) -> Tensor:
     """Standard normal noise of one image."""
-    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(derive(seed, "regenerate")))
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(derive(seed, "remake")))
