@@ -104,13 +104,14 @@ def command(how: argparse.Namespace, stage: str, steps: int = 0) -> list[str]:
     if stage == "people":
         return [sys.executable, "-c", RENDER, *map(str, (people(how), how.people, how.seed, how.workers))]
     words = {
-        "mini": ["mini", "pretrain", "--data", people(how), "--init", how.init, "--steps", steps, "--batch", how.batch,
-                 "--lr", how.lr, "--seed", how.seed, "--save-every", 45, "--out", work / "mini", *place],
+        "mini": ["mini", "pretrain", "--data", people(how), "--init", how.init, "--steps", steps,
+                 "--batch-size", how.batch, "--lr", how.lr, "--seed", how.seed, "--save-every", 45,
+                 "--out", work / "mini", *place],
         "pairs": ["pairs", "build", "--source", "bodies", "--namespace", "judge", "--count", how.pairs, "--nulls", 0.12,
                   "--size", 64, "--scene", "studio", "--seed", how.seed, "--workers", how.workers,
                   "--out", work / "pairs"],
         "judge": ["judge", "train", "--pairs", work / "pairs", "--rounded", how.rounded, "--epochs", how.epochs,
-                  "--window-epochs", how.window_epochs, "--batch", how.judge_batch, "--lr", how.judge_lr, "--seed",
+                  "--window-epochs", how.window_epochs, "--batch-size", how.judge_batch, "--lr", how.judge_lr, "--seed",
                   how.seed, "--out", work / "judge", *model, *place,
                   *(["--init", how.judge_init] if how.judge_init else [])],
         "calibrate": ["judge", "calibrate", "--judge", work / "judge", "--pairs", work / "pairs", *model, *place],

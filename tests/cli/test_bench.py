@@ -40,14 +40,14 @@ def test_the_check_of_another_suite_ends_with_2(capsys: pytest.CaptureFixture[st
         (("--judge", "ensemble"), "the judge ensemble needs members; give them with --set members=learned+vlm"),
         (("--judge", "."), ". holds no learned judge; make one with `asap judge train`, or use learned"),
         (
-            ("--judge", "vlm", "--set", "url=u", "--set", "model=m", "--set", "vots=3"),
+            ("--judge", "vlm", "--set", "url=u", "model=m", "vots=3"),
             "the judge vlm has no setting vots; known: ",
         ),
         (("--judge", "human", "--set", "ratings=none"), "holds no ratings; begin with `asap judge rate`"),
-        (("--judge", "learned", "--calibration", "none.json"), "cannot read none.json"),
-        (("--judge", "learned", "--lora", "none"), "no manifest.json in none or above it"),
-        (("--images", "none", "--lora", "none"), "leave one of --images and --lora out"),
-        (("--weights", "none"), "--weights none is no folder"),
+        (("--judge", "learned", "--calibration", "absent.json"), "cannot read absent.json"),
+        (("--judge", "learned", "--lora", "absent"), "no manifest.json in absent or above it"),
+        (("--images", "absent", "--lora", "absent"), "leave one of --images and --lora out"),
+        (("--weights", "absent"), "--weights absent is no folder"),
     ],
 )
 def test_what_cannot_be_judged_is_told_before_anything_is_drawn(
@@ -63,9 +63,12 @@ def test_what_cannot_be_judged_is_told_before_anything_is_drawn(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("calibrate", "--judge", "vlm"), "the judge vlm is measured on pairs of known truth; give --truth and --out"),
+        (
+            ("calibrate", "--judge", "vlm"),
+            "the judge vlm is calibrated on pairs of known truth; give --truth and --out",
+        ),
         (("calibrate", "--judge", "none"), "none holds no learned judge"),
-        (("calibrate", "--judge", "learned", "--truth", "none"), "--truth needs --out DIR"),
+        (("calibrate", "--judge", "learned", "--truth", "absent"), "--truth needs --out DIR"),
         (("raters", "--ratings", "none"), "none holds no ratings; begin with `asap judge rate`"),
         (("run", "--judge", "learned", "--generations", "none", "--out", "r"), "make it with `asap generate`"),
     ],

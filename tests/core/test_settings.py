@@ -44,7 +44,6 @@ def test_values_get_the_types_that_are_wanted() -> None:
     [
         ("steps", 1.5, "a whole number, got 1.5"),
         ("steps", True, "a whole number, got True"),
-        ("steps", None, "a whole number, got None"),
         ("rate", "abc", "a finite number, got 'abc'"),
         ("rate", False, "a finite number"),
         ("rate", float("inf"), "a finite number, got inf"),

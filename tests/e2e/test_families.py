@@ -52,7 +52,7 @@ def test_train_and_generate_find_the_family_by_themselves(name: str, tmp_path: P
     assert isinstance(config["lora"], dict)
     assert config["lora"]["targets"] == list(backbone.lora_targets)
 
-    for out, adapter in (("base", []), ("aligned", ["--adapter", str(run)])):
+    for out, adapter in (("base", []), ("aligned", ["--lora", str(run)])):
         arguments = [
             "--model",
             str(model),

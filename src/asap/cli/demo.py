@@ -1,21 +1,20 @@
 """``asap demo``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from asap.cli.values import add_device
 
-__all__ = ["configure"]
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Run the whole loop at small size with the embedded model: pairs, training, images, judge, comparison."""
 
+    out: Path
+    """Folder of the demo."""
+    device: str = "auto"
+    """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the demo")
-    add_device(parser)
-    parser.set_defaults(run=_demo)
+    def run(self) -> None:
+        """Run the demo, which prints its own lines."""
+        from asap.workflows.results.demo import demo
 
-
-def _demo(arguments: argparse.Namespace) -> None:
-    from asap.workflows.results.demo import demo
-
-    demo(arguments.out, device=arguments.device)
+        demo(self.out, device=self.device)

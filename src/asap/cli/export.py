@@ -1,21 +1,27 @@
 """``asap export``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["configure"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("folder", type=Path, metavar="RUN", help="a run, its best/, a snapshot, or an adapter's folder")
-    parser.add_argument("--form", required=True, metavar="NAME", help="kohya, comfyui or diffusers")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .safetensors file")
-    parser.add_argument("--model", metavar="NAME", help="the model it was trained on (as the run says)")
-    parser.set_defaults(run=_export)
+from tyro.conf import Positional
 
 
-def _export(arguments: argparse.Namespace) -> None:
-    from asap.workflows.training.export import export_lora
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Write a trained LoRA with the key names of kohya, ComfyUI or diffusers."""
 
-    print(export_lora(arguments.folder, arguments.out, form=arguments.form, model=arguments.model))
+    lora: Positional[Path]
+    """Folder of a training run, of its best/ or one of its snapshots, or of an adapter."""
+    format: Literal["kohya", "comfyui", "diffusers"]
+    """Key names to write."""
+    out: Path
+    """File to write, .safetensors."""
+    model: str | None = None
+    """Model that the LoRA was trained on; the one that the run names by default."""
+
+    def run(self) -> None:
+        """Write the file and print its path."""
+        from asap.workflows.training.export import export_lora
+
+        print(export_lora(self.lora, self.out, form=self.format, model=self.model))

@@ -1,24 +1,29 @@
 """``asap fuse``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
-
-__all__ = ["configure"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("--model", default="mini", metavar="NAME", help="the model that was aligned (mini)")
-    parser.add_argument("--adapter", type=Path, required=True, metavar="RUN", help="what `asap train` made")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new pipeline folder")
-    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda (a GPU if there is one)")
-    parser.add_argument("--dtype", default="auto", metavar="NAME", help="numbers of the folder: float32, bfloat16...")
-    parser.set_defaults(run=_fuse)
+from typing import Literal
 
 
-def _fuse(arguments: argparse.Namespace) -> None:
-    from asap.backbones.family import LoadOptions
-    from asap.workflows.training.export import fuse
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Write a pipeline folder in which a trained LoRA is part of the model's own weights."""
 
-    options = LoadOptions(device=arguments.device, dtype=arguments.dtype)
-    print(fuse(arguments.model, arguments.adapter, arguments.out, options=options))
+    model: str = "mini"
+    """Model that was aligned: a known name, a pipeline folder or a Hub id."""
+    lora: Path
+    """Folder of the training run, or of an adapter."""
+    out: Path
+    """Pipeline folder to write."""
+    device: str = "auto"
+    """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Dtype of the weights to write; float32 on the CPU and bfloat16 elsewhere by default."""
+
+    def run(self) -> None:
+        """Write the folder and print its path."""
+        from asap.backbones.family import LoadOptions
+        from asap.workflows.training.export import fuse
+
+        options = LoadOptions(device=self.device, dtype=self.dtype)
+        print(fuse(self.model, self.lora, self.out, options=options))

@@ -1,30 +1,33 @@
 """``asap pairs agreement``."""
 
-import argparse
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tyro.conf import Positional
+
 from asap.cli.output import print_json, print_lines
 
-__all__ = ["configure"]
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Measure how far the reviewers of a pair store agree: Cohen's kappa with its interval for every two of them."""
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=_agreement)
+    pairs: Positional[Path]
+    """Folder of the pair store."""
+    json: bool = False
+    """Print JSON."""
 
+    def run(self) -> None:
+        """Print the agreement."""
+        from asap.workflows.datasets.reviewed import pair_agreement
 
-def _agreement(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.reviewed import pair_agreement
-
-    found = pair_agreement(arguments.pairs)
-    if arguments.json:
-        print_json(found)
-    else:
-        print_lines(dict(_lines(found)))
+        found = pair_agreement(self.pairs)
+        if self.json:
+            print_json(found)
+        else:
+            print_lines(dict(_lines(found)))
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

@@ -1,38 +1,47 @@
-"""``asap pairs audit``: does anything but the anatomy tell the rejected side from the chosen one?"""
+"""``asap pairs audit``."""
 
-import argparse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from tyro.conf import Positional
 
 from asap.cli.output import print_json, print_lines
-from asap.cli.values import natural
 from asap.core.errors import InputError
-
-__all__ = ["configure"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--split", choices=("train", "val", "test"), help="look at this split only")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="folds and random exchanges (0)")
-    parser.add_argument("--strict", action="store_true", help="end with exit code 2 unless every view is clean")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=_run)
+from asap.core.settings import Natural
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.audit import audit_pairs
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Test whether anything but the anatomy tells the rejected image from the chosen one.
 
-    found = audit_pairs(arguments.pairs, split=arguments.split, seed=arguments.seed)
-    if arguments.json:
-        print_json(found)
-    else:
-        print_lines(_lines(found))
-    if arguments.strict and found["verdict"] != "clean":
-        views = ", ".join(f"{name} {view['verdict']}" for name, view in found["views"].items())
-        raise InputError(f"{arguments.pairs} is not clean ({views}); see docs/concepts/gates.md")
+    A classifier sees the border, the colours and the noise of both images; a store is clean if it cannot beat chance.
+    """
+
+    pairs: Positional[Path]
+    """Folder of the pair store."""
+    split: Literal["train", "val", "test"] | None = None
+    """Audit this split only."""
+    seed: Natural = 0
+    """Decides folds and permutations."""
+    strict: bool = False
+    """Exit with code 2 unless every view is clean."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        """Print the verdict of every view."""
+        from asap.workflows.datasets.audit import audit_pairs
+
+        found = audit_pairs(self.pairs, split=self.split, seed=self.seed)
+        if self.json:
+            print_json(found)
+        else:
+            print_lines(_lines(found))
+        if self.strict and found["verdict"] != "clean":
+            views = ", ".join(f"{name} {view['verdict']}" for name, view in found["views"].items())
+            raise InputError(f"{self.pairs} is not clean ({views}); `asap pairs audit {self.pairs}` shows why")
 
 
 def _lines(found: Mapping[str, Any]) -> dict[str, str]:

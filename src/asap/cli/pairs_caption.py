@@ -1,35 +1,36 @@
-"""``asap pairs caption``: ask a vision-language model what each photograph of a folder shows."""
+"""``asap pairs caption``."""
 
-import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from tyro.conf import Positional
+
 from asap.cli.output import print_lines, tell
-from asap.cli.values import positive, positive_real
-
-__all__ = ["configure"]
-
-KEY = "OPENAI_API_KEY"
+from asap.core.settings import Positive, PositiveFloat
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of photographs; gets captions.jsonl")
-    parser.add_argument("--endpoint", required=True, metavar="URL", help="OpenAI-compatible base address, .../v1")
-    parser.add_argument("--model", required=True, metavar="NAME", help="the model's name there")
-    parser.add_argument("--key-env", default=KEY, metavar="NAME", help=f"environment variable with the key ({KEY})")
-    parser.add_argument("--concurrency", type=positive, default=4, metavar="N", help="questions at once (4)")
-    parser.add_argument("--timeout", type=positive_real, default=60.0, metavar="S", help="seconds for an answer (60)")
-    parser.set_defaults(run=_caption)
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Caption the photographs of a folder with a vision-language model behind an OpenAI-compatible endpoint."""
 
+    images: Positional[Path]
+    """Folder of photographs; the captions are written to its file captions.jsonl."""
+    endpoint: str
+    """Base address of the endpoint, for instance http://localhost:8000/v1."""
+    model: str
+    """Name of the model at the endpoint."""
+    key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key."""
+    concurrency: Positive = 4
+    """Requests at a time."""
+    timeout: PositiveFloat = 60.0
+    """Seconds to wait for an answer."""
 
-def _caption(arguments: argparse.Namespace) -> None:
-    from asap.workflows.pairs.captions import Endpoint, caption_photos
+    def run(self) -> None:
+        """Caption and print the counts."""
+        from asap.workflows.pairs.captions import Endpoint, caption_photos
 
-    endpoint = Endpoint(
-        url=arguments.endpoint,
-        model=arguments.model,
-        key=os.environ.get(arguments.key_env, ""),
-        timeout=arguments.timeout,
-    )
-    print_lines(caption_photos(arguments.folder, endpoint, concurrency=arguments.concurrency, report=tell))
+        key = os.environ.get(self.key_env, "")
+        endpoint = Endpoint(url=self.endpoint, model=self.model, key=key, timeout=self.timeout)
+        print_lines(caption_photos(self.images, endpoint, concurrency=self.concurrency, report=tell))

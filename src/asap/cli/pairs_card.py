@@ -1,21 +1,25 @@
 """``asap pairs card``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["configure"]
+from tyro.conf import Positional
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="card to write, .md")
-    parser.add_argument("--sources", type=Path, metavar="FILE", help="licences and consent, YAML or JSON")
-    parser.set_defaults(run=_card)
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Write a dataset card, Croissant metadata and a sheet of pairs beside each other."""
 
+    pairs: Positional[Path]
+    """Folder of the pair store."""
+    out: Path
+    """Card to write, .md."""
+    sources: Path | None = None
+    """File with licences and consent of the sources, YAML or JSON."""
 
-def _card(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.publish import write_card
+    def run(self) -> None:
+        """Write the files and print their paths."""
+        from asap.workflows.datasets.publish import write_card
 
-    for path in write_card(arguments.pairs, arguments.out, statements=arguments.sources):
-        print(path)
+        for path in write_card(self.pairs, self.out, statements=self.sources):
+            print(path)

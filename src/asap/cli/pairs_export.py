@@ -1,27 +1,31 @@
 """``asap pairs export``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
 
 from asap.cli.output import print_lines
 
-__all__ = ["configure"]
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Write the pairs of a store in the format of another tool."""
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--format", required=True, metavar="NAME", help="pickapic, parquet, webdataset, onetrainer...")
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to make")
-    parser.add_argument("--split", choices=("train", "val", "test"), help="export this split only")
-    parser.add_argument("--nulls", action="store_true", help="also pairs whose rejected side is right")
-    parser.set_defaults(run=_export)
+    pairs: Positional[Path]
+    """Folder of the pair store."""
+    format: Literal["pickapic", "parquet", "webdataset", "onetrainer", "kohya", "simpletuner"]
+    """Format to write."""
+    out: Path
+    """Folder to write."""
+    split: Literal["train", "val", "test"] | None = None
+    """Export this split only."""
+    nulls: bool = False
+    """Also export null pairs, whose rejected image has no defect."""
 
+    def run(self) -> None:
+        """Export and print the counts."""
+        from asap.workflows.datasets.export import export_pairs
 
-def _export(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.export import export_pairs
-
-    told = export_pairs(
-        arguments.pairs, arguments.out, name=arguments.format, split=arguments.split, nulls=arguments.nulls
-    )
-    print_lines(told)
+        print_lines(export_pairs(self.pairs, self.out, name=self.format, split=self.split, nulls=self.nulls))

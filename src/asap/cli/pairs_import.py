@@ -1,26 +1,30 @@
 """``asap pairs import``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
 
 from asap.cli.output import print_json, print_lines
 
-__all__ = ["configure"]
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Make a pair store of the pairs of another tool."""
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder of the other tool's files, or one shard")
-    parser.add_argument(
-        "--format", required=True, metavar="NAME", help="pickapic, parquet, webdataset, onetrainer, kohya"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=_import)
+    source: Positional[Path]
+    """Folder of the other tool's files, or one shard."""
+    format: Literal["pickapic", "parquet", "webdataset", "onetrainer", "kohya"]
+    """Format of the source."""
+    out: Path
+    """Folder of the pair store."""
+    json: bool = False
+    """Print JSON."""
 
+    def run(self) -> None:
+        """Import and print the counts."""
+        from asap.workflows.datasets.importing import import_pairs
 
-def _import(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.importing import import_pairs
-
-    told = import_pairs(arguments.source, arguments.out, name=arguments.format)
-    (print_json if arguments.json else print_lines)(told)
+        found = import_pairs(self.source, self.out, name=self.format)
+        (print_json if self.json else print_lines)(found)

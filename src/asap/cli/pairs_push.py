@@ -1,37 +1,43 @@
 """``asap pairs push``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+
+from tyro.conf import Positional
 
 from asap.cli.output import print_json
 
-__all__ = ["configure"]
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Upload a pair store to the Hugging Face Hub."""
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
-    parser.add_argument(
-        "--repo", required=True, metavar="OWNER/NAME", help="data set on the Hub, made if it is missing"
-    )
-    parser.add_argument("--sources", type=Path, metavar="FILE", help="licences and consent, YAML or JSON")
-    parser.add_argument("--private", action="store_true", help="make the data set private")
-    parser.add_argument("--revision", metavar="BRANCH", help="branch to push to (main)")
-    parser.add_argument("--allow-unstated", action="store_true", help="also where licence or consent is not stated")
-    parser.add_argument("--dry-run", action="store_true", help="check, list the files, send nothing")
-    parser.set_defaults(run=_push)
+    pairs: Positional[Path]
+    """Folder of the pair store."""
+    repo: str
+    """Dataset on the Hub, OWNER/NAME; it is created if it does not exist."""
+    sources: Path | None = None
+    """File with licences and consent of the sources, YAML or JSON."""
+    private: bool = False
+    """Make the dataset private."""
+    revision: str | None = None
+    """Branch to push to; the main branch by default."""
+    allow_unstated: bool = False
+    """Push even if the licence or the consent of a source is not stated."""
+    dry_run: bool = False
+    """Check everything and list the files, but send nothing."""
 
+    def run(self) -> None:
+        """Push and print what was sent."""
+        from asap.workflows.datasets.publish import push_pairs
 
-def _push(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.publish import push_pairs
-
-    told = push_pairs(
-        arguments.pairs,
-        arguments.repo,
-        statements=arguments.sources,
-        private=arguments.private,
-        revision=arguments.revision,
-        allow_unstated=arguments.allow_unstated,
-        dry_run=arguments.dry_run,
-    )
-    print_json(told)
+        found = push_pairs(
+            self.pairs,
+            self.repo,
+            statements=self.sources,
+            private=self.private,
+            revision=self.revision,
+            allow_unstated=self.allow_unstated,
+            dry_run=self.dry_run,
+        )
+        print_json(found)

@@ -1,25 +1,30 @@
 """``asap pairs rebuild``."""
 
-import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from asap.cli.values import positive
+from tyro.conf import Positional
 
-__all__ = ["configure"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="what `asap pairs recipe` wrote")
-    parser.add_argument("--source", type=Path, metavar="FOLDER", help="folder of the photographs, if it is of these")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes (one a core)")
-    parser.set_defaults(run=_rebuild)
+from asap.core.settings import Positive
 
 
-def _rebuild(arguments: argparse.Namespace) -> None:
-    from asap.workflows.pairs.rebuild import rebuild
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Build the pair store of a recipe, to the same content hash."""
 
-    workers = arguments.workers or os.cpu_count() or 1
-    print(rebuild(arguments.recipe, arguments.out, source=arguments.source, workers=workers))
+    recipe: Positional[Path]
+    """File that `asap pairs recipe` wrote."""
+    out: Path
+    """Folder of the pair store."""
+    source: Path | None = None
+    """Folder of the photographs, for a recipe of photographs."""
+    workers: Positive | None = None
+    """Processes; one per core by default."""
+
+    def run(self) -> None:
+        """Build and print the folder."""
+        from asap.workflows.pairs.rebuild import rebuild
+
+        workers = self.workers or os.cpu_count() or 1
+        print(rebuild(self.recipe, self.out, source=self.source, workers=workers))

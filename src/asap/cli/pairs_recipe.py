@@ -1,19 +1,22 @@
 """``asap pairs recipe``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["configure"]
+from tyro.conf import Positional
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="recipe to write, JSON")
-    parser.set_defaults(run=_recipe)
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Write the few kilobytes from which `asap pairs rebuild` builds the same pair store."""
 
+    pairs: Positional[Path]
+    """Folder of the pair store."""
+    out: Path
+    """Recipe to write, JSON."""
 
-def _recipe(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.recipe import write_recipe
+    def run(self) -> None:
+        """Write the recipe and print its path."""
+        from asap.workflows.datasets.recipe import write_recipe
 
-    print(write_recipe(arguments.pairs, arguments.out))
+        print(write_recipe(self.pairs, self.out))

@@ -1,43 +1,45 @@
 """``asap pairs review``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from asap.cli.values import natural
+from tyro.conf import Positional
 
-__all__ = ["configure"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store; decisions go to DIR.reviews")
-    parser.add_argument("--reviewer", metavar="NAME", help="whose decisions these are (the login name)")
-    parser.add_argument("--port", type=natural, default=0, metavar="N", help="port on this machine (any free one)")
-    parser.add_argument(
-        "--blind", action="store_true", help="hide metadata and what others decided; either image is on the left"
-    )
-    parser.add_argument(
-        "--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in a browser"
-    )
-    parser.set_defaults(run=_review)
+from asap.cli.output import tell
+from asap.core.settings import Natural
 
 
-def _review(arguments: argparse.Namespace) -> None:
-    from asap.cli.output import tell
-    from asap.workflows.datasets.review import review
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Accept or reject pairs on a page in the browser; the decisions are written to PAIRS.reviews."""
 
-    def announce(address: str) -> None:
-        print(address, flush=True)
-        tell("open this address in a browser on this machine; Ctrl-C ends the review, every decision shown is kept")
+    pairs: Positional[Path]
+    """Folder of the pair store."""
+    reviewer: str | None = None
+    """Name under which decisions are stored; the login name by default."""
+    port: Natural = 0
+    """Port of the page; 0 takes a free one."""
+    blind: bool = False
+    """Hide metadata and the decisions of others, and put either image on the left."""
+    no_browser: bool = False
+    """Print the address of the page without opening a browser."""
 
-    review(
-        arguments.pairs,
-        reviewer=_login() if arguments.reviewer is None else arguments.reviewer,
-        port=arguments.port,
-        blind=arguments.blind,
-        browser=arguments.browser,
-        announce=announce,
-    )
+    def run(self) -> None:
+        """Serve the page until Ctrl-C."""
+        from asap.workflows.datasets.review import review
+
+        def announce(address: str) -> None:
+            print(address, flush=True)
+            tell("open this address in a browser on this machine; Ctrl-C ends the review, every decision shown is kept")
+
+        review(
+            self.pairs,
+            reviewer=_login() if self.reviewer is None else self.reviewer,
+            port=self.port,
+            blind=self.blind,
+            browser=not self.no_browser,
+            announce=announce,
+        )
 
 
 def _login() -> str:

@@ -1,27 +1,27 @@
 """``asap pairs reviewed``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
 
 from asap.cli.output import print_lines
 
-__all__ = ["configure"]
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Make a store of the pairs that the reviewers accepted."""
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("pairs", type=Path, metavar="DIR", help="folder of the pair store that was reviewed")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the store of accepted pairs")
-    parser.add_argument(
-        "--policy",
-        choices=("any", "all", "majority"),
-        default="majority",
-        help="how many of those who decided must accept (majority)",
-    )
-    parser.set_defaults(run=_reviewed)
+    pairs: Positional[Path]
+    """Folder of the reviewed pair store."""
+    out: Path
+    """Folder of the store of accepted pairs."""
+    policy: Literal["any", "all", "majority"] = "majority"
+    """How many of those who decided must accept a pair."""
 
+    def run(self) -> None:
+        """Write the store and print the counts."""
+        from asap.workflows.datasets.reviewed import reviewed_pairs
 
-def _reviewed(arguments: argparse.Namespace) -> None:
-    from asap.workflows.datasets.reviewed import reviewed_pairs
-
-    print_lines(reviewed_pairs(arguments.pairs, arguments.out, policy=arguments.policy))
+        print_lines(reviewed_pairs(self.pairs, self.out, policy=self.policy))

@@ -1,27 +1,32 @@
-"""``asap reproduce mini``."""
+"""``asap reproduce``."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from asap.cli.values import add_device, positive
+from tyro.conf import Positional
 
-__all__ = ["configure"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("what", choices=("mini",), help="which results: those of the embedded model")
-    parser.add_argument("--out", type=Path, default=Path("docs"), metavar="DIR", help="folder of results.md (docs)")
-    parser.add_argument(
-        "--work", type=Path, default=Path("runs/reproduce"), metavar="DIR", help="folder of runs (runs/reproduce)"
-    )
-    parser.add_argument("--seeds", type=positive, metavar="N", help="training seeds of every method (3)")
-    add_device(parser)
-    parser.set_defaults(run=_reproduce)
+from asap.core.settings import Positive
 
 
-def _reproduce(arguments: argparse.Namespace) -> None:
-    from asap.workflows.results.reproduce import ReproduceSettings, mini
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Compute the published results again, with every figure and table."""
 
-    settings = None if arguments.seeds is None else ReproduceSettings(seeds=tuple(range(arguments.seeds)))
-    mini(arguments.out, work=arguments.work, settings=settings, device=arguments.device)
+    results: Positional[Literal["mini"]]
+    """Results to compute: those of the embedded model."""
+    out: Path = Path("docs")
+    """Folder of results.md."""
+    work: Path = Path("runs/reproduce")
+    """Folder of the runs."""
+    seeds: Positive | None = None
+    """Training seeds per method; 3 by default."""
+    device: str = "auto"
+    """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
+
+    def run(self) -> None:
+        """Compute the results, which prints its own lines."""
+        from asap.workflows.results.reproduce import ReproduceSettings, mini
+
+        settings = None if self.seeds is None else ReproduceSettings(seeds=tuple(range(self.seeds)))
+        mini(self.out, work=self.work, settings=settings, device=self.device)

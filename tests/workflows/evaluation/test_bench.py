@@ -40,7 +40,7 @@ def test_two_processes_and_a_killed_one_end_with_the_same_bits(tmp_path: Path) -
     subprocess.run(bench(tmp_path / "two", *LAUNCH, *PLAIN), check=True, env=environment(), timeout=600)
     assert GenerationStore.open(tmp_path / "two" / "pictures").content_hash == whole.content_hash
     killed = tmp_path / "killed"
-    with subprocess.Popen([*bench(killed), "--batch", "1"], env=environment()) as process:
+    with subprocess.Popen([*bench(killed), "--batch-size", "1"], env=environment()) as process:
         journal = killed / "pictures" / "generations.jsonl"
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline and not (journal.is_file() and journal.read_bytes().count(b"\n") >= 3):
@@ -59,7 +59,7 @@ def test_a_full_disk_and_ctrl_c_are_one_line_and_the_same_command_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["bench", "run", "--model", "tiny", "--limit", "1", "--seeds", "2", "--steps", "1", "--judge", "learned"]
-    words = [*words, "--batch", "4", "--out"]
+    words = [*words, "--batch-size", "4", "--out"]
     assert main([*words, str(tmp_path / "whole")]) == 0
     synced, added, sync, add = [0], [0], os.fsync, VerdictWriter.add
 

@@ -99,11 +99,8 @@ def test_faults_are_told_before_anything_is_drawn(tmp_path: Path, capsys: pytest
     words = ["bench", "run", "--model", "tiny", "--out", str(tmp_path / "run")]
     assert main([*words, "--quality", "clipscore,hpsv9"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "hpsv9" in error
+    assert "unknown hpsv9" in error
     assert all(name in error for name in MEASURES)
-    assert main([*words, "--quality", "clipscore,,fid"]) == 2
-    assert "want names joined by commas" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -122,7 +122,7 @@ def test_what_sd3_changes_is_the_stack_of_its_parts(models: Any, tmp_path: Path)
 
 def test_what_cannot_be_exported(models: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401
     adapter(models("sana"), tmp_path / "adapter")
-    words = ["export", str(tmp_path / "adapter"), "--out", str(tmp_path / "o.safetensors"), "--form", "kohya"]
+    words = ["export", str(tmp_path / "adapter"), "--out", str(tmp_path / "o.safetensors"), "--format", "kohya"]
     assert main([*words, "--model", str(models("sana"))]) == 2
     assert "LoRA files of sana can be written as diffusers, not as kohya" in capsys.readouterr().err
     assert main(words) == 2
@@ -154,7 +154,7 @@ def test_the_run_names_its_model_and_loads_with_every_form(aligned: Path, tmp_pa
     pictures = []
     for form in ("diffusers", "kohya", "comfyui"):
         file = tmp_path / f"{form}.safetensors"
-        assert main(["export", str(aligned), "--form", form, "--out", str(file)]) == 0
+        assert main(["export", str(aligned), "--format", form, "--out", str(file)]) == 0
         backbone = load(tmp_path / "model")
         backbone.pipeline.load_lora_weights(str(tmp_path), weight_name=file.name)  # type: ignore[attr-defined]
         pictures.append(backbone.sample(["a person"], [0], steps=2))
@@ -169,7 +169,7 @@ def test_the_run_names_its_model_and_loads_with_every_form(aligned: Path, tmp_pa
 
 def test_a_fused_model_draws_as_with_the_adapter(aligned: Path, tmp_path: Path) -> None:
     out = tmp_path / "fused"
-    assert main(["fuse", "--model", "tiny", "--adapter", str(aligned), "--out", str(out)]) == 0
+    assert main(["fuse", "--model", "tiny", "--lora", str(aligned), "--out", str(out)]) == 0
     backbone = load("tiny")
     base = backbone.sample(["a person"], [0], steps=2)
     apply_trained(backbone, aligned)
@@ -194,6 +194,6 @@ def test_the_card_says_what_was_done(aligned: Path) -> None:
         "LoRA of rank 2",
         "| steps | 3 of 2 pairs |",
         'pipeline.load_lora_weights("adapter")',
-        "--form comfyui",
+        "--format comfyui",
     ):
         assert line in text, line

@@ -98,13 +98,13 @@ def _use_adapter(model: str) -> list[str]:
         'pipeline.load_lora_weights("adapter")  # this folder',
         "```",
         "",
-        "ComfyUI: `asap export RUN --form comfyui --out asap.safetensors`, then put the file into `models/loras` and",
+        "ComfyUI: `asap export RUN --format comfyui --out asap.safetensors`, then put the file into `models/loras` and",
         "load it with the node LoraLoaderModelOnly. kohya's scripts: `--form kohya`.",
     ]
 
 
 def _use_denoiser(model: str) -> list[str]:
     return [
-        f"`asap fuse --model {model} --adapter RUN --out DIR` writes a whole pipeline, which",
+        f"`asap fuse --model {model} --lora RUN --out DIR` writes a whole pipeline, which",
         "`DiffusionPipeline.from_pretrained(DIR)` reads.",
     ]

@@ -1,0 +1,78 @@
+"""``asap judge calibrate``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from asap.cli.output import print_json, print_lines, tell
+from asap.core.errors import InputError
+from asap.core.settings import Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Calibrate a judge on images whose defects are known.
+
+    --truth calibrates any judge on pair stores; --pairs calibrates the learned judge after the generator's autoencoder.
+    """
+
+    judge: str
+    """Judge: learned, landmarks, vlm, human, ensemble, or the folder of a learned judge."""
+    set: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the judge, for instance url=http://localhost:8000/v1 model=qwen."""
+    truth: tuple[Path, ...] = ()
+    """Pair stores to calibrate on."""
+    split: Literal["train", "val", "test", "all"] = "test"
+    """Split of --truth."""
+    pairwise: bool = False
+    """Also compare the two images of each pair, in both orders."""
+    pairs: Path | None = None
+    """Pair store to calibrate a learned judge on, through the autoencoder of --model."""
+    out: Path | None = None
+    """Folder of the result; the judge's own by default. The packaged judge needs one."""
+    model: str = "mini"
+    """Model whose autoencoder the images pass through."""
+    limit: Positive | None = None
+    """Take at most this many pairs."""
+    json: bool = False
+    """Print JSON."""
+    device: str = "auto"
+    """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
+
+    def run(self) -> None:
+        """Calibrate and print the measures."""
+        (print_json if self.json else print_lines)(self._on_truth() if self.truth else self._on_pairs())
+
+    def _on_truth(self) -> Mapping[str, object]:
+        from asap.workflows.evaluation.calibrate import calibrate_on
+
+        if self.pairs or not self.out:
+            raise InputError("--truth needs --out DIR for the result, and no --pairs")
+        return calibrate_on(
+            self.judge,
+            self.truth,
+            self.out,
+            options=self.set,
+            split=self.split,
+            limit=self.limit,
+            pairwise=self.pairwise,
+            device=self.device,
+            report=tell,
+        )
+
+    def _on_pairs(self) -> Mapping[str, object]:
+        from asap.workflows.evaluation.learned import calibrate
+        from asap.workflows.evaluation.registry import JUDGES
+
+        if self.judge in JUDGES and self.judge != "learned":
+            raise InputError(f"the judge {self.judge} is calibrated on pairs of known truth; give --truth and --out")
+        return calibrate(
+            self.judge,
+            pairs=self.pairs,
+            out=self.out,
+            model=self.model,
+            limit=self.limit,
+            device=self.device,
+            report=tell,
+        )

@@ -1,0 +1,61 @@
+"""``asap mini pretrain``."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from asap.core.settings import Natural, NonNegative, Positive, PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Train the embedded model from scratch on rendered people: the recipe of the packaged weights."""
+
+    out: Path
+    """Folder of the run."""
+    data: Path | None = None
+    """Shards of rendered people; OUT/people by default, rendered first."""
+    people: Positive = 24000
+    """People to render."""
+    scene: Literal["varied", "studio", "clear"] = "studio"
+    """Scene around the people."""
+    steps: Positive
+    """Steps of the denoiser."""
+    init: str = ""
+    """Model to continue from, for instance mini, or a folder; random weights by default."""
+    seed: Natural = 0
+    """Seed of people, noise and weights."""
+    workers: Positive | None = None
+    """Processes that render; one per core by default."""
+    batch_size: Positive = 32
+    """Images per step."""
+    lr: PositiveFloat = 6e-4
+    """Highest learning rate."""
+    focus: NonNegative = 1.0
+    """Extra weight of bodies in the loss, twice as much on hands and faces; 0 weighs all pixels alike."""
+    save_every: PositiveFloat = 180.0
+    """Seconds between checkpoints."""
+    device: str = "auto"
+    """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
+
+    def run(self) -> None:
+        """Train, or continue, and print the folder of the model."""
+        from asap.workflows.results.pretrain import PretrainConfig, pretrain, pretrain_on_new_people
+
+        config = PretrainConfig(
+            steps=self.steps, seed=self.seed, init=self.init, batch=self.batch_size, lr=self.lr, focus=self.focus
+        )
+        if self.data is not None:
+            print(pretrain(self.data, self.out, config, device=self.device, save_seconds=self.save_every))
+            return
+        model = pretrain_on_new_people(
+            self.out,
+            config,
+            people=self.people,
+            scene=self.scene,
+            workers=self.workers or os.cpu_count() or 1,
+            device=self.device,
+            save_seconds=self.save_every,
+        )
+        print(model)
