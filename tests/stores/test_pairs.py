@@ -135,12 +135,12 @@ def test_a_row_as_it_was_written_makes_the_same_row(built: Path, tmp_path: Path)
         assert writer.finish(Manifest(kind="pairs")) == store.content_hash
 
 
-def test_a_single_picture_is_that_of_the_column(built: Path) -> None:
+def test_a_single_image_is_that_of_the_column(built: Path) -> None:
     store = PairStore.open(built)
     for name in ("chosen", "mask"):
-        assert [store.picture(at, name) for at in range(len(store))] == store.column(name)
+        assert [store.image(at, name) for at in range(len(store))] == store.column(name)
     with pytest.raises(UnknownNameError, match="unknown image 'prompt'"):
-        store.picture(0, "prompt")
+        store.image(0, "prompt")
 
 
 def test_a_changed_pixel_changes_the_hash() -> None:

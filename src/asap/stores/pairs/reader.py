@@ -2,37 +2,44 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asap.core.errors import StoreError, UnknownNameError
 from asap.core.files import read_json
-from asap.core.hashing import digest_json
 from asap.core.manifest import Manifest
 from asap.core.records import ByteArray, FloatArray
 from asap.core.vocabulary import GATE_REASONS, SCREEN_REASON
 from asap.stores.config import NAME as CONFIG
 from asap.stores.pairs.encode import EncodedRow
+from asap.stores.pairs.parts import THREADS, Chunk, read_chunks
 from asap.stores.pairs.schema import GATES, IMAGES, JSON_COLUMNS, SCHEMA, SPLITS
-from asap.stores.pairs.writer import REPAIR, check_shards, content_hash, read_parts
 from asap.stores.png import decode
 
 __all__ = ["PairRow", "PairStore"]
 
-SHARDS_IN_MEMORY = 32
-ROWS_IN_MEMORY = 8
+SHARDS_IN_MEMORY: Final = 32
+ROWS_IN_MEMORY: Final = 8
 """Rows of a shard that ``stream`` reads at once."""
-PICTURES_IN_MEMORY = 6
+IMAGE_COLUMNS_IN_MEMORY: Final = 6
 """Image columns of single shards: two shards with chosen, rejected and mask."""
+COUNTED: Final = ("kind", "part", "operation", "severity", "category", "split")
+"""Columns whose values ``stats`` counts."""
+
+Table = Any
+"""A ``pyarrow.Table``; pyarrow ships no types."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +84,13 @@ class PairRow:
 class PairStore:
     """Rows of one finished store in index order, of one split or of all."""
 
-    def __init__(
-        self, root: Path, manifest: Manifest, parts: Mapping[int, Mapping[str, Any]], split: str | None
-    ) -> None:
+    def __init__(self, root: Path, manifest: Manifest, chunks: Sequence[Chunk], split: str | None) -> None:
         """Use ``open``."""
         self.root, self.manifest, self.split = root, manifest, split
-        self._parts = parts
-        self._shards = sorted(name for part in parts.values() for name in part["shards"] if _split_of(name, split))
-        self._load = lru_cache(SHARDS_IN_MEMORY)(self._read)
-        self._pictures = lru_cache(PICTURES_IN_MEMORY)(self._read)
-        indices = [(index, shard, row) for shard, name in enumerate(self._shards) for row, index in self._indices(name)]
-        self._rows = [(shard, row) for _, shard, row in sorted(indices)]
+        self._chunks = chunks
+        self._shards = sorted(name for chunk in chunks for name in chunk.shards if _split_of(name, split))
+        self._load = lru_cache(SHARDS_IN_MEMORY)(self._read_shard)
+        self._load_image = lru_cache(IMAGE_COLUMNS_IN_MEMORY)(self._read_shard)
 
     @classmethod
     def open(cls, root: Path | str, *, split: str | None = None) -> "PairStore":
@@ -104,13 +107,12 @@ class PairStore:
             state = (
                 "is not finished; run the same `asap pairs build` again to go on"
                 if (folder / "parts").is_dir()
-                else ("is no pair store; make one with `asap pairs build`")
+                else "is no pair store; make one with `asap pairs build`"
             )
             raise StoreError(f"{folder} {state}")
-        manifest, parts = Manifest.read(folder / "manifest.json"), read_parts(folder)
-        _verify(folder, manifest, parts)
-        store = cls(folder, manifest, parts, split)
-        if not len(store):
+        manifest = Manifest.read(folder / "manifest.json")
+        store = cls(folder, manifest, read_chunks(folder, manifest.notes), split)
+        if not store._shards:
             raise StoreError(f"{folder} has no pair in the split {split!r}; ask for more pairs or another split")
         return store
 
@@ -126,24 +128,27 @@ class PairStore:
         return int(config["chunk"])
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return sum(chunk.accepted for chunk in self._chunks) if self.split is None else len(self._places)
 
     def column(self, name: str) -> list[Any]:
-        """All values of one column in index order; images stay PNG bytes, JSON columns stay text.
+        """All values of one column; see ``columns``, which reads several at the cost of one."""
+        return self.columns(name)[name]
+
+    def columns(self, *names: str) -> dict[str, list[Any]]:
+        """All values of several columns in index order, in one pass over the shards.
+
+        Images stay PNG bytes, JSON columns stay text.
 
         Raises:
             UnknownNameError: no such column.
         """
-        if name not in SCHEMA.names:
-            raise UnknownNameError("column", name, SCHEMA.names)
-        values = [self._read(shard, (name,)).column(name).to_pylist() for shard in range(len(self._shards))]
-        found = [values[shard][row] for shard, row in self._rows]
-        return [value["bytes"] for value in found] if name in IMAGES else found
+        table = self._table(names)
+        return {name: table.column(name).to_pylist() for name in names}
 
     def row(self, position: int) -> PairRow:
         """The row at ``position`` (0 to len - 1, not its ``index``), decoded; raises ``IndexError`` beyond the end."""
-        shard, row = self._rows[position]
-        columns = cast("dict[str, Any]", self._load(shard).slice(row, 1).to_pylist()[0])
+        shard, row = self._places[position]
+        columns = cast("dict[str, Any]", self._load(int(shard)).slice(row, 1).to_pylist()[0])
         gates = {name: columns[f"gate_{name}"] for name in GATES if columns[f"gate_{name}"] is not None}
         columns |= {name: decode(columns[name]["bytes"]) for name in IMAGES}
         columns |= {name: json.loads(columns[name]) for name in JSON_COLUMNS}
@@ -161,75 +166,97 @@ class PairStore:
         A few rows are in memory at a time, however large the store is.
         """
         for row in self._stored_rows():
-            pictures = {name: row[name]["bytes"] for name in IMAGES}
-            yield row | pictures | {name: json.loads(row[name]) for name in JSON_COLUMNS}
+            images = {name: row[name]["bytes"] for name in IMAGES}
+            yield row | images | {name: json.loads(row[name]) for name in JSON_COLUMNS}
 
     def encoded(self) -> Iterator[EncodedRow]:
         """All rows in index order as they were written, for a copy of some of them; memory as for ``stream``."""
         for row in self._stored_rows():
             yield EncodedRow(index=row["index"], uid=row["uid"], split=row["split"], digest=row["digest"], columns=row)
 
-    def picture(self, position: int, name: str) -> bytes:
+    def image(self, position: int, name: str) -> bytes:
         """One image of the row at ``position`` as PNG bytes; reads that column of its shard only.
 
         Raises:
             UnknownNameError: no such image.
         """
         if name not in IMAGES:
-            raise UnknownNameError("picture", name, IMAGES)
-        shard, row = self._rows[position]
-        return bytes(self._pictures(shard, (name,)).column(name)[row].as_py()["bytes"])
+            raise UnknownNameError("image", name, IMAGES)
+        shard, row = self._places[position]
+        return bytes(self._load_image(int(shard), (name,)).column(name)[int(row)].as_py()["bytes"])
 
     def shards(self) -> list[tuple[str, int, str]]:
         """Name, bytes and SHA-256 of every shard of this split, in order."""
-        digests = {name: key for part in self._parts.values() for name, key in part["shards"].items()}
+        digests = {name: key for chunk in self._chunks for name, key in chunk.shards.items()}
         return [(name, (self.root / name).stat().st_size, digests[name]) for name in self._shards]
 
     def outcomes(self) -> Iterator[dict[str, Any]]:
-        """What became of each photograph, in order; none for rendered people."""
-        for number in sorted(self._parts):
-            yield from self._parts[number]["sources"]
+        """The outcome for each photograph, in order; none for rendered people."""
+        for chunk in self._chunks:
+            yield from chunk.sources
 
     def stats(self) -> dict[str, Any]:
         """Counts and means over the rows of this split, and what was rejected (of all splits).
 
         ``*_mean`` are over all accepted pairs that measured the value; ``region_ssim_mean_defect`` leaves null edits
-        out. ``pass_share`` is the share of all pairs made that passed the gates. ``by_outcome`` counts
+        out. ``pass_share`` is the share of all candidates that passed the gates. ``by_outcome`` counts
         photographs. ``pairs_per_second`` is accepted pairs of all splits over the build's wall-clock time.
         """
         reasons: Counter[str] = Counter()
-        for part in self._parts.values():
-            reasons.update(part["rejected"])
-        kinds, region = self.column("kind"), self.column("gate_region_ssim")
-        seconds = sum(part["seconds"] for part in self._parts.values())
-        total = sum(len(part["rows"]) for part in self._parts.values())
+        for chunk in self._chunks:
+            reasons.update(chunk.rejected)
+        gates = ("max_abs_diff_outside", "background_ssim", "region_ssim")
+        table = self._table((*COUNTED, *(f"gate_{name}" for name in gates)))
+        outside, background, region = (table.column(f"gate_{name}") for name in gates)
+        seconds = sum(chunk.seconds for chunk in self._chunks)
+        total = sum(chunk.accepted for chunk in self._chunks)
         return {
-            "accepted": len(self),
+            "accepted": len(table),
             "rejected": reasons.total(),
             "content_hash": self.content_hash,
-            "max_abs_diff_outside": max(self.column("gate_max_abs_diff_outside")),
-            "background_ssim_mean": _mean(self.column("gate_background_ssim")),
+            "max_abs_diff_outside": pc.max(outside).as_py(),
+            "background_ssim_mean": _mean(background),
             "region_ssim_mean": _mean(region),
-            "region_ssim_mean_defect": _mean(
-                value for value, kind in zip(region, kinds, strict=True) if kind == "defect"
-            ),
+            "region_ssim_mean_defect": _mean(region.filter(pc.equal(table.column("kind"), "defect"))),
             "pass_share": total / max(1, total + sum(reasons[reason] for reason in (*GATE_REASONS, SCREEN_REASON))),
             "by_reason": _sorted(reasons),
-            "by_outcome": _sorted(
-                Counter(source["outcome"] for part in self._parts.values() for source in part["sources"])
-            ),
-            "by_kind": _sorted(Counter(kinds)),
-            **{f"by_{name}": _sorted(Counter(map(str, self.column(name)))) for name in _COUNTED},
+            "by_outcome": _sorted(Counter(source["outcome"] for source in self.outcomes())),
+            **{f"by_{name}": _counts(table.column(name)) for name in COUNTED},
             "pairs_per_second": total / seconds if seconds > 0 else None,
         }
 
-    def _indices(self, name: str) -> Iterable[tuple[int, int]]:
-        shard = self._shards.index(name)
-        return enumerate(self._read(shard, ("index",)).column("index").to_pylist())
+    @cached_property
+    def _places(self) -> npt.NDArray[np.int64]:
+        """(N, 2) number of the shard and row within it, for each row in index order."""
+        return _places(self._read(()))
+
+    def _table(self, names: Sequence[str]) -> Table:
+        """Several columns of all rows in index order, images as binary; raises ``UnknownNameError``."""
+        if unknown := [name for name in names if name not in SCHEMA.names]:
+            raise UnknownNameError("column", unknown[0], SCHEMA.names)
+        shards = self._read(names)
+        places = self.__dict__.setdefault("_places", _places(shards))
+        starts = np.cumsum([0, *map(len, shards)])
+        return pa.concat_tables(shards).combine_chunks().take(starts[places[:, 0]] + places[:, 1])
+
+    def _read(self, names: Sequence[str]) -> list[Table]:
+        """The named columns of every shard, and their indices."""
+        columns = tuple(dict.fromkeys(("index", *names)))
+        with ThreadPoolExecutor(THREADS) as pool:
+            shards = list(pool.map(lambda number: self._read_shard(number, columns), range(len(self._shards))))
+        for name in set(columns) & set(IMAGES):  # one shard's images fit the 2 GB of a binary column, all may not
+            kind = pa.large_binary()
+            shards = [
+                shard.set_column(
+                    shard.column_names.index(name), name, pc.struct_field(shard.column(name), "bytes").cast(kind)
+                )
+                for shard in shards
+            ]
+        return shards
 
     def _stored_rows(self) -> Iterator[dict[str, Any]]:
-        for number in sorted(self._parts):
-            names = [name for name in self._parts[number]["shards"] if _split_of(name, self.split)]
+        for chunk in self._chunks:
+            names = [name for name in chunk.shards if _split_of(name, self.split)]
             yield from merge(*map(self._shard_rows, names), key=itemgetter("index"))
 
     def _shard_rows(self, name: str) -> Iterator[dict[str, Any]]:
@@ -241,37 +268,36 @@ class PairStore:
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path} cannot be read ({error}); make the store anew") from error
 
-    def _read(self, shard: int, columns: tuple[str, ...] | None = None) -> Any:  # noqa: ANN401 - pyarrow has no types
-        path = self.root / self._shards[shard]
+    def _read_shard(self, number: int, columns: tuple[str, ...] | None = None) -> Table:
+        path = self.root / self._shards[number]
         try:
-            return pq.read_table(path, columns=list(columns) if columns else None, partitioning=None, memory_map=True)
+            with pq.ParquetFile(path) as file:
+                return file.read(columns=columns and list(columns), use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path} cannot be read ({error}); make the store anew") from error
 
 
-_COUNTED = ("part", "operation", "severity", "category", "split")
+def _places(shards: Sequence[Table]) -> npt.NDArray[np.int64]:
+    """(N, 2) shard and row of each value of the column ``index``, in ascending order."""
+    indices = np.concatenate([shard.column("index").to_numpy() for shard in shards])
+    sizes = list(map(len, shards))
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    rows = np.concatenate([np.arange(size) for size in sizes])
+    return np.stack([numbers, rows], axis=1)[np.argsort(indices)]
 
 
 def _split_of(name: str, split: str | None) -> bool:
     return split is None or name.startswith(f"data/{split}-")
 
 
-def _sorted(counts: Counter[str]) -> dict[str, int]:
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _counts(column: Any) -> dict[str, int]:  # noqa: ANN401 - pyarrow ships no types
+    return _sorted({str(row["values"]): row["counts"] for row in pc.value_counts(column).to_pylist()})
 
 
-def _verify(root: Path, manifest: Manifest, parts: Mapping[int, Mapping[str, Any]]) -> None:
-    """Raise ``StoreError`` unless parts match the manifest, and every shard its part."""
-    ordered = [parts[index] for index in sorted(parts)]
-    if (
-        digest_json(ordered) != manifest.notes.get("parts_hash")
-        or content_hash(ordered) != manifest.notes["content_hash"]
-    ):
-        raise StoreError(f"{root} does not match its manifest; {REPAIR}")
-    for part in ordered:
-        check_shards(root, part)
+def _mean(column: Any) -> float | None:  # noqa: ANN401 - pyarrow ships no types
+    known = column.drop_null().to_numpy()
+    return float(np.mean(known)) if len(known) else None

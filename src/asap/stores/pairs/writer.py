@@ -1,33 +1,27 @@
 """Append chunks of pairs so that a kill at any moment costs at most the chunk that was being written."""
 
 import io
-import re
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asap.core.errors import InputError, StoreError
-from asap.core.files import TEMPORARY, read_json, write_bytes, write_json
-from asap.core.hashing import digest, digest_file, digest_json_list
+from asap.core.files import TEMPORARY, write_bytes, write_json
+from asap.core.hashing import digest, digest_json_list
 from asap.core.manifest import Manifest
 from asap.core.records import PairRecord
-from asap.core.seeds import derive
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs.encode import EncodedChunk, EncodedRow, encode_rows
+from asap.stores.pairs.parts import Chunk, check_shards, content_hash, part_files, part_path, read_part, read_parts
 from asap.stores.pairs.schema import IMAGES, SCHEMA, SPLITS
 
-__all__ = ["REPAIR", "PairWriter", "check_shards", "content_hash", "iter_parts", "read_parts"]
-
-REPAIR: Final = "run the same `asap pairs build` again to repair it"
-PART_NAME: Final = re.compile(r"\d{5,}\.json")
+__all__ = ["PairWriter"]
 
 
 class PairWriter:
@@ -36,7 +30,7 @@ class PairWriter:
     def __init__(self, root: Path | str, config: Mapping[str, object], chunk: int) -> None:
         """Begin a store, or go on with one that was begun with the same settings.
 
-        Chunks whose files are missing or corrupt are forgotten, so that building again makes just these anew.
+        Chunks whose files are missing or corrupt are dropped, so that the next build makes only these again.
 
         Args:
             root: the store's folder, made if it is missing.
@@ -54,7 +48,7 @@ class PairWriter:
         self._lock = WriterLock(self.root)
         try:
             claim(self.root, "pairs", {**config, "chunk": chunk})
-            self._rows = _drop_damaged(self.root)
+            self._rows = _verified_rows(self.root)
         except BaseException:
             self._lock.release()
             raise
@@ -119,7 +113,7 @@ class PairWriter:
             "seconds": float(seconds),
             "sources": [dict(source) for source in sources],
         }
-        write_json(_part_path(self.root, chunk_index), part)
+        write_json(part_path(self.root, chunk_index), part)
         self._rows[chunk_index] = len(encoded.rows)
 
     def finish(self, manifest: Manifest) -> str:
@@ -128,26 +122,26 @@ class PairWriter:
         Raises:
             StoreError: two rows share an index or a uid, or no pair was accepted.
         """
-        whole = content_hash(iter_parts(self.root))
+        whole = content_hash(read_parts(self.root))
         self._sweep()
         notes = {
             **manifest.notes,
             "content_hash": whole,
-            "parts_hash": digest_json_list(iter_parts(self.root)),
+            "parts_hash": digest_json_list(read_parts(self.root)),
             "accepted": self.accepted(),
-            "rejected": sum(sum(part["rejected"].values()) for part in iter_parts(self.root)),
+            "rejected": sum(sum(part["rejected"].values()) for part in read_parts(self.root)),
         }
         replace(manifest, notes=notes).write(self.root / "manifest.json")
         return whole
 
     def sources(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number of the chunk and what became of each photograph, in order, from the disk."""
-        for part in iter_parts(self.root):
+        for part in read_parts(self.root):
             yield from ((int(part["chunk"]), source) for source in part["sources"])
 
     def uids(self) -> Iterator[str]:
         """The uid of every pair on disk."""
-        for part in iter_parts(self.root):
+        for part in read_parts(self.root):
             yield from (str(row[1]) for row in part["rows"])
 
     def _check(self, chunk_index: int, encoded: EncodedChunk) -> None:
@@ -161,7 +155,7 @@ class PairWriter:
 
     def _sweep(self) -> None:
         """Remove what killed writers left: shards that no part names, and temporary files."""
-        known = {name for part in iter_parts(self.root) for name in part["shards"]}
+        known = {name for part in read_parts(self.root) for name in part["shards"]}
         for path in _files(self.root):
             if path.name.startswith(TEMPORARY) or (
                 path.suffix == ".parquet" and path.relative_to(self.root).as_posix() not in known
@@ -169,84 +163,18 @@ class PairWriter:
                 path.unlink(missing_ok=True)
 
 
-def read_parts(root: Path) -> dict[int, dict[str, Any]]:
-    """The records of all finished chunks by number.
-
-    Raises:
-        StoreError: one of them is damaged.
-    """
-    return {int(part["chunk"]): part for part in iter_parts(root)}
-
-
-def iter_parts(root: Path) -> Iterator[dict[str, Any]]:
-    """The records of all finished chunks in order, one in memory at a time; raises ``StoreError`` at a damaged one."""
-    yield from map(_read_part, _part_files(root))
-
-
-def check_shards(root: Path, part: Mapping[str, Any]) -> None:
-    """Raise ``StoreError`` if a shard of ``part`` is missing or is not what was written."""
-    for name, wanted in part["shards"].items():
-        path = root / name
-        if not path.is_file():
-            raise StoreError(f"{path} is missing; {REPAIR}")
-        if digest_file(path) != wanted:
-            raise StoreError(f"{path} is corrupt (not the bytes that were written); {REPAIR}")
-
-
-def _part_files(root: Path) -> list[Path]:
-    found = (path for path in (root / "parts").glob("*.json") if PART_NAME.fullmatch(path.name))
-    return sorted(found, key=lambda path: int(path.stem))
-
-
-def _read_part(path: Path) -> dict[str, Any]:
-    part = read_json(path)
-    if not isinstance(part, dict) or set(part) != {"chunk", "shards", "rows", "rejected", "seconds", "sources"}:
-        raise StoreError(f"{path} is damaged; {REPAIR}")
-    return part
-
-
-def _drop_damaged(root: Path) -> dict[int, int]:
-    """Rows of each sound chunk; the records of damaged ones are deleted."""
-    sound = {}
-    for path in _part_files(root):
+def _verified_rows(root: Path) -> dict[int, int]:
+    """Number of rows of each undamaged chunk; the records of damaged ones are deleted."""
+    rows = {}
+    for path in part_files(root):
         try:
-            part = _read_part(path)
-            check_shards(root, part)
+            chunk = Chunk.of(read_part(path))
+            check_shards(root, [chunk])
         except StoreError:
             path.unlink()
         else:
-            sound[int(path.stem)] = len(part["rows"])
-    return sound
-
-
-def content_hash(parts: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 over (index, uid, digest) of all rows in index order; ``parts`` come in order of their chunks.
-
-    Raises:
-        StoreError: there are no rows, or two rows share an index or a uid.
-    """
-    last, uids = -1, array("Q")
-
-    def rows() -> Iterator[list[object]]:
-        nonlocal last
-        for part in parts:
-            for index, uid, key in part["rows"]:  # in order within a chunk, because they were encoded so
-                if index <= last:
-                    raise StoreError("two pairs share one index; make the store anew")
-                last = index
-                uids.append(derive(0, uid))  # eight bytes a row in place of the text
-                yield [index, uid, key]
-
-    found = digest_json_list(rows())
-    if not uids:
-        raise StoreError("no pair was accepted; the reasons are in the rejection counts, ask for more pairs")
-    if len(np.unique(np.frombuffer(uids, np.uint64))) != len(uids):
-        raise StoreError("two pairs share one uid; make the store anew")
-    return found
-
-
-def _part_path(root: Path, chunk_index: int) -> Path:
-    return root / "parts" / f"{chunk_index:05d}.json"
+            rows[chunk.number] = chunk.accepted
+    return rows
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -1,8 +1,9 @@
 """[pairs] -> a page on this machine -> [reviews]: one reviewer accepts or refuses pairs in a browser."""
 
 from collections.abc import Callable, Sequence
-from operator import itemgetter
+from dataclasses import fields
 from pathlib import Path
+from typing import Final
 
 from starlette.types import ASGIApp
 
@@ -14,23 +15,7 @@ from asap.workflows.runtime.local_server import serve
 
 __all__ = ["StoredPairs", "ledgers", "review", "standing"]
 
-_COLUMNS = (
-    "uid",
-    "digest",
-    "prompt",
-    "kind",
-    "part",
-    "side",
-    "operation",
-    "severity",
-    "category",
-    "split",
-    "source",
-    "person",
-    "box",
-    "width",
-    "height",
-)
+_COLUMNS: Final = tuple(field.name for field in fields(PairFacts))
 
 
 class StoredPairs:
@@ -39,11 +24,11 @@ class StoredPairs:
     def __init__(self, store: PairStore) -> None:
         """Read everything but the images."""
         self._store = store
-        columns = {name: store.column(name) for name in _COLUMNS}
+        columns = store.columns(*_COLUMNS)
         columns["box"] = [tuple(box) for box in columns["box"]]
         self._facts = [
             PairFacts(**dict(zip(_COLUMNS, values, strict=True)))
-            for values in zip(*itemgetter(*_COLUMNS)(columns), strict=True)
+            for values in zip(*map(columns.__getitem__, _COLUMNS), strict=True)
         ]
         self._positions = {facts.uid: position for position, facts in enumerate(self._facts)}
 
@@ -53,7 +38,7 @@ class StoredPairs:
 
     def picture(self, uid: str, name: str) -> bytes:
         """PNG bytes; raises ``KeyError`` for a uid that is not there."""
-        return self._store.picture(self._positions[uid], name)
+        return self._store.image(self._positions[uid], name)
 
 
 def review(
