@@ -43,7 +43,7 @@ def audit_pairs(folder: Path, *, split: str | None = None, seed: int = 0) -> dic
         InputError: a stored image breaks off.
     """
     store = PairStore.open(folder, split=split)
-    groups = groups_of(store.column("person"), store.column("source"))
+    groups = groups_of(*store.columns("person", "source").values())
     level = 1 - (1 - LEVEL) / len(leaks.VIEWS)
     differences, outside = _measure(store)
     views = {

@@ -84,8 +84,9 @@ def _statements(path: Path | None) -> tuple[Owner, tuple[Statement, ...]]:
 
 def _facts(store: PairStore, owner: Owner, statements: Sequence[Statement]) -> CardFacts:
     stats, manifest = store.stats(), store.manifest
-    names = ("kind", "part", "operation", "width", "height", "person")
-    columns = {name: store.column(name) for name in names}
+    columns = store.columns(
+        "kind", "part", "operation", "width", "height", "person", "source", *(f"gate_{name}" for name in PAPER)
+    )
     defect = [kind == "defect" for kind in columns["kind"]]
     cells = Counter(
         pair
@@ -96,13 +97,13 @@ def _facts(store: PairStore, owner: Owner, statements: Sequence[Statement]) -> C
     counted = ("kind", "split", "part", "operation", "severity", "category")
     return CardFacts(
         owner=owner,
-        tallies=tuple(tally(store.column("source"), statements)),
+        tallies=tuple(tally(columns["source"], statements)),
         pairs=len(store),
         people=len(set(columns["person"])),
         sizes=sizes,
         counts={name: stats[f"by_{name}"] for name in counted},
         cells=cells,
-        gates={name: _gate_mean(store.column(f"gate_{name}"), defect, columns["person"]) for name in PAPER},
+        gates={name: _gate_mean(columns[f"gate_{name}"], defect, columns["person"]) for name in PAPER},
         largest_difference=stats["max_abs_diff_outside"],
         refused=stats["by_reason"],
         config=manifest.config,

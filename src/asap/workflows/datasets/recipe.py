@@ -45,7 +45,7 @@ def write_recipe(folder: Path, out: Path) -> Path:
 def _sources(store: PairStore) -> Iterator[dict[str, str]]:
     """Every file of the folder of photographs in order; one that could not be read keeps its place."""
     said: dict[str, dict[str, str]] = {}
-    for name, text, category in zip(*(store.column(key) for key in ("source", "prompt", "category")), strict=True):
+    for name, text, category in zip(*store.columns("source", "prompt", "category").values(), strict=True):
         said.setdefault(name, {"text": text, "category": category})
     for outcome in store.outcomes():
         name = str(outcome["name"])

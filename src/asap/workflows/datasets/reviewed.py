@@ -37,7 +37,7 @@ def pair_agreement(folder: Path) -> dict[str, Any]:
     # a photograph's pairs share its light and its flaws, as those of a rendered person do
     clusters = {
         uid: source or person
-        for uid, source, person in zip(*map(store.column, ("uid", "source", "person")), strict=True)
+        for uid, source, person in zip(*store.columns("uid", "source", "person").values(), strict=True)
     }
     return {
         "pairs": len(store),
@@ -78,7 +78,7 @@ def reviewed_pairs(folder: Path, out: Path, *, policy: str = "majority") -> dict
 
 def _held(folder: Path, store: PairStore) -> tuple[dict[str, dict[str, Decision]], dict[str, int]]:
     """Standing decisions by reviewer, and how many of each are stale."""
-    digests = dict(zip(store.column("uid"), store.column("digest"), strict=True))
+    digests = dict(zip(*store.columns("uid", "digest").values(), strict=True))
     found = ledgers(folder)
     if not found:
         raise InputError(f"nobody has reviewed {folder}; begin with `asap pairs review {folder}`")

@@ -136,7 +136,7 @@ def _covers(height: int, width: int, size: tuple[int, int]) -> bool:
 
 def views_of(store: PairStore, positions: Sequence[int], framer: Framer) -> tuple[View, ...]:
     """What is seen of the rows at ``positions``, by the sizes and boxes that the store names; raises as ``view``."""
-    uids, heights, widths, boxes = (store.column(name) for name in ("uid", "height", "width", "box"))
+    uids, heights, widths, boxes = store.columns("uid", "height", "width", "box").values()
 
     def view(row: int) -> View:
         x0, y0, x1, y1 = boxes[row]

@@ -146,7 +146,7 @@ class Plan:
 
     def facts(self, held_out: Mapping[str, float] | None) -> dict[str, object]:
         """What a model card says besides the settings."""
-        chosen = {name: self.pairs.column(name) for name in ("part", "operation")}
+        chosen = self.pairs.columns("part", "operation")
         return {
             "model": self.model,
             "pairs": self.pairs.root.name,

@@ -194,7 +194,7 @@ def _held_out(plan: Plan, cache: Cache) -> HeldOut | None:
     if not count:
         return None
     chosen = [positions[index * len(positions) // count] for index in range(count)]
-    names = {name: store.column(name) for name in ("part", "operation")}
+    names = store.columns("part", "operation")
     framer = Framer(plan.backbone, replace(plan.framer.framing, window=1.0))
     views = () if framer.framing.plain else views_of(store, chosen, framer)
     return HeldOut(
