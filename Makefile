@@ -45,7 +45,7 @@ walls: $(STAMP)
 	$(BIN)/lint-imports
 
 deadcode: $(STAMP)
-	$(BIN)/python -m tests.walls.dead_code
+	$(BIN)/python tests/walls/dead_code.py
 
 # strict (mkdocs.yml): a broken link, a missing heading, an unknown module or a page outside the navigation is an error
 docs: $(STAMP)

@@ -1,4 +1,4 @@
-"""Find code that nothing in the program uses: ``python -m tests.walls.dead_code``, or ``make deadcode``.
+"""Find code that nothing in the program uses: ``python tests/walls/dead_code.py``, or ``make deadcode``.
 
 Vulture does the search. Names in ``__all__`` count as used for vulture; here they do not, because an export that no
 caller imports is dead as well. Use in a test does not count either: the tests are not scanned.
