@@ -84,6 +84,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "judge compare": "compare two models side by side with a vision-language model",
         "judge rate": "rate images in the browser, blind",
         "judge raters": "measure how far raters agree",
+        "bench rate": "rate images of several runs blind on contact sheets",
         "bench check": "check the packaged prompts",
         "report": "compare verdicts in one report",
         "reproduce": "compute the published results again",

@@ -2,6 +2,7 @@
 
 DIR/
   RATER/ratings.jsonl   {"digest", "answer", "parts", "seconds", "time"}; the last line about an image holds
+  RATER/preferences.jsonl  {"images": [DIGEST, DIGEST], "better": 0, 1 or null, "time"}; which of two images is better
   RATER/.lock           held by the one server of this rater
 """
 
@@ -11,9 +12,10 @@ from typing import Any, Final
 from asap.stores.journal import read_growing
 from asap.stores.personal import PersonalJournal
 
-__all__ = ["RatingJournal", "read_ratings"]
+__all__ = ["PreferenceJournal", "RatingJournal", "read_preferences", "read_ratings"]
 
 ROWS: Final = "ratings.jsonl"
+PREFERENCES: Final = "preferences.jsonl"
 
 
 class RatingJournal(PersonalJournal):
@@ -26,6 +28,27 @@ class RatingJournal(PersonalJournal):
     def standing(self) -> dict[str, dict[str, Any]]:
         """The last line about each image, by digest."""
         return {str(row["digest"]): dict(row) for row in self.read()}
+
+
+class PreferenceJournal(PersonalJournal):
+    """Which of two images one rater prefers; errors as in ``PersonalJournal``."""
+
+    def __init__(self, folder: Path | str, rater: str) -> None:
+        """Open the journal of ``rater``, begun if there is none."""
+        super().__init__(Path(folder), rater, PREFERENCES, "rater")
+
+
+def read_preferences(folder: Path | str) -> dict[str, dict[tuple[str, str], int | None]]:
+    """The last preference of every rater on each two images: 0 or 1 for the better one, None for a tie.
+
+    Raises:
+        StoreError: a journal is damaged.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob(f"*/{PREFERENCES}")):
+        rows = read_growing(path)
+        found[path.parent.name] = {(row["images"][0], row["images"][1]): row["better"] for row in rows}
+    return found
 
 
 def read_ratings(folder: Path | str) -> dict[str, dict[str, dict[str, Any]]]:
