@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from asap.core.records import FloatArray
-from asap.degrade.editable_body import between, ramp, rotate
+from asap.degrade.editable_body import axis_angle_between, ramp, rotate
 from asap.degrade.mesh import Mesh, boundary_loops, cap, cap_all, cover, cut, relax
 
 
@@ -107,7 +107,7 @@ def test_between_turns_one_direction_onto_the_other() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         a, b, spare = rng.normal(size=(3, 3)).astype(np.float32)
-        axis, angle = between(a, b, spare)
+        axis, angle = axis_angle_between(a, b, spare)
         turned = rotate(a[None], np.zeros(3, dtype=np.float32), axis, angle)[0]
         np.testing.assert_allclose(turned / np.linalg.norm(turned), b / np.linalg.norm(b), atol=1e-4)
 

@@ -1,6 +1,7 @@
-"""Degrade: break the anatomy of one part of a posed body and leave the rest alone.
+"""Break the anatomy of one part of a posed body and leave all other parts unchanged.
 
-Phase I of arXiv:2605.25759 does this with inpainting and ControlNet; we edit the mesh, so the truth is exact.
+Phase I of arXiv:2605.25759 does this with inpainting and ControlNet. This package edits the mesh, so the ground truth
+is exact.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def sample_edit(
     weight.
 
     Raises:
-        InputError: no cell is left.
+        InputError: no operation fits.
         UnknownNameError: a part, side or operation is not in the vocabulary.
     """
     for part, side in candidates:
@@ -59,20 +60,20 @@ def sample_edit(
 
 
 def apply(body: PosedBody, part: str, side: str, operation: str, severity: int, rng: np.random.Generator) -> EditedBody:
-    """Break ``part`` on ``side`` ("none" for face, torso and neck) by ``operation``; ``body`` itself is not changed.
+    """Break ``part`` on ``side`` ("none" for face, torso and neck) by ``operation``. ``body`` itself does not change.
 
-    Severity 1 to 3 grows the change. New vertices come after the old ones, which keep their numbers; a cut-off piece
-    leaves unused vertices behind. Bone poses in the result are those of the unedited person.
+    A higher severity (1 to 3) makes a larger change. New vertices follow the old ones, which keep their indices. A
+    cut-off piece leaves unused vertices behind. The result keeps the bone poses of the unedited person.
 
     Raises:
         UnknownNameError: a name is not in the vocabulary.
-        InputError: the operation makes no sense on the part, the severity is not 1, 2 or 3, or the rig lacks a bone.
+        InputError: the operation does not fit the part, the severity is not 1, 2 or 3, or the rig lacks a bone.
     """
     _check_place(part, side)
     _known("operation", operation, OPERATIONS)
     if (part, operation) not in OPERATION_TABLE:
         fits = ", ".join(o for p, o in OPERATION_TABLE if p == part)
-        raise InputError(f"operation {operation!r} makes no sense on {part!r}; choose one of: {fits}")
+        raise InputError(f"operation {operation!r} does not fit {part!r}; choose one of: {fits}")
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
     editable = EditableBody(body)
@@ -91,9 +92,9 @@ def _check_place(part: str, side: str) -> None:
     _known("side", side, SIDES)
     if (part in _PAIRED) == (side == "none"):
         wanted = "left or right" if part in _PAIRED else "none"
-        raise InputError(f"{part} wants side {wanted}, not {side!r}")
+        raise InputError(f"the side of {part} must be {wanted}, not {side!r}")
 
 
 def _present(body: EditableBody, part: str, side: str) -> bool:
-    """Whether any skin of the part is in the mesh (a close-up may carry an arm only)."""
+    """Whether the mesh has skin of the part. A close-up may show an arm only."""
     return bool((part_weight(body, part, side) > 0.5).sum() > 20)

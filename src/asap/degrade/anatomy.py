@@ -1,6 +1,7 @@
-"""Where things are on a posed body: limb chains, digits, and the frames of hand, foot, head and trunk.
+"""Landmarks of a posed body: limb chains, digits, and the frames of hand, foot, head and trunk.
 
-Frames are (3, 3) with unit rows, right-handed in the person's own left-up-front sense, computed from joints only.
+A frame is a (3, 3) array of unit rows, right-handed in the person's own left-up-front axes. All frames come from joints
+only.
 """
 
 import numpy as np
@@ -10,11 +11,11 @@ from asap.degrade.editable_body import EditableBody, unit
 
 LETTER = {"left": "L", "right": "R"}
 FINGERS = (1, 2, 3, 4, 5)
-"""1 is the thumb."""
+"""The thumb is finger 1."""
 
 
 def letter(side: str) -> str:
-    """``L`` or ``R``."""
+    """The suffix of bone labels: ``L`` or ``R``."""
     return LETTER[side]
 
 
@@ -24,12 +25,12 @@ def finger(number: int, side: str) -> tuple[str, ...]:
 
 
 def toe(number: int, side: str) -> tuple[str, ...]:
-    """Bones of toe ``number`` from its root to the tip; the big toe (1) has two."""
+    """Bones of toe ``number`` from its root to the tip. The big toe (1) has two."""
     return tuple(f"toe{number}-{joint}.{letter(side)}" for joint in ((1, 2) if number == 1 else (1, 2, 3)))
 
 
 def chain(part: str, side: str) -> tuple[tuple[str, ...], str]:
-    """Bones of an arm, leg, neck or torso from the trunk outwards, and the bone at which it ends."""
+    """Bones of an arm, leg, neck or torso from the trunk outwards, and the bone at which the chain ends."""
     if part == "arm":
         s = letter(side)
         return (f"upperarm01.{s}", f"upperarm02.{s}", f"lowerarm01.{s}", f"lowerarm02.{s}"), f"wrist.{s}"
@@ -42,14 +43,14 @@ def chain(part: str, side: str) -> tuple[tuple[str, ...], str]:
 
 
 def root_of(part: str, side: str) -> str:
-    """The bone from which ``part`` hangs."""
+    """The first bone of ``part``."""
     if part in ("arm", "leg", "neck", "torso"):
         return chain(part, side)[0][0]
     return {"hand": f"wrist.{LETTER.get(side, '')}", "foot": f"foot.{LETTER.get(side, '')}", "face": "head"}[part]
 
 
 def part_weight(body: EditableBody, part: str, side: str) -> FloatArray:
-    """(V,) how much each vertex belongs to ``part`` alone (an arm without its hand, a trunk without limbs and head)."""
+    """(V,) how much each vertex belongs to ``part`` alone: an arm without its hand, a trunk without limbs and head."""
     whole = body.weight("root") if part == "torso" and body.has("root") else body.weight(root_of(part, side))
     if part in ("arm", "leg", "neck"):
         whole = whole - body.weight(chain(part, side)[1])
@@ -74,7 +75,7 @@ def hand_frame(body: EditableBody, side: str) -> FloatArray:
 
 
 def foot_frame(body: EditableBody, side: str) -> FloatArray:
-    """Rows: from heel to toes, towards the big toe, up out of the instep."""
+    """Rows: from heel to toes, towards the big toe, upwards out of the instep."""
     s = letter(side)
     along = unit(body.head(f"toe3-1.{s}") - body.head(f"foot.{s}"))
     across = body.head(f"toe1-1.{s}") - body.head(f"toe5-1.{s}")
@@ -114,5 +115,5 @@ def face_anchors(body: EditableBody) -> dict[str, FloatArray]:
 
 
 def eye_gap(body: EditableBody) -> float:
-    """Distance between the eyes in metres: the yardstick of the face."""
+    """Distance between the eyes in metres, the unit of length for the face."""
     return float(np.linalg.norm(body.head("eye.L") - body.head("eye.R")))

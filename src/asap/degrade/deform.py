@@ -1,4 +1,6 @@
-"""Misshapen parts: the most common fault of hands (0.71) and faces (0.49). Smooth, melted, uneven; never spiky."""
+"""Operation ``misshapen``: smooth, uneven shapes without spikes. The most common fault of hands (0.71) and faces
+(0.49).
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -32,16 +34,20 @@ _STRENGTH = {
     "torso": (0.85, 1.15, 1.5),
     "neck": (1.5, 2.1, 3.0),
 }
-"""By severity, our choice: at 1.3 a hand's displacement field is as strong as its smoothness allows.
+"""Strength by severity, our choice. At 1.3 the displacement field of a hand is as strong as its smoothness allows.
 
-The first must be told from a correct body on a contact sheet of pairs at 128 pixels. Limbs need more than hands and
-faces: a forearm bowed a little is a forearm seen from another side; the neck is short and thick, so it shows less."""
+Severity 1 must be distinguishable from a correct body on a contact sheet at 128 pixels. Limbs need more than hands and
+faces, because a slightly bowed forearm looks like a forearm seen from another side. The neck is short and thick, so it
+shows less.
+"""
 _LEAST = 0.7
-"""Smallest of a drawn deviation, in standard deviations: a finger as long and as bent as it should be is no fault."""
+"""Smallest sampled deviation in standard deviations. A finger of normal length and bend would be no fault."""
 
 
 def field(points: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:
-    """A smooth random displacement (N, 3) of unit strength for a part of ``size`` metres: a few long sine waves."""
+    """A smooth random displacement (N, 3) of unit strength for a part of ``size`` metres, as a sum of a few long sine
+    waves.
+    """
     directions = rng.normal(size=(_WAVES, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     lengths = size * rng.uniform(0.55, 1.5, size=_WAVES)
@@ -49,12 +55,12 @@ def field(points: FloatArray, size: float, rng: np.random.Generator) -> FloatArr
     pushes = rng.normal(size=(_WAVES, 3))
     pushes /= np.linalg.norm(pushes, axis=1, keepdims=True)
     waves = np.sin(points @ (2 * np.pi * directions / lengths[:, None]).T.astype(np.float32) + phases)
-    # each wave is as high as its length allows without folding the surface over
+    # each amplitude is the largest that does not fold the surface
     return np.asarray(waves @ (pushes * lengths[:, None] / 22.0), dtype=np.float32)
 
 
 def deviations(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Normal deviates kept between ``_LEAST`` and 1.6 in size."""
+    """Normal deviates with absolute values between ``_LEAST`` and 1.6."""
     draws = rng.normal(size=shape)
     return np.asarray(np.copysign(np.clip(np.abs(draws), _LEAST, 1.6), draws), dtype=np.float64)
 
@@ -65,7 +71,7 @@ def _wobble(body: EditableBody, share: FloatArray, centre: FloatArray, size: flo
 
 
 def misshapen(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Deform a part smoothly: uneven fingers, a skewed face, a bowed and lumpy limb, a swollen trunk."""
+    """Deform a part smoothly: uneven fingers, a skewed face, a bowed and lumpy limb, or a swollen trunk."""
     amount = _STRENGTH[part][severity - 1]
     seed = int(rng.integers(2**62))
     if part == "hand":
@@ -82,7 +88,7 @@ def misshapen(body: EditableBody, part: str, side: str, severity: int, rng: np.r
 
 
 def _hand(body: EditableBody, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:
-    """Each finger gets its own length, girth and bends, then the whole hand melts a little."""
+    """Change length, girth and bends of each finger separately, then deform the whole hand a little."""
     _, _, palm = hand_frame(body, side)
     draws = deviations(rng, (5, 6))
     for number, draw in zip(FINGERS, draws, strict=True):
@@ -90,8 +96,8 @@ def _hand(body: EditableBody, side: str, amount: float, seed: int, rng: np.rando
         across = np.cross(palm, body.head(bones[1]) - body.head(bones[0]))
         across /= max(float(np.linalg.norm(across)), 1e-9)
         for joint, angle in zip(bones, draw[:3] * (0.14, 0.34, 0.34), strict=True):
-            body.swing(joint, palm, float(angle) * amount)
-        body.swing(bones[1], across.astype(np.float32), float(draw[3]) * 0.3 * amount)
+            body.rotate_limb(joint, palm, float(angle) * amount)
+        body.rotate_limb(bones[1], across.astype(np.float32), float(draw[3]) * 0.3 * amount)
         body.inflate(bones, None, float(np.exp(0.2 * amount * draw[4])))
         body.stretch(bones, None, float(np.exp(0.25 * amount * draw[5])))
     wrist, tip = body.head(f"wrist.{letter(side)}"), body.head(f"finger3-1.{letter(side)}")
@@ -104,7 +110,7 @@ def _foot(body: EditableBody, side: str, amount: float, seed: int, rng: np.rando
     _, _, up = foot_frame(body, side)
     for number, draw in zip(FINGERS, deviations(rng, (5, 3)), strict=True):
         bones = toe(number, side)
-        body.swing(bones[0], up, 0.4 * amount * float(draw[0]))
+        body.rotate_limb(bones[0], up, 0.4 * amount * float(draw[0]))
         body.inflate(bones, None, float(np.exp(0.22 * amount * draw[1])))
         body.stretch(bones, None, float(np.exp(0.25 * amount * draw[2])))
     ankle = body.head(f"foot.{s}")
@@ -113,7 +119,7 @@ def _foot(body: EditableBody, side: str, amount: float, seed: int, rng: np.rando
 
 
 def _face(body: EditableBody, amount: float, seed: int, rng: np.random.Generator) -> None:
-    """Features slide, tilt, grow and shrink each on its own; the skull and jaw warp."""
+    """Shift, tilt and scale each feature separately, and warp skull and jaw."""
     frame, gap = head_frame(body), eye_gap(body)
     anchors = face_anchors(body)
     for name in ("eye.L", "eye.R", "nose", "mouth"):
@@ -130,7 +136,7 @@ def _face(body: EditableBody, amount: float, seed: int, rng: np.random.Generator
 
 
 def _limb(body: EditableBody, part: str, side: str, amount: float, seed: int, rng: np.random.Generator) -> None:
-    """Bow the limb between its ends and make its girth uneven; what hangs from it stays where it was."""
+    """Bow the limb between its ends and make its girth uneven. The hand or foot stays where it was."""
     bones, end = chain(part, side)
     joints = body.joints((bones[0], bones[len(bones) // 2]), end)
     share = part_weight(body, part, side)
@@ -152,7 +158,7 @@ def _limb(body: EditableBody, part: str, side: str, amount: float, seed: int, rn
 
 
 def _trunk(body: EditableBody, amount: float, seed: int, rng: np.random.Generator) -> None:
-    """Dents and swellings of the trunk; shoulders, hips and neck hold still so that limbs stay attached."""
+    """Add dents and swellings to the trunk. Shoulders, hips and neck stay fixed, so limbs stay attached."""
     frame = trunk_frame(body)
     low, high = 0.5 * (body.head("upperleg01.L") + body.head("upperleg01.R")), body.head("neck01")
     height = float((high - low) @ frame[1])

@@ -1,4 +1,6 @@
-"""Too much of something: extra, split and duplicated parts. A copy keeps its skin and roots inside the flesh."""
+"""Operations ``extra``, ``split`` and ``duplicated``. Each copy keeps its skin and starts inside the flesh of the
+original.
+"""
 
 import numpy as np
 
@@ -15,27 +17,27 @@ from asap.degrade.anatomy import (
     toe,
     trunk_frame,
 )
-from asap.degrade.editable_body import EditableBody, between, ramp, rotate, unit
+from asap.degrade.editable_body import EditableBody, axis_angle_between, ramp, rotate, unit
 from asap.degrade.mesh import Mesh, cap_all
 
 Detail = dict[str, float | int | str]
 
 
-def grown(body: EditableBody, label: str, floor: float, outward: FloatArray) -> Mesh:
-    """A capped copy of the limb from bone ``label`` on, ready to be placed; ``floor`` sets how deep it roots."""
+def capped_copy(body: EditableBody, label: str, floor: float, outward: FloatArray) -> Mesh:
+    """A capped copy of the limb from bone ``label`` outwards. ``floor`` sets how deep the copy starts in the flesh."""
     piece = body.mesh.select(body.weight(label) > floor)
     cap_all(piece, -outward, 0.4)
     return piece
 
 
 def placed(piece: Mesh, joint: FloatArray, goal: FloatArray, size: float) -> Mesh:
-    """``piece`` scaled by ``size`` about ``joint`` and carried so that the joint comes to ``goal``."""
+    """``piece`` scaled by ``size`` about ``joint`` and translated so that the joint comes to ``goal``."""
     piece.vertices = ((piece.vertices - joint) * np.float32(size) + goal).astype(np.float32)
     return piece
 
 
 def extra(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """One more finger, toe, arm, leg or feature of the face (two at severity 3 of fingers and toes)."""
+    """Add a finger, toe, arm, leg or facial feature (two fingers or toes at severity 3)."""
     if part == "hand":
         return _extra_digits(body, side, severity, rng)
     if part == "foot":
@@ -52,10 +54,10 @@ def _extra_digits(body: EditableBody, side: str, severity: int, rng: np.random.G
     room = float(np.radians(7 if side == "left" else -7))
     pieces = []
     for slot in slots:
-        # a hand with one finger too many fans out, so that each has its place
+        # a hand with an additional finger spreads, so that each finger has space
         for number in FAN:
             if slot < 5:
-                body.swing(f"finger{number}-1.{letter(side)}", palm, room * (-1 if number <= slot else 1))
+                body.rotate_limb(f"finger{number}-1.{letter(side)}", palm, room * (-1 if number <= slot else 1))
         pieces.append(_digit(body, side, slot, size, rng))
     for piece in pieces:
         body.mesh.append(piece)
@@ -77,8 +79,8 @@ def _digit(body: EditableBody, side: str, slot: int, size: float, rng: np.random
     else:
         gap = joint - body.head(finger(4, side)[0])
         goal, direction = joint + 0.3 * gap - 0.036 * along, unit(step) - 0.4 * across
-    piece = grown(body, bones[0], 0.25, unit(step))
-    axis, angle = between(step, direction, palm)
+    piece = capped_copy(body, bones[0], 0.25, unit(step))
+    axis, angle = axis_angle_between(step, direction, palm)
     piece.vertices = rotate(piece.vertices, joint, axis, angle + float(rng.normal(0, 0.03)))
     return placed(piece, joint, (goal - 0.006 * along).astype(np.float32), size)
 
@@ -94,7 +96,7 @@ def _extra_toes(body: EditableBody, side: str, severity: int) -> Detail:
         steps = (0.6, 0.0, 1.2, 1.8)[number]
         goal = base + steps * gap - (0.006 + 0.012 * steps) * along
         pieces.append(
-            placed(grown(body, source[0], 0.25, along), joint, goal.astype(np.float32), 1.0 + 0.08 * severity)
+            placed(capped_copy(body, source[0], 0.25, along), joint, goal.astype(np.float32), 1.0 + 0.08 * severity)
         )
     for piece in pieces:
         body.mesh.append(piece)
@@ -107,7 +109,7 @@ def _extra_limb(body: EditableBody, part: str, side: str, severity: int, rng: np
     size = (0.72, 0.86, 1.0)[severity - 1]
     joint = body.head(bones[0])
     outward = body.head(bones[2]) - joint
-    piece = grown(body, bones[0], 0.25, unit(outward))
+    piece = capped_copy(body, bones[0], 0.25, unit(outward))
     lean = float(np.radians(rng.uniform(28, 50))) * (1 if rng.random() < 0.5 else -1)
     sign = 1.0 if side == "left" else -1.0
     if part == "arm":
@@ -122,7 +124,7 @@ def _extra_limb(body: EditableBody, part: str, side: str, severity: int, rng: np
 
 
 def split(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """A finger, hand, forearm, shin or foot forks in two."""
+    """Fork a finger, hand, forearm, shin or foot in two."""
     angle = float(np.radians((13.0, 21.0, 31.0)[severity - 1]))
     if part in ("arm", "leg"):
         bones, _ = chain(part, side)
@@ -141,14 +143,14 @@ def split(body: EditableBody, part: str, side: str, severity: int, rng: np.rando
 def _fork(body: EditableBody, label: str, axis: FloatArray, angle: float) -> None:
     joint = body.head(label)
     parent = body.head(body.original.bone_labels[body.original.bone_parents[body.bone(label)]])
-    piece = grown(body, label, 0.3, unit(joint - parent))
+    piece = capped_copy(body, label, 0.3, unit(joint - parent))
     piece.vertices = rotate(piece.vertices, joint, axis, angle)
-    body.swing(label, axis, -angle)
+    body.rotate_limb(label, axis, -angle)
     body.mesh.append(piece)
 
 
 def _cleft(body: EditableBody, part: str, side: str, severity: int) -> Detail:
-    """Drive the two halves of a hand or foot apart, deeper and wider with severity."""
+    """Drive the two halves of a hand or foot apart, deeper and wider with higher severity."""
     s = letter(side)
     root = f"wrist.{s}" if part == "hand" else f"foot.{s}"
     frame = hand_frame(body, side) if part == "hand" else foot_frame(body, side)
@@ -161,7 +163,7 @@ def _cleft(body: EditableBody, part: str, side: str, severity: int) -> Detail:
     lateral = (offset - np.outer(along, middle - joint)) @ frame[1] / np.float32(length)
     inner = sum(body.weight(digits(n, side)[0]) for n in range(1, last + 1))
     outer = sum(body.weight(digits(n, side)[0]) for n in range(last + 1, 6))
-    # a digit goes whole to one side; only the skin behind them is divided by place
+    # each digit goes to one side as a whole; only the skin behind the digits is divided by position
     way = inner - outer + (1 - inner - outer) * np.tanh(lateral / 0.12)
     open_ = body.weight(root) * ramp(along, (0.75, 0.5, 0.25)[severity - 1], 1.1)
     width = (0.16, 0.24, 0.32)[severity - 1] * length
@@ -171,7 +173,7 @@ def _cleft(body: EditableBody, part: str, side: str, severity: int) -> Detail:
 
 
 def duplicated(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """A second hand, arm, leg, foot or set of features beside the first, as a double exposure."""
+    """Add a second hand, arm, leg, foot or set of facial features beside the first, as in a double exposure."""
     if part == "face":
         return _second_face(body, severity, rng)
     angle = float(np.radians((28.0, 45.0, 65.0)[severity - 1])) * (1 if rng.random() < 0.5 else -1)
@@ -186,10 +188,10 @@ def duplicated(body: EditableBody, part: str, side: str, severity: int, rng: np.
         label, floor = f"foot.{letter(side)}", 0.4
         shin = unit(body.head(label) - body.head(f"lowerleg01.{letter(side)}"))
         outward, axis = shin, shin
-    piece = grown(body, label, floor, outward)
+    piece = capped_copy(body, label, floor, outward)
     piece.vertices = rotate(piece.vertices, body.head(label), axis, angle)
     if part == "hand":
-        body.swing(label, axis, -0.35 * angle)
+        body.rotate_limb(label, axis, -0.35 * angle)
     body.mesh.append(piece)
     return {"joint": label, "angle": angle}
 
@@ -199,7 +201,7 @@ def _second_face(body: EditableBody, severity: int, rng: np.random.Generator) ->
     gap = eye_gap(body)
     if rng.random() < 0.35:
         way = 1.0 if rng.random() < 0.5 else -1.0
-        piece = grown(body, "neck03", 0.5, up)
+        piece = capped_copy(body, "neck03", 0.5, up)
         joint = body.head("neck03")
         piece.vertices = rotate(piece.vertices, joint, front, way * float(np.radians((14, 24, 36)[severity - 1])))
         piece.vertices += (way * gap * (0.5, 0.8, 1.1)[severity - 1] * left).astype(np.float32)
@@ -226,7 +228,7 @@ def _extra_feature(body: EditableBody, severity: int, rng: np.random.Generator) 
 
 
 def patch(body: EditableBody, name: str, up_by: float, left_by: float, size: float = 1.0) -> None:
-    """Copy the skin about one feature of the face to another place on it, its rim sunk under the surface (metres)."""
+    """Copy the skin around one facial feature to another place on the face, its rim sunk below the surface."""
     left, up, front = frame = head_frame(body)
     gap, anchor = eye_gap(body), face_anchors(body)[name]
     reach = np.array({"nose": (0.36, 0.5), "mouth": (0.6, 0.36)}.get(name, (0.46, 0.36)), dtype=np.float32) * gap
@@ -243,7 +245,7 @@ def patch(body: EditableBody, name: str, up_by: float, left_by: float, size: flo
     lift = there - own + (0.12 if name.startswith("eye") else 0.02) * gap
     goal = anchor + up_by * up + left_by * left + lift * front
     placed_at = (here @ frame + goal).astype(np.float32)
-    # follow the cheek: without this a patch at the side of the face stands out like a shelf
+    # follow the cheek: otherwise a patch at the side of the face stands out like a shelf
     side_by = 0.3 * gap * (1.0 if left_by > 0 else -1.0)
     slope = there - _surface(body, anchor + up_by * up + (left_by + side_by) * left, frame, gap)
     lean = float(np.arctan2(slope, 0.3 * gap)) * (1.0 if left_by > 0 else -1.0) if left_by else 0.0
@@ -252,7 +254,7 @@ def patch(body: EditableBody, name: str, up_by: float, left_by: float, size: flo
 
 
 def _surface(body: EditableBody, point: FloatArray, frame: FloatArray, gap: float) -> float:
-    """How far in front of ``point`` the skin is, along the line of sight of the face."""
+    """Distance of the skin in front of ``point``, along the viewing direction of the face."""
     local = (body.mesh.vertices[: len(body.original.vertices)] - point) @ frame.T
     near = (np.hypot(local[:, 0], local[:, 1]) < 0.22 * gap) & (body.weight("head")[: len(local)] > 0.5)
     return float(local[near, 2].max()) if near.any() else 0.0

@@ -1,7 +1,7 @@
-"""A body under the knife: mesh, joints and skin weights, and the deformations that all operations are made of.
+"""An editable body: mesh, joints and skin weights, and the deformations from which all operations are built.
 
-Only joint positions are read (bone heads and tails), never a bone's private axes, so any rig with these names will do.
-Legend: V vertices, B bones, N points.
+Only joint positions (bone heads and tails) are read, never the local axes of a bone, so any rig with these bone names
+works. Legend: V vertices, B bones, N points.
 """
 
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ from asap.core.errors import InputError
 from asap.core.records import BoolArray, Edit, EditedBody, FloatArray, IntArray, PosedBody
 from asap.degrade.mesh import Mesh
 
-Numbers = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating[Any]]
 _TINY = 1e-9
 _MOVED = 1e-5
-"""Metres; less than this is rounding."""
+"""Metres; a smaller displacement is rounding."""
 
 
-def unit(vector: Numbers) -> FloatArray:
-    """``vector`` (3,) scaled to length 1 (0 stays 0)."""
+def unit(vector: Floats) -> FloatArray:
+    """``vector`` (3,) scaled to length 1; the zero vector stays zero."""
     return np.asarray(vector / max(float(np.linalg.norm(vector)), _TINY), dtype=np.float32)
 
 
-def ramp(values: Numbers, low: float, high: float) -> FloatArray:
-    """Smooth step: 0 below ``low``, 1 above ``high``, no corner between."""
+def ramp(values: Floats, low: float, high: float) -> FloatArray:
+    """Smooth step: 0 below ``low``, 1 above ``high``."""
     share = np.clip((values - low) / (high - low), 0.0, 1.0)
     return np.asarray(share * share * (3 - 2 * share), dtype=np.float32)
 
 
 def rotate(points: FloatArray, pivot: FloatArray, axis: FloatArray, angle: FloatArray | float) -> FloatArray:
-    """Turn ``points`` (N, 3) about the line through ``pivot`` along unit ``axis`` by ``angle`` radians."""
+    """Rotate ``points`` (N, 3) about the line through ``pivot`` along unit ``axis`` by ``angle`` radians."""
     turn = np.broadcast_to(np.asarray(angle, dtype=np.float32), (len(points),))[:, None]
     arm = points - pivot
     along = (arm @ axis)[:, None] * axis
@@ -41,17 +41,19 @@ def rotate(points: FloatArray, pivot: FloatArray, axis: FloatArray, angle: Float
     return np.asarray((pivot + turned).astype(np.float32), dtype=np.float32)
 
 
-def between(start: FloatArray, stop: FloatArray, spare: FloatArray) -> tuple[FloatArray, float]:
-    """Axis and angle that turn direction ``start`` onto ``stop``; ``spare`` is the axis where they are opposite."""
+def axis_angle_between(start: FloatArray, stop: FloatArray, fallback_axis: FloatArray) -> tuple[FloatArray, float]:
+    """Axis and angle of the rotation from direction ``start`` to ``stop``; ``fallback_axis`` is the axis if they are
+    opposite.
+    """
     a, b = unit(start), unit(stop)
     axis = np.cross(a, b)
     sine, cosine = float(np.linalg.norm(axis)), float(a @ b)
-    return (unit(axis) if sine > 1e-4 else unit(spare)), float(np.arctan2(sine, cosine))
+    return (unit(axis) if sine > 1e-4 else unit(fallback_axis)), float(np.arctan2(sine, cosine))
 
 
 @lru_cache(maxsize=8)
-def _families(parents: tuple[int, ...]) -> BoolArray:
-    """(B, B) True where the second bone is the first or hangs from it."""
+def _descendants(parents: tuple[int, ...]) -> BoolArray:
+    """(B, B) True where the second bone is the first or one of its descendants."""
     tree = np.eye(len(parents), dtype=bool)
     for bone in range(len(parents)):
         above = parents[bone]
@@ -62,7 +64,7 @@ def _families(parents: tuple[int, ...]) -> BoolArray:
 
 
 def _share(below: BoolArray, indices: IntArray, weights: FloatArray) -> FloatArray:
-    """(V,) summed ``weights`` (V, K) of the bones that are ``below`` (B,)."""
+    """(V,) sum of the ``weights`` (V, K) of the bones that are True in ``descendants`` (B,)."""
     inside = below.astype(np.float32)[indices]
     return np.asarray(np.clip(np.einsum("vk,vk->v", inside, weights), 0.0, 1.0), dtype=np.float32)
 
@@ -70,8 +72,8 @@ def _share(below: BoolArray, indices: IntArray, weights: FloatArray) -> FloatArr
 _LAST: list[tuple[PosedBody, dict[str, FloatArray]]] = []
 
 
-def _own_shares(body: PosedBody) -> dict[str, FloatArray]:
-    """Shares by bone of the skin of ``body``, kept for bodies after it with the same skin and bones: those of a rig."""
+def _skin_cache(body: PosedBody) -> dict[str, FloatArray]:
+    """Cache of skin weights by bone for ``body``. Bodies of one rig share skin and bones, so they share the cache."""
     if _LAST:
         last, shares = _LAST[0]
         skin = last.bone_indices is body.bone_indices and last.bone_weights is body.bone_weights
@@ -82,10 +84,10 @@ def _own_shares(body: PosedBody) -> dict[str, FloatArray]:
 
 
 class EditableBody:
-    """A mutable copy of ``body``; the body itself is never written to."""
+    """A mutable copy of ``body``. The original is never written to."""
 
     def __init__(self, body: PosedBody) -> None:
-        """Copy what may change."""
+        """Copy everything that operations may change."""
         self.original = body
         self.mesh = Mesh(
             vertices=body.vertices.astype(np.float32, copy=True),
@@ -98,11 +100,11 @@ class EditableBody:
         self.heads = body.bone_poses[:, :3, 3].astype(np.float32, copy=True)
         self.tails = body.bone_tails.astype(np.float32, copy=True)
         self._index = {label: number for number, label in enumerate(body.bone_labels)}
-        self._tree = _families(tuple(body.bone_parents))
+        self._tree = _descendants(tuple(body.bone_parents))
         self._weights: dict[tuple[str, int], FloatArray] = {}
 
     def bone(self, label: str) -> int:
-        """Number of bone ``label``; ``InputError`` if this rig lacks it."""
+        """Index of bone ``label``; ``InputError`` if this rig lacks it."""
         if label not in self._index:
             raise InputError(f"the rig has no bone {label!r}, which this operation needs; use a rig with that bone")
         return self._index[label]
@@ -112,23 +114,23 @@ class EditableBody:
         return label in self._index
 
     def head(self, label: str) -> FloatArray:
-        """Joint position (3,) at the near end of ``label``."""
+        """Position (3,) of the near joint of ``label``."""
         return np.array(self.heads[self.bone(label)], dtype=np.float32)
 
     def tail(self, label: str) -> FloatArray:
         """Position (3,) of the far end of ``label``."""
         return np.array(self.tails[self.bone(label)], dtype=np.float32)
 
-    def below(self, label: str) -> BoolArray:
-        """(B,) True for ``label`` and all bones that hang from it."""
+    def descendants(self, label: str) -> BoolArray:
+        """(B,) True for ``label`` and all its descendants."""
         return np.asarray(self._tree[self.bone(label)], dtype=bool)
 
     def weight(self, label: str) -> FloatArray:
-        """(V,) share of each vertex that moves with ``label`` and all that hangs from it, in [0, 1]; read only."""
+        """(V,) share of each vertex that moves with ``label`` and its descendants, in [0, 1]; read-only."""
         count = len(self.mesh.vertices)
         key = (label, count)
         if key not in self._weights:
-            own, below = _own_shares(self.original), self.below(label)
+            own, below = _skin_cache(self.original), self.descendants(label)
             if label not in own:
                 own[label] = _share(below, self.original.bone_indices, self.original.bone_weights)
             first = len(self.original.vertices)
@@ -138,43 +140,51 @@ class EditableBody:
             self._weights[key] = share
         return self._weights[key]
 
-    def rows(self, label: str) -> npt.NDArray[np.intp]:
-        """Vertices that move with ``label`` at all."""
+    def moving_vertices(self, label: str) -> npt.NDArray[np.intp]:
+        """Indices of the vertices that move with ``label`` at all."""
         return np.flatnonzero(self.weight(label) > 0)
 
     def joints(self, chain: Sequence[str], end: str | None) -> FloatArray:
-        """(n + 1, 3) joints along ``chain``: each bone's head, then the head of ``end`` or the last bone's tail."""
+        """(n + 1, 3) joints along ``chain``: the head of each bone, then the head of ``end`` or the tail of the last
+        bone.
+        """
         last = self.head(end) if end is not None else self.tail(chain[-1])
         return np.stack([*(self.head(label) for label in chain), last])
 
-    def swing(self, label: str, axis: FloatArray, angle: float, pivot: FloatArray | None = None) -> None:
-        """Turn the limb from ``label`` on about its joint (or ``pivot``); skin near the joint follows in part."""
+    def rotate_limb(self, label: str, axis: FloatArray, angle: float, pivot: FloatArray | None = None) -> None:
+        """Rotate the limb from ``label`` outwards about its joint (or ``pivot``). Skin near the joint follows in
+        part.
+        """
         centre = self.head(label) if pivot is None else pivot
-        rows = self.rows(label)
+        rows = self.moving_vertices(label)
         turn = self.weight(label)[rows] * np.float32(angle)
         self.mesh.vertices[rows] = rotate(self.mesh.vertices[rows], centre, axis, turn)
-        inside = self.below(label)
+        inside = self.descendants(label)
         self.heads[inside] = rotate(self.heads[inside], centre, axis, angle)
         self.tails[inside] = rotate(self.tails[inside], centre, axis, angle)
 
-    def aim(self, label: str, end: FloatArray, direction: FloatArray, spare: FloatArray, share: float = 1.0) -> None:
-        """Turn ``label`` so that its line to the point ``end`` gets ``share`` of the way to ``direction``."""
-        axis, angle = between(end - self.head(label), direction, spare)
-        self.swing(label, axis, angle * share)
+    def rotate_limb_towards(
+        self, label: str, end: FloatArray, direction: FloatArray, fallback_axis: FloatArray, share: float = 1.0
+    ) -> None:
+        """Rotate ``label`` so that the line from its joint to the point ``end`` covers ``share`` of the angle to
+        ``direction``.
+        """
+        axis, angle = axis_angle_between(end - self.head(label), direction, fallback_axis)
+        self.rotate_limb(label, axis, angle * share)
 
-    def shift(self, label: str, offset: FloatArray) -> None:
-        """Carry the limb from ``label`` on by ``offset`` (3,) metres."""
+    def translate_limb(self, label: str, offset: FloatArray) -> None:
+        """Translate the limb from ``label`` outwards by ``offset`` (3,) metres."""
         self.mesh.vertices += self.weight(label)[:, None] * offset
-        inside = self.below(label)
+        inside = self.descendants(label)
         self.heads[inside] += offset
         self.tails[inside] += offset
 
     def stretch(self, chain: Sequence[str], end: str | None, factor: float) -> None:
-        """Make each bone of ``chain`` ``factor`` times as long along its own line; what hangs beyond is carried."""
+        """Scale the length of each bone of ``chain`` by ``factor``. Everything beyond the chain is translated."""
         joints = self.joints(chain, end)
         moves = np.diff(joints, axis=0) * np.float32(factor - 1)
         followers = [*chain[1:], end]
-        rows = self.rows(chain[0])
+        rows = self.moving_vertices(chain[0])
         start, moved = self.mesh.vertices[rows], np.zeros((len(rows), 3), dtype=np.float32)
         heads, tails = self.heads.copy(), self.tails.copy()
         for number, (label, after) in enumerate(zip(chain, followers, strict=True)):
@@ -185,7 +195,7 @@ class EditableBody:
             along = np.clip((start - joints[number]) @ segment / max(float(segment @ segment), _TINY), 0.0, top)
             moved += (own * along + beyond)[:, None] * moves[number]
             if after is not None:
-                inside = self.below(after)
+                inside = self.descendants(after)
                 heads[inside] += moves[number]
                 tails[inside] += moves[number]
             else:
@@ -194,9 +204,9 @@ class EditableBody:
         self.heads, self.tails = heads, tails
 
     def inflate(self, chain: Sequence[str], end: str | None, gain: float) -> None:
-        """Scale the girth about each bone of ``chain`` by ``gain``; it fades out where the chain hands over."""
+        """Scale the girth of each bone of ``chain`` by ``gain``. The effect fades out at the end of the chain."""
         joints = self.joints(chain, end)
-        rows = self.rows(chain[0])
+        rows = self.moving_vertices(chain[0])
         start, moved = self.mesh.vertices[rows], np.zeros((len(rows), 3), dtype=np.float32)
         for number, (label, after) in enumerate(zip(chain, [*chain[1:], end], strict=True)):
             beyond = self.weight(after)[rows] if after is not None else np.float32(0)
@@ -208,7 +218,7 @@ class EditableBody:
         self.mesh.vertices[rows] = start + moved
 
     def twist(self, chain: Sequence[str], end: str, angle: float) -> None:
-        """Wring ``chain`` about its line: 0 at its start to ``angle`` at ``end`` and beyond."""
+        """Twist ``chain`` about its line: by 0 at its start, by ``angle`` at ``end`` and beyond."""
         start, stop = self.head(chain[0]), self.head(end)
         axis = unit(stop - start)
         length = max(float(np.linalg.norm(stop - start)), _TINY)
@@ -216,24 +226,26 @@ class EditableBody:
         beyond = self.weight(end)
         share = np.maximum((self.weight(chain[0]) - beyond) * ramp(along, 0.05, 0.95) + beyond, 0.0).astype(np.float32)
         self.mesh.vertices = rotate(self.mesh.vertices, start, axis, share * np.float32(angle))
-        inside = self.below(end)
+        inside = self.descendants(end)
         self.heads[inside] = rotate(self.heads[inside], start, axis, angle)
         self.tails[inside] = rotate(self.tails[inside], start, axis, angle)
 
     def scale(self, share: FloatArray, centre: FloatArray, axes: FloatArray, factors: Sequence[float]) -> None:
-        """Scale about ``centre`` along the rows of orthonormal ``axes`` (3, 3) by ``factors`` times ``share``."""
+        """Scale about ``centre`` along the rows of the orthonormal ``axes`` (3, 3) by ``factors``, weighted by
+        ``share``.
+        """
         local = (self.mesh.vertices - centre) @ axes.T
         grown = local * (np.asarray(factors, dtype=np.float32) - 1)
         self.mesh.vertices += share[:, None] * (grown @ axes)
 
     def finish(self, edit: Edit) -> EditedBody:
-        """The edited body as a record; bone poses stay those of the unedited person."""
+        """The edited body as a record. Bone poses stay those of the unedited person."""
         mesh, before = self.mesh, self.original
         count = len(before.vertices)
         touched = np.ones(len(mesh.vertices), dtype=bool)
         moved = np.linalg.norm(mesh.vertices[:count] - before.vertices, axis=1) > _MOVED
         recoloured = np.abs(mesh.colours[:count] - before.colours).max(axis=1) > _MOVED
-        touched[:count] = moved | recoloured | self._lost(count)
+        touched[:count] = moved | recoloured | self._lost_faces(count)
         body = PosedBody(
             vertices=mesh.vertices.astype(np.float32),
             faces=mesh.faces.astype(np.int32),
@@ -248,7 +260,7 @@ class EditableBody:
         )
         return EditedBody(body=body, edit=edit, touched=touched)
 
-    def _lost(self, count: int) -> BoolArray:
+    def _lost_faces(self, count: int) -> BoolArray:
         """(count,) True for vertices that have fewer faces than before."""
         before = np.bincount(self.original.faces.ravel(), minlength=count)
         after = np.bincount(self.mesh.faces.ravel(), minlength=count)[:count]

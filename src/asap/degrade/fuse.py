@@ -1,4 +1,4 @@
-"""Parts that run into each other or sit on the wrong side: fused digits and legs, thumbs and feet of the wrong side."""
+"""Operations ``fused`` (digits or legs merged into one) and ``swapped_side`` (a thumb or foot of the wrong side)."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from asap.core.records import FloatArray
 from asap.degrade.anatomy import chain, finger, foot_frame, hand_frame, letter, toe, trunk_frame
-from asap.degrade.duplicate import grown
+from asap.degrade.duplicate import capped_copy
 from asap.degrade.editable_body import EditableBody, unit
 from asap.degrade.mesh import Mesh, cut
 
@@ -14,25 +14,25 @@ Detail = dict[str, float | int | str]
 
 
 def fused(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Grow neighbouring fingers or toes, or both legs, into one."""
+    """Merge neighbouring fingers or toes, or both legs, into one."""
     if part == "leg":
         return _legs(body, severity)
     count = (2, 3, 4)[severity - 1]
     if part == "foot":
         first = int(rng.integers(1, 3)) if severity < 3 else 1
         group = [toe(n, side) for n in range(first, first + count + 1)]
-        spare = foot_frame(body, side)[2]
+        fallback_axis = foot_frame(body, side)[2]
     else:
         first = int(rng.integers(2, 7 - count))
         group = [finger(n, side) for n in range(first, first + count)]
-        spare = hand_frame(body, side)[2]
-    _align(body, group, spare)
+        fallback_axis = hand_frame(body, side)[2]
+    _align(body, group, fallback_axis)
     _web(body, group)
     return {"first": first, "count": len(group)}
 
 
-def _align(body: EditableBody, group: list[tuple[str, ...]], spare: FloatArray) -> None:
-    """Give all digits of the group the bend of the one in the middle."""
+def _align(body: EditableBody, group: list[tuple[str, ...]], fallback_axis: FloatArray) -> None:
+    """Give all digits of the group the bend of the middle digit."""
     model = group[(len(group) - 1) // 2]
     joints = body.joints(model, None)
     for digit in group:
@@ -41,23 +41,23 @@ def _align(body: EditableBody, group: list[tuple[str, ...]], spare: FloatArray) 
         for number, label in enumerate(digit):
             end = body.head(digit[number + 1]) if number + 1 < len(digit) else body.tail(label)
             step = joints[min(number, len(joints) - 2) + 1] - joints[min(number, len(joints) - 2)]
-            body.aim(label, end, step, spare)
+            body.rotate_limb_towards(label, end, step, fallback_axis)
 
 
 def _web(body: EditableBody, group: list[tuple[str, ...]]) -> None:
-    """Fill the gaps between the digits with copies of them, so close that they read as one."""
+    """Fill the gaps between the digits with copies of them, so close that they look like one digit."""
     pieces = []
     for near, far in pairwise(group):
         start, gap = body.head(near[0]), body.head(far[0]) - body.head(near[0])
         direction = unit(body.head(near[1]) - start)
-        # one copy, as wide as from the middle of one digit to the middle of the next, has no groove of its own
+        # one copy, as wide as the distance between the middles of two digits, has no groove of its own
         across = unit(gap - (gap @ direction) * direction)
-        piece = grown(body, near[0], 0.25, direction)
+        piece = capped_copy(body, near[0], 0.25, direction)
         width = 0.62 + 0.5 * float(np.linalg.norm(gap)) / max(_radius(piece.vertices, start, across), 1e-4)
         local = piece.vertices - start
         local += (width - 1) * (local @ across)[:, None] * across
         thin = unit(np.cross(direction, across))
-        local -= 0.05 * (local @ thin)[:, None] * thin  # lies between the digits, not over them
+        local -= 0.05 * (local @ thin)[:, None] * thin  # the copy lies between the digits, not over them
         piece.vertices = (start + 0.5 * gap + local).astype(np.float32)
         pieces.append(piece)
     for piece in pieces:
@@ -65,24 +65,24 @@ def _web(body: EditableBody, group: list[tuple[str, ...]]) -> None:
 
 
 def _radius(points: FloatArray, centre: FloatArray, across: FloatArray) -> float:
-    """Half the width of a digit, without the odd vertex of its root."""
+    """Half the width of a digit; outlying vertices of its root do not count."""
     return float(np.quantile(np.abs((points - centre) @ across), 0.8))
 
 
 def _legs(body: EditableBody, severity: int) -> Detail:
-    """Swing both legs together until knees and ankles meet, and fill the rest of the gap.
+    """Rotate both legs together until knees and ankles meet, and fill the remaining gap.
 
-    Legs that only touch or cross are a correct pose; these share their flesh from severity 1 on.
+    Legs that only touch or cross are a correct pose. These legs share flesh from severity 1 on.
     """
     share = (0.9, 0.95, 1.0)[severity - 1]
-    spare = trunk_frame(body)[2]
+    fallback_axis = trunk_frame(body)[2]
     legs = [(*chain("leg", side)[0], chain("leg", side)[1]) for side in ("left", "right")]
     joints = np.array([[body.head(bones[2]), body.head(bones[4])] for bones in legs])
     goals = joints + share * (joints.mean(axis=0) - joints)
     for number, (first, second) in enumerate(((0, 2), (2, 4))):
         for bones, leg_goals in zip(legs, goals, strict=True):
             start = body.head(bones[first])
-            body.aim(bones[first], body.head(bones[second]), leg_goals[number] - start, spare)
+            body.rotate_limb_towards(bones[first], body.head(bones[second]), leg_goals[number] - start, fallback_axis)
     for side in ("left", "right"):
         bones, end = chain("leg", side)
         body.inflate(bones, end, (1.12, 1.16, 1.2)[severity - 1])
@@ -90,7 +90,7 @@ def _legs(body: EditableBody, severity: int) -> Detail:
 
 
 def swapped_side(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Put the thumb, or the whole foot as a mirror image, on the wrong side."""
+    """Put the thumb, or the mirrored foot, on the wrong side."""
     size = float(rng.uniform(0.97, 1.03)) * (1.0, 1.12, 1.25)[severity - 1]
     if part == "hand":
         return _thumb(body, side, size)
@@ -111,17 +111,17 @@ def swapped_side(body: EditableBody, part: str, side: str, severity: int, rng: n
 def _thumb(body: EditableBody, side: str, size: float) -> Detail:
     """Move the thumb beside the little finger.
 
-    A whole mirrored hand would be correct in a close-up: it is the other hand.
+    A mirrored hand would be correct in a close-up, because it looks like the other hand.
     """
     s = letter(side)
     frame = hand_frame(body, side)
     middle = 0.5 * (body.head(f"finger2-1.{s}") + body.head(f"finger5-1.{s}"))
     joints = body.joints(finger(1, side), None)
     away = unit(joints[1] - joints[0])
-    piece = _mirrored(grown(body, f"finger1-1.{s}", 0.35, away), middle, frame[1], 1.0)
+    piece = _mirrored(capped_copy(body, f"finger1-1.{s}", 0.35, away), middle, frame[1], 1.0)
     reach = (joints[0] - middle) @ frame[1]
     root = joints[0] - 2 * reach * frame[1]
-    # the little finger's side has no ball of the thumb to root in: go deeper
+    # the hand has no ball of the thumb on this side: the copy starts deeper
     inward = 0.25 * reach * frame[1] + 0.012 * frame[0]
     piece.vertices = (root + np.float32(size) * (piece.vertices - root) + inward).astype(np.float32)
     point = (joints[0] + 0.8 * (joints[1] - joints[0])).astype(np.float32)

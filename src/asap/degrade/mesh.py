@@ -1,4 +1,4 @@
-"""Mesh surgery: copies of patches, cuts with rounded stumps, caps, covers. Plain arrays, no skeleton.
+"""Mesh operations: copies of patches, cuts with rounded stumps, caps and covers. Plain arrays, no skeleton.
 
 Legend: V vertices, F triangles, K bones that move one vertex, L vertices of a boundary loop, P selected vertices.
 """
@@ -10,12 +10,12 @@ import numpy as np
 from asap.core.records import BoolArray, ByteArray, FloatArray, IntArray
 
 _RINGS = 4
-"""Steps from rim to apex; four are round enough at 512 pixels."""
+"""Rings between the rim and the apex of a cap. Four are round enough at 512 pixels."""
 
 
 @dataclass(kw_only=True)
 class Mesh:
-    """A triangle mesh that is being worked on; only ``degrade`` sees it, so it may change in place."""
+    """A mutable triangle mesh, used inside ``degrade`` only."""
 
     vertices: FloatArray
     """(V, 3) metres."""
@@ -31,11 +31,11 @@ class Mesh:
     """(V, K)."""
 
     def select(self, chosen: BoolArray) -> "Mesh":
-        """A new mesh of the faces whose three vertices are all ``chosen`` (V,)."""
+        """A new mesh of the faces whose three vertices are all in ``chosen`` (V,)."""
         return self.only(np.asarray(chosen[self.faces].all(axis=1), dtype=bool))
 
     def only(self, face_mask: BoolArray) -> "Mesh":
-        """A new mesh of the faces in ``face_mask`` (F,), with its own numbering."""
+        """A new mesh of the faces in ``face_mask`` (F,), with its own vertex indices."""
         faces = self.faces[face_mask]
         kept = np.zeros(len(self.vertices), dtype=bool)
         kept[faces.ravel()] = True
@@ -50,7 +50,7 @@ class Mesh:
         )
 
     def append(self, other: "Mesh") -> None:
-        """Add ``other`` behind the vertices and faces that are here already."""
+        """Append the vertices and faces of ``other``."""
         start = np.int32(len(self.vertices))
         self.vertices = np.concatenate([self.vertices, other.vertices])
         self.faces = np.concatenate([self.faces, other.faces + start])
@@ -61,7 +61,7 @@ class Mesh:
 
 
 def boundary_loops(faces: IntArray) -> list[IntArray]:
-    """Closed loops of vertices along the open rim of ``faces`` (F, 3), each in the direction of its faces."""
+    """Closed vertex loops along the open rim of ``faces`` (F, 3), each in the direction of its faces."""
     if not len(faces):
         return []
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
@@ -87,7 +87,9 @@ def boundary_loops(faces: IntArray) -> list[IntArray]:
 
 
 def cap(mesh: Mesh, loop: IntArray, outward: FloatArray, height: float) -> None:
-    """Close the rim ``loop`` (L,) by a dome that rises ``height`` times the rim's radius along ``outward`` (3,)."""
+    """Close the rim ``loop`` (L,) with a dome that rises ``height`` times the radius of the rim along ``outward``
+    (3,).
+    """
     rim = mesh.vertices[loop]
     centre = rim.mean(axis=0)
     radius = float(np.linalg.norm(rim - centre, axis=1).mean())
@@ -113,22 +115,23 @@ def cap(mesh: Mesh, loop: IntArray, outward: FloatArray, height: float) -> None:
 
 
 def cap_all(mesh: Mesh, outward: FloatArray, height: float) -> None:
-    """Close every rim of ``mesh`` by a dome along ``outward`` (3,)."""
+    """Close every rim of ``mesh`` with a dome along ``outward`` (3,)."""
     for loop in boundary_loops(mesh.faces):
         if len(loop) > 2:
             cap(mesh, loop, outward, height)
 
 
 def cut(mesh: Mesh, limb: BoolArray, point: FloatArray, normal: FloatArray, height: float) -> Mesh:
-    """Cut ``limb`` (V,) off where it lies beyond the plane at ``point`` with unit ``normal``; return the piece.
+    """Cut off the part of ``limb`` (V,) beyond the plane at ``point`` with unit ``normal``; return the piece.
 
-    The stump gets a dome of relative ``height``, the piece (a mesh of its own, possibly empty) a dome the other way.
-    Rims are drawn onto the plane, so that the cut is round and not jagged. No vertex of ``mesh`` is renumbered.
+    The stump gets a dome of relative ``height``. The piece, which is a separate and possibly empty mesh, gets a dome in
+    the other direction. The rims are moved onto the plane, so that the cut is round. No vertex of ``mesh`` is
+    renumbered.
     """
     beyond = limb & ((mesh.vertices - point) @ normal > 0)
     count = beyond[mesh.faces].sum(axis=1)
     piece = mesh.only(count == 3)
-    # the rim of what stays is the rim of what goes, walked the other way: far fewer faces to look at
+    # the rim of the stump is the reversed rim of the piece, which has far fewer faces to search
     rims = [loop[::-1] for loop in boundary_loops(mesh.faces[count > 0]) if len(loop) > 2]
     rims = [loop for loop in rims if not beyond[loop].any()]  # not the open end of a cropped body
     mesh.faces = mesh.faces[count == 0]
@@ -145,9 +148,9 @@ def cut(mesh: Mesh, limb: BoolArray, point: FloatArray, normal: FloatArray, heig
 
 
 def cover(mesh: Mesh, chosen: BoolArray, outward: FloatArray) -> None:
-    """Replace the skin at ``chosen`` (V,) by a smooth patch over its outer rim, slightly raised along ``outward``.
+    """Replace the skin at ``chosen`` (V,) with a smooth patch over its outer rim, slightly raised along ``outward``.
 
-    Hollows behind it (a mouth, a nostril, an eye socket) stay where they are, out of sight.
+    Hollows behind it (mouth, nostril, eye socket) stay where they are, hidden.
     """
     gone = chosen[mesh.faces].any(axis=1)
     rims = [loop[::-1] for loop in boundary_loops(mesh.faces[gone]) if len(loop) > 2]
@@ -155,16 +158,17 @@ def cover(mesh: Mesh, chosen: BoolArray, outward: FloatArray) -> None:
         return
     mesh.faces = mesh.faces[~gone]
     extents = [float(np.ptp(mesh.vertices[loop], axis=0).sum()) for loop in rims]
-    # the rims of hollows behind the skin can be as wide as its own, but they lie deeper
+    # the rims of hollows behind the skin can be as wide as its own rim, but they lie deeper
     large = [loop for loop, extent in zip(rims, extents, strict=True) if extent > 0.6 * max(extents)]
     front = max(large, key=lambda loop: float((mesh.vertices[loop] @ outward).mean()))
     cap(mesh, front, outward, 0.12)
 
 
 def relax(mesh: Mesh, chosen: BoolArray, rounds: int = 30) -> None:
-    """Draw the skin at ``chosen`` (V,) taut between its neighbours, colours too; the rest does not move.
+    """Smooth the positions and colours of the skin at ``chosen`` (V,) between its neighbours. Other vertices do not
+    move.
 
-    Jacobi sweeps on the graph Laplacian: fast for some hundreds of vertices, and a patch need not be exact.
+    Jacobi iterations on the graph Laplacian are fast for some hundreds of vertices, and the patch need not be exact.
     """
     near = mesh.faces[chosen[mesh.faces].any(axis=1)]
     ids, flat = np.unique(near, return_inverse=True)
@@ -174,7 +178,7 @@ def relax(mesh: Mesh, chosen: BoolArray, rounds: int = 30) -> None:
     targets = np.concatenate([faces[:, [1, 2, 0]].ravel(), faces.ravel()])
     values = np.concatenate([mesh.vertices[ids], mesh.colours[ids]], axis=1)
     counts = np.bincount(targets, minlength=len(ids))
-    # sorted targets allow one reduceat a sweep in place of a slow scatter; every id is in a face, so none is empty
+    # sorted targets allow one reduceat per iteration instead of a slow scatter; every id is in a face, so none is empty
     gathered, starts = sources[np.argsort(targets, kind="stable")], np.cumsum(counts) - counts
     for _ in range(rounds):
         values[inside] = (np.add.reduceat(values[gathered], starts, axis=0) / counts[:, None])[inside]

@@ -1,4 +1,4 @@
-"""Wrong orientation: joints that bend the wrong way and parts wrung about their axis (0.29 of annotated images)."""
+"""Operations ``reversed_joint`` and ``twisted``: wrong orientation of parts (0.29 of the annotated images)."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from asap.degrade.editable_body import EditableBody, ramp, rotate, unit
 Detail = dict[str, float | int | str]
 
 _OVER = {"hand": (45.0, 65.0, 90.0), "arm": (45.0, 65.0, 90.0), "leg": (40.0, 60.0, 85.0)}
-"""Degrees beyond straight, by severity; our choice: some joints go 10 to 15 degrees too far, none goes 40."""
+"""Degrees beyond straight, by severity. Our choice: some joints extend by 10 to 15 degrees too far, none by 40."""
 _TURN = {
     "hand": (70.0, 110.0, 150.0),
     "arm": (120.0, 150.0, 180.0),
@@ -28,11 +28,11 @@ _TURN = {
     "torso": (95.0, 120.0, 145.0),
     "face": (42.0, 56.0, 72.0),
 }
-"""Degrees, by severity; our choice: the first is beyond what the joint can do."""
+"""Degrees, by severity. Our choice: severity 1 is already beyond the range of the joint."""
 
 
 def reversed_joint(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Bend fingers, an elbow or a knee past straight, the way that no joint goes."""
+    """Bend fingers, an elbow or a knee beyond straight, in the direction in which the joint does not bend."""
     over = float(np.radians(_OVER[part][severity - 1]))
     if part == "hand":
         return _fingers_back(body, side, severity, over, rng)
@@ -41,13 +41,15 @@ def reversed_joint(body: EditableBody, part: str, side: str, severity: int, rng:
     hinge = np.cross(unit(upper), unit(lower))
     bend = float(np.arctan2(np.linalg.norm(hinge), unit(upper) @ unit(lower)))
     if bend < np.radians(8):
-        hinge = np.cross(unit(upper), _flexion(body, part, side))  # a straight limb: ask the hand or foot
-    body.swing(bones[2], unit(hinge), -(bend + over))
+        hinge = np.cross(
+            unit(upper), _flexion(body, part, side)
+        )  # the limb is straight: take the direction from the hand or foot
+    body.rotate_limb(bones[2], unit(hinge), -(bend + over))
     return {"joint": bones[2], "angle": -(bend + over)}
 
 
 def _flexion(body: EditableBody, part: str, side: str) -> FloatArray:
-    """The way in which the far half of a straight limb would bend."""
+    """The direction in which the far half of a straight limb would bend."""
     return np.asarray(hand_frame(body, side)[2] if part == "arm" else -foot_frame(body, side)[0], dtype=np.float32)
 
 
@@ -59,13 +61,13 @@ def _fingers_back(body: EditableBody, side: str, severity: int, over: float, rng
         first, second = (body.head(bones[k + 1]) - body.head(bones[k]) for k in (0, 1))
         axis = unit(np.cross(unit(first), back))
         bend = float(np.arctan2(np.linalg.norm(np.cross(unit(first), unit(second))), unit(first) @ unit(second)))
-        body.swing(bones[1], axis, bend + over)
-        body.swing(bones[2], axis, 0.6 * over)
+        body.rotate_limb(bones[1], axis, bend + over)
+        body.rotate_limb(bones[2], axis, 0.6 * over)
     return {"fingers": "".join(str(n) for n in chosen), "angle": over}
 
 
 def twisted(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Wring a wrist, forearm, shin, ankle, neck or trunk, or swirl the face."""
+    """Twist a wrist, forearm, shin, ankle, neck or trunk about its axis, or swirl the face."""
     angle = float(np.radians(_TURN[part][severity - 1])) * (1 if rng.random() < 0.5 else -1)
     if part == "hand":
         _wrist(body, side, angle, rng)
@@ -74,7 +76,7 @@ def twisted(body: EditableBody, part: str, side: str, severity: int, rng: np.ran
         body.twist(bones[2:], end, angle)
         _wring(body, bones[2], end, (0.65, 0.52, 0.4)[severity - 1])
         if part == "arm":
-            body.swing(end, hand_frame(body, side)[2], 0.35 * angle)
+            body.rotate_limb(end, hand_frame(body, side)[2], 0.35 * angle)
     elif part == "foot":
         _ankle(body, side, angle)
     elif part == "face":
@@ -82,7 +84,7 @@ def twisted(body: EditableBody, part: str, side: str, severity: int, rng: np.ran
     elif part == "neck":
         bones, end = chain("neck", side)
         body.twist(bones, end, angle)
-        body.swing("neck02", head_frame(body)[2], float(np.radians(10.0 * severity)))
+        body.rotate_limb("neck02", head_frame(body)[2], float(np.radians(10.0 * severity)))
     else:
         bones, end = chain("torso", side)
         body.twist(bones[:4], bones[4], angle)
@@ -90,7 +92,7 @@ def twisted(body: EditableBody, part: str, side: str, severity: int, rng: np.ran
 
 
 def _wring(body: EditableBody, label: str, end: str, girth: float) -> None:
-    """Pinch the limb in its middle, as a wrung cloth: a turned forearm alone could be a correct pose."""
+    """Pinch the limb in its middle like a wrung cloth. A rotated forearm alone could be a correct pose."""
     start, stop = body.head(label), body.head(end)
     step = stop - start
     along = (body.mesh.vertices - start) @ step / np.float32(step @ step)
@@ -102,20 +104,20 @@ def _wring(body: EditableBody, label: str, end: str, girth: float) -> None:
 def _wrist(body: EditableBody, side: str, angle: float, rng: np.random.Generator) -> None:
     s = letter(side)
     axis = unit(body.head(f"wrist.{s}") - body.head(f"lowerarm01.{s}"))
-    body.swing(f"wrist.{s}", axis, angle)
-    # a wrung wrist also leans sideways, beyond what a wrist can: a turn alone could be a correct pose
+    body.rotate_limb(f"wrist.{s}", axis, angle)
+    # the wrist also leans sideways beyond its range: a rotation alone could be a correct pose
     lean = 0.6 * abs(angle) * (1 if rng.random() < 0.5 else -1)
-    body.swing(f"wrist.{s}", hand_frame(body, side)[2], lean)
+    body.rotate_limb(f"wrist.{s}", hand_frame(body, side)[2], lean)
 
 
 def _ankle(body: EditableBody, side: str, angle: float) -> None:
     s = letter(side)
     axis = unit(body.head(f"foot.{s}") - body.head(f"lowerleg01.{s}"))
-    body.swing(f"foot.{s}", axis, angle)
+    body.rotate_limb(f"foot.{s}", axis, angle)
 
 
 def _swirl(body: EditableBody, angle: float) -> None:
-    """Turn the middle of the face about the line of sight, less and less towards its rim."""
+    """Rotate the middle of the face about the viewing direction, less and less towards its rim."""
     anchors, gap = face_anchors(body), eye_gap(body)
     _, _, front = head_frame(body)
     centre = anchors["nose"]

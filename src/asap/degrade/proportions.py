@@ -1,6 +1,7 @@
-"""Wrong proportions: elongated, shortened, thickened. The most common fault of limbs (0.48 of annotated images).
+"""Operations ``elongated``, ``shortened`` and ``thickened``: the most common faults of limbs (0.48 of the annotated
+images).
 
-Each function changes ``body`` in place and returns what it drew.
+Each function edits ``body`` in place and returns what it sampled.
 """
 
 from collections.abc import Sequence
@@ -28,10 +29,10 @@ def _fingers(body: EditableBody, side: str, factor: float, gain: float, rng: np.
     """Stretch or shorten one, two or all fingers; ``gain`` changes their girth."""
     chosen: Sequence[int] = FINGERS
     scope = str(rng.choice(["one", "two", "all"], p=[0.3, 0.3, 0.4]))
-    order = rng.permutation(4) + 2  # the thumb alone is too short to show
+    order = rng.permutation(4) + 2  # the thumb alone is too short to show a change
     if scope != "all":
         chosen = [int(order[0])] if scope == "one" else [int(order[0]), int(order[1])]
-    # one finger must change more than five for the same impression
+    # one finger must change more than five fingers for the same impression
     strength = 1.0 if scope == "all" else 1.35
     length = factor**strength
     for number in chosen:
@@ -106,26 +107,27 @@ THICKER = {
     "neck": (1.6, 1.9, 2.3),
     "torso": (1.5, 1.7, 1.95),
 }
-"""Factors by severity, our choice under one rule: the first leaves the range of correct bodies, else it is no error.
+"""Factors by severity. Our choice under one rule: severity 1 leaves the range of correct bodies, else it is no error.
 
-The adults we draw differ (1st to 99th percentile of 150) by a factor of 1.1 in arm, leg, trunk and head length to
-height, 1.15 in foot and finger, 1.2 in waist and neck girth, and 1.4 in neck length and in the girth of arm and leg.
-Severity 1 is at least that factor to the power 1.5, so that whoever is changed ends up outside; lengths go further,
-because a foreshortened limb looks shorter too."""
+The sampled adults differ (1st to 99th percentile of 150) by a factor of 1.1 in the lengths of arm, leg, trunk and head
+relative to height, 1.15 in foot and finger, 1.2 in waist and neck girth, and 1.4 in neck length and in the girth of arm
+and leg. Severity 1 is at least that factor to the power of 1.5, so that every edited person ends up outside the range.
+Lengths go further, because a foreshortened limb looks shorter too.
+"""
 
 
 def elongated(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Too long: fingers, a limb or half of it, the foot, the head, the neck, the trunk."""
+    """Make fingers, a limb or half of it, the foot, the head, the neck or the trunk too long."""
     return _length(body, part, side, LONGER[part][severity - 1], rng)
 
 
 def shortened(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Too short, as ``elongated``."""
+    """Make the same parts as ``elongated`` too short."""
     return _length(body, part, side, SHORTER[part][severity - 1], rng)
 
 
 def thickened(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Too thick: swollen fingers, a hand or head too large, a swollen limb, neck or trunk."""
+    """Make fingers, the whole hand, the head, a limb, the neck or the trunk too thick."""
     gain = THICKER[part][severity - 1]
     if part == "hand":
         return _thick_hand(body, side, gain, rng)
@@ -145,13 +147,13 @@ def _thick_hand(body: EditableBody, side: str, gain: float, rng: np.random.Gener
     if rng.random() < 0.5:
         return _fingers(body, side, 1.0, gain, rng)
     wrist = body.head(f"wrist.{letter(side)}")
-    gain = gain**0.8  # a whole hand fills the image sooner than its fingers
+    gain = gain**0.8  # a whole hand covers the image sooner than its fingers
     body.scale(body.weight(f"wrist.{letter(side)}"), wrist, hand_frame(body, side), (gain, gain, gain))
     return {"gain": gain, "scope": "whole"}
 
 
 def _belly(body: EditableBody, gain: float) -> None:
-    """Swell the trunk about its axis, most at the waist; arms and neck stay where they are."""
+    """Swell the trunk about its axis, most at the waist. Arms and neck stay where they are."""
     frame = trunk_frame(body)
     low, high = 0.5 * (body.head("upperleg01.L") + body.head("upperleg01.R")), body.head("neck01")
     height = float((high - low) @ frame[1])

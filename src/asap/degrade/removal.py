@@ -1,4 +1,4 @@
-"""What is gone or came off: missing and detached parts. Stumps are rounded, faces without a feature are smooth skin."""
+"""Operations ``missing`` and ``detached``. Stumps are rounded, and a face without a feature is smooth skin."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from asap.degrade.mesh import cover, cut, relax
 Detail = dict[str, float | int | str]
 
 _HALF = 0.5
-"""A vertex belongs to a limb when at least half of its weight does."""
+"""A vertex belongs to a limb if at least half of its weight does."""
 
 
 def missing(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Take away fingers, a hand, a foot, part of a limb, or features of the face."""
+    """Remove fingers, a hand, a foot, part of a limb, or features of the face."""
     if part == "hand":
         return _hand_gone(body, side, severity, rng)
     if part == "face":
@@ -27,7 +27,7 @@ def missing(body: EditableBody, part: str, side: str, severity: int, rng: np.ran
     number = int(where)
     direction = unit(joints[number + 1] - joints[number])
     point = joints[number] + (where - number) * (joints[number + 1] - joints[number])
-    # below the joint the upper limb must not be cut: a bent limb can lie beyond the plane as a whole
+    # below the joint, do not cut the upper limb: a bent limb can lie beyond the plane as a whole
     limb = body.weight(bones[2 * number]) > _HALF
     cut(body.mesh, limb, point, direction, 0.7)
     return {"where": where}
@@ -70,7 +70,7 @@ def _foot_gone(body: EditableBody, side: str, severity: int) -> Detail:
         limb = body.weight(f"lowerleg02.{s}") > _HALF
         cut(body.mesh, limb, (ankle - 0.03 * shin).astype(np.float32), shin, 0.6)
     else:
-        where = (0.6, 0.25)[severity - 1]  # lost toes alone look like a short foot
+        where = (0.6, 0.25)[severity - 1]  # missing toes alone look like a short foot
         point = (ankle + where * (toes - ankle)).astype(np.float32)
         cut(body.mesh, body.weight(f"foot.{s}") > _HALF, point, foot_frame(body, side)[0], 0.5)
     return {"severity": severity}
@@ -86,7 +86,7 @@ def _features_gone(body: EditableBody, severity: int, rng: np.random.Generator) 
 
 
 def _erase(body: EditableBody, name: str) -> None:
-    """Grow smooth skin over one feature of the face; an eyeball under it goes."""
+    """Replace one facial feature with smooth skin. An eyeball under it is removed."""
     gap, anchor, frame = eye_gap(body), face_anchors(body)[name], head_frame(body)
     reach = {"nose": (0.42, 0.62), "mouth": (0.6, 0.42)}.get(name, (0.45, 0.34))
     offset = (body.mesh.vertices - anchor) @ frame.T
@@ -101,7 +101,7 @@ def _erase(body: EditableBody, name: str) -> None:
 
 
 def detached(body: EditableBody, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Cut a part off and let it float away from its stump, rounded on both sides."""
+    """Cut a part off and move it away from its stump. Both ends are rounded."""
     label, point, direction, reach = _joint(body, part, side, rng)
     floor = 0.3 if "finger" in label or "toe" in label else _HALF
     piece = cut(body.mesh, body.weight(label) > floor, point, direction, 0.35)
@@ -116,7 +116,7 @@ def detached(body: EditableBody, part: str, side: str, severity: int, rng: np.ra
 def _joint(
     body: EditableBody, part: str, side: str, rng: np.random.Generator
 ) -> tuple[str, FloatArray, FloatArray, float]:
-    """Where to cut: bone, point, direction away from the trunk, and a length (m) that sets the gap."""
+    """Where to cut: bone, point, direction away from the trunk, and a length in metres that sets the gap."""
     if part in ("arm", "leg"):
         bones, end = chain(part, side)
         start, stop = body.head(bones[2]), body.head(end)
