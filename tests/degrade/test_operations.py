@@ -193,7 +193,7 @@ class TestSampling:
         (("tail", "none", "extra", 1), UnknownNameError, "unknown part 'tail'"),
         (("hand", "left", "melted", 1), UnknownNameError, "unknown operation 'melted'"),
         (("hand", "none", "extra", 1), InputError, "left or right"),
-        (("face", "left", "extra", 1), InputError, "wants side none"),
+        (("face", "left", "extra", 1), InputError, "must be none"),
         (("neck", "none", "extra", 1), InputError, "makes no sense"),
         (("hand", "left", "extra", 4), InputError, "severity must be 1, 2 or 3"),
     ],

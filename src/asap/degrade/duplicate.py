@@ -1,5 +1,6 @@
-"""Operations ``extra``, ``split`` and ``duplicated``. Each copy keeps its skin and starts inside the flesh of the
-original.
+"""Operations ``extra``, ``split`` and ``duplicated``.
+
+Each copy keeps its skin and starts inside the flesh of the original.
 """
 
 import numpy as np

@@ -42,9 +42,7 @@ def rotate(points: FloatArray, pivot: FloatArray, axis: FloatArray, angle: Float
 
 
 def axis_angle_between(start: FloatArray, stop: FloatArray, fallback_axis: FloatArray) -> tuple[FloatArray, float]:
-    """Axis and angle of the rotation from direction ``start`` to ``stop``; ``fallback_axis`` is the axis if they are
-    opposite.
-    """
+    """Axis and angle of the rotation from ``start`` to ``stop``; ``fallback_axis`` serves opposite directions."""
     a, b = unit(start), unit(stop)
     axis = np.cross(a, b)
     sine, cosine = float(np.linalg.norm(axis)), float(a @ b)
@@ -145,15 +143,14 @@ class EditableBody:
         return np.flatnonzero(self.weight(label) > 0)
 
     def joints(self, chain: Sequence[str], end: str | None) -> FloatArray:
-        """(n + 1, 3) joints along ``chain``: the head of each bone, then the head of ``end`` or the tail of the last
-        bone.
-        """
+        """(n + 1, 3) joints along ``chain``: the head of each bone, then the head of ``end`` or the last tail."""
         last = self.head(end) if end is not None else self.tail(chain[-1])
         return np.stack([*(self.head(label) for label in chain), last])
 
     def rotate_limb(self, label: str, axis: FloatArray, angle: float, pivot: FloatArray | None = None) -> None:
-        """Rotate the limb from ``label`` outwards about its joint (or ``pivot``). Skin near the joint follows in
-        part.
+        """Rotate the limb from ``label`` outwards about its joint (or ``pivot``).
+
+        Skin near the joint follows in part.
         """
         centre = self.head(label) if pivot is None else pivot
         rows = self.moving_vertices(label)

@@ -87,9 +87,7 @@ def boundary_loops(faces: IntArray) -> list[IntArray]:
 
 
 def cap(mesh: Mesh, loop: IntArray, outward: FloatArray, height: float) -> None:
-    """Close the rim ``loop`` (L,) with a dome that rises ``height`` times the radius of the rim along ``outward``
-    (3,).
-    """
+    """Close the rim ``loop`` (L,) with a dome along ``outward`` (3,), ``height`` times the radius of the rim high."""
     rim = mesh.vertices[loop]
     centre = rim.mean(axis=0)
     radius = float(np.linalg.norm(rim - centre, axis=1).mean())
@@ -165,8 +163,7 @@ def cover(mesh: Mesh, chosen: BoolArray, outward: FloatArray) -> None:
 
 
 def relax(mesh: Mesh, chosen: BoolArray, rounds: int = 30) -> None:
-    """Smooth the positions and colours of the skin at ``chosen`` (V,) between its neighbours. Other vertices do not
-    move.
+    """Smooth positions and colours of the skin at ``chosen`` (V,) between its neighbours. Other vertices do not move.
 
     Jacobi iterations on the graph Laplacian are fast for some hundreds of vertices, and the patch need not be exact.
     """

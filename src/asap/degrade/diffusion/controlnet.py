@@ -74,8 +74,6 @@ def controlnet_pair(
         chosen=mix(whole, paint(whole, area, right), weights),
         rejected=mix(whole, paint(whole, area, wrong), weights),
         mask=np.where(area, 255, 0).astype(np.uint8),
-        edit=replace(
-            edit, detail={**edit.detail, "space": "controlnet_pair", "seed": seed, "maps": ",".join(inpainter.maps)}
-        ),
+        edit=replace(edit, detail={**edit.detail, "space": "guided", "seed": seed, "maps": ",".join(inpainter.maps)}),
         instruments=(inpainter.name,),
     )

@@ -158,7 +158,7 @@ def skeleton_pair(
         side=region.side,
         operation=operation,
         severity=severity,
-        detail={"space": "skeleton_pair", **broken.detail},
+        detail={"space": "skeleton", **broken.detail},
     )
     area = _area(region, regions, broken)
     window = window_around(area, inpainter.native_size, inpainter.size_multiple, context)
