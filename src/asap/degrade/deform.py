@@ -46,9 +46,7 @@ _LEAST = 0.7
 
 
 def field(points: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:
-    """A smooth random displacement (N, 3) of unit strength for a part of ``size`` metres: a sum of a few long sine
-    waves.
-    """
+    """A smooth random displacement (N, 3) of unit strength for a part of ``size`` metres: a sum of long sine waves."""
     directions = rng.normal(size=(_WAVES, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     lengths = size * rng.uniform(0.55, 1.5, size=_WAVES)

@@ -163,9 +163,7 @@ class EditableBody:
     def rotate_limb_towards(
         self, label: str, end: FloatArray, direction: FloatArray, fallback_axis: FloatArray, share: float = 1.0
     ) -> None:
-        """Rotate ``label`` so that the line from its joint to the point ``end`` covers ``share`` of the angle to
-        ``direction``.
-        """
+        """Rotate ``label`` so that its line to the point ``end`` covers ``share`` of the angle to ``direction``."""
         axis, angle = axis_angle_between(end - self.head(label), direction, fallback_axis)
         self.rotate_limb(label, axis, angle * share)
 
@@ -228,7 +226,7 @@ class EditableBody:
         self.tails[inside] = rotate(self.tails[inside], start, axis, angle)
 
     def scale(self, share: FloatArray, centre: FloatArray, axes: FloatArray, factors: Sequence[float]) -> None:
-        """Scale about ``centre`` along the rows of the orthonormal ``axes`` (3, 3) by ``factors``, weighted by
+        """Scale about ``centre`` along the rows of orthonormal ``axes`` (3, 3) by ``factors``, weighted by
         ``share``.
         """
         local = (self.mesh.vertices - centre) @ axes.T
