@@ -226,9 +226,7 @@ class EditableBody:
         self.tails[inside] = rotate(self.tails[inside], start, axis, angle)
 
     def scale(self, share: FloatArray, centre: FloatArray, axes: FloatArray, factors: Sequence[float]) -> None:
-        """Scale about ``centre`` along the rows of orthonormal ``axes`` (3, 3) by ``factors``, weighted by
-        ``share``.
-        """
+        """Scale about ``centre`` along the rows of orthonormal ``axes`` (3, 3) by ``factors`` times ``share``."""
         local = (self.mesh.vertices - centre) @ axes.T
         grown = local * (np.asarray(factors, dtype=np.float32) - 1)
         self.mesh.vertices += share[:, None] * (grown @ axes)
