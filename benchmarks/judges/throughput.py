@@ -17,19 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from asap.benchmark.verdict import Picture
-from asap.workflows.evaluation.vlm import VlmJudge, VlmSettings
+from asap.benchmark.verdict import JudgeInput
+from asap.workflows.evaluation.judges.kinds import JudgeContext
+from asap.workflows.evaluation.judges.vlm import VlmJudge, VlmSettings
 
 SERVER = Path(__file__).parents[2] / "tests" / "workflows" / "seer.py"
 
 
-def pictures(count: int, size: int) -> Iterator[Picture]:
+def pictures(count: int, size: int) -> Iterator[JudgeInput]:
     """Different images, smooth as photographs are, made one by one."""
     base = (np.add.outer(np.arange(size), np.arange(size))[..., None] // np.array([7, 9, 11])).astype(np.uint8)
     for index in range(count):
         image = base + np.uint8(index % 256)
         image[0, 0] = index // 256, index % 256, 0
-        yield Picture(key=(f"p{index}", 0), image=image, prompt="a hand", parts=("hand",))
+        yield JudgeInput(key=(f"p{index}", 0), image=image, prompt="a hand", parts=("hand",))
 
 
 def measure(images: int, latency: float, concurrency: int, size: int) -> dict[str, float]:
@@ -41,7 +42,7 @@ def measure(images: int, latency: float, concurrency: int, size: int) -> dict[st
         try:
             url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
             settings = VlmSettings(url=url, model="fast", landmarker="", concurrency=concurrency)
-            judge = VlmJudge(settings, Path(folder) / "replies")
+            judge = VlmJudge(settings, JudgeContext(work=Path(folder)))
             started, burnt = time.perf_counter(), time.process_time()
             right = sum(verdict.fails is False for verdict in judge.judge(pictures(images, size)))
             seconds, burnt = time.perf_counter() - started, time.process_time() - burnt

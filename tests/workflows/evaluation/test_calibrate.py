@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from asap.benchmark.judge import CALIBRATION, measured_rates
-from asap.benchmark.verdict import Picture, Verdict
+from asap.benchmark.verdict import Judge, JudgeInput, Verdict
 from asap.core.errors import ConfigError, InputError, UnknownNameError
 from asap.core.manifest import Manifest
 from asap.stores.pairs import PairWriter
 from asap.workflows.evaluation import calibrate as calibrating
-from asap.workflows.evaluation.registry import judge_by_name
+from asap.workflows.evaluation.judges import judge_by_name
 from tests.stores.samples import pair
 
 COUNT = 30
@@ -29,13 +29,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-class Knowing:
+class Knowing(Judge):
     """Fails whatever is rejected, null edits too, but for every tenth image, on which it fails itself."""
 
     name, fingerprint = "knowing", "f" * 64
 
-    def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
-        for place, picture in enumerate(pictures):
+    def judge(self, images: Iterable[JudgeInput]) -> Iterator[Verdict]:
+        for place, picture in enumerate(images):
             wrong, error = picture.key[1] == 1, place % 20 == 1
             yield Verdict(
                 fails=None if error else wrong,
@@ -81,7 +81,7 @@ def test_only_vlm_compares(pairs: Path, tmp_path: Path, monkeypatch: pytest.Monk
         ("vlm", {"url": "http://localhost/v1"}, ConfigError, "needs model; give --set model=VALUE"),
         ("vlm", {"url": "http://localhost/v1", "model": "m", "vote": 3}, ConfigError, "has no setting vote"),
         ("vlm", {"url": "http://localhost/v1", "model": "m", "votes": "x"}, ConfigError, "votes must be"),
-        ("learned", {"votes": 3}, ConfigError, "no settings"),
+        ("learned", {"votes": 3}, ConfigError, "has no setting votes"),
         ("human", {"ratings": "nowhere"}, InputError, "holds no ratings"),
         ("ensemble", {"members": "vlm", "url": "http://l/v1", "model": "m"}, ConfigError, "two or more"),
         ("ensemble", {"members": "vlm+learned", "url": "http://l/v1", "seat": 1}, ConfigError, "seat"),
@@ -97,6 +97,6 @@ def test_judges_are_made_by_name(
 def test_an_ensemble_asks_its_members(tmp_path: Path) -> None:
     found = judge_by_name("ensemble", {"members": "learned+landmarks"}, work=tmp_path)
     image = np.zeros((128, 128, 3), np.uint8)
-    verdicts = list(found.judge([Picture(key=("a", 0), image=image, parts=("hand",))] * 2))
+    verdicts = list(found.judge([JudgeInput(key=("a", 0), image=image, parts=("hand",))] * 2))
     assert [set(verdict.details["members"]) for verdict in verdicts] == [{"learned", "landmarks"}] * 2
     assert found.fingerprint != judge_by_name("learned", work=tmp_path).fingerprint

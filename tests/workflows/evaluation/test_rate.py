@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asap.benchmark.verdict import Picture
+from asap.benchmark.verdict import JudgeInput
 from asap.core.errors import InputError
 from asap.core.manifest import Manifest
 from asap.stores.generations import GenerationWriter
 from asap.stores.ratings import RatingJournal
-from asap.workflows.evaluation.rate import HumanJudge, HumanSettings, agreement_of_raters
+from asap.workflows.evaluation.judges.human import HumanJudge, HumanSettings
+from asap.workflows.evaluation.judges.kinds import JudgeContext
+from asap.workflows.evaluation.rate import agreement_of_raters
 from tests.review.browser import needs_browser, opened
 from tests.workflows.pages import served
 
@@ -37,8 +39,8 @@ def test_raters_become_verdicts_and_agreement(generations: Path, tmp_path: Path)
             for row, letter in zip(rows, answers, strict=True):
                 answer = {"w": "wrong", "r": "right", "c": "cannot_tell"}[letter]
                 journal.append({"digest": row.digest, "answer": answer, "parts": [], "seconds": 1, "time": ""})
-    judge = HumanJudge(HumanSettings(ratings=str(tmp_path / "ratings"), least=3))
-    pictures = [Picture(key=(f"p{index}", 0), image=image(index)) for index in (0, 1, 2, 9)]
+    judge = HumanJudge(HumanSettings(ratings=str(tmp_path / "ratings"), least=3), JudgeContext(work=tmp_path))
+    pictures = [JudgeInput(key=(f"p{index}", 0), image=image(index)) for index in (0, 1, 2, 9)]
     found = list(judge.judge(pictures))
     assert [verdict.fails for verdict in found] == [True, True, False, None]
     assert found[3].reason == "0 of 3 raters have seen it"

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from asap.benchmark.verdict import Picture, Verdict
+from asap.benchmark.verdict import Judge, JudgeInput, Verdict
 from asap.stores.verdicts import VerdictStore
 from asap.workflows.evaluation import run_judge as judging
 from asap.workflows.evaluation.compare import compare
 from tests.workflows.runs import make_run
 
 
-class Lost:
+class Lost(Judge):
     """Passes everything, with a probability that is no number on the first two images."""
 
     name, fingerprint = "lost", "a" * 64
 
-    def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
-        for place, _ in enumerate(pictures):
+    def judge(self, images: Iterable[JudgeInput]) -> Iterator[Verdict]:
+        for place, _ in enumerate(images):
             sure = float("nan") if place < 2 else 0.25
             parts = {"hand": {"visible": 1.0, "wrong": sure}}
             yield Verdict(fails=False, probability=sure, parts=parts, not_visible=(), attributes={})

@@ -11,18 +11,15 @@ import numpy as np
 from asap.benchmark import judge as room
 from asap.benchmark.lineage import refuse_own_examiner
 from asap.benchmark.pairwise import position_bias
-from asap.benchmark.verdict import Judge, Picture
+from asap.benchmark.verdict import Judge, JudgeInput
 from asap.core.errors import InputError
 from asap.core.files import write_json
 from asap.stores.pairs import PairRow, PairStore
-from asap.workflows.evaluation.registry import LearnedJudge, judge_by_name
-from asap.workflows.evaluation.vlm import VlmJudge
+from asap.workflows.evaluation.judges import judge_by_name
 from asap.workflows.runtime.lineage import parent_of
 
 __all__ = ["calibrate_on"]
 
-EVEN: Final = 0.5
-"""Threshold on the probability of judges whose verdict is a majority or a limit."""
 ALL: Final = "all"
 REPORT_EVERY: Final = 10
 Report = Callable[[str], None]
@@ -59,14 +56,9 @@ def calibrate_on(
     """
     instrument = judge_by_name(judge, options, work=out, device=device, report=report)
     stores = [PairStore.open(path, split=None if split == ALL else split) for path in truth]
-    held_out, threshold, lessons = (), EVEN, None
-    if isinstance(instrument, LearnedJudge):
-        notes = instrument.stored.settings.get("notes", {})
-        held_out, lessons = tuple(notes.get("held_out", ())), notes.get("pairs")
-        threshold = 1 / (1 + math.exp(-instrument.stored.threshold))
     for path in truth:
         # test people of the store that it was trained on are strangers to a judge; those of its training split are not
-        taught = lessons if split in ("train", ALL) else None
+        taught = instrument.trained_on if split in ("train", ALL) else None
         refuse_own_examiner(instrument.fingerprint, parent_of(path)[1], taught_on=taught, name=instrument.name)
     places = [(store, place) for store in stores for place in _spread(len(store), limit)]
     if not places:
@@ -76,8 +68,8 @@ def calibrate_on(
     told |= {"truth": [store.content_hash for store in stores], "pairs": len(places), "errors": errors}
     found = room.calibrate(
         room.CalibrationSet(chosen=scores[:, 0], rejected=scores[:, 1], **facts),
-        threshold=threshold,
-        held_out=held_out,
+        threshold=instrument.threshold,
+        held_out=instrument.held_out,
         fingerprint=instrument.fingerprint,
         scope=room.PLAIN,
         notes=told,
@@ -100,14 +92,14 @@ def _scores(
     """(N, 2) probabilities of chosen and rejected, NaN without a verdict; failed verdicts; facts by name."""
     facts: dict[str, list[Any]] = defaultdict(list)
 
-    def pictures() -> Iterator[Picture]:
+    def inputs() -> Iterator[JudgeInput]:
         for store, place in places:
             row = store.row(place)
             _note(facts, row)
             yield from _sides(row)
 
     values, errors = [], 0
-    for verdict in judge.judge(pictures()):
+    for verdict in judge.judge(inputs()):
         sure = verdict.probability if verdict.fails is not None else None
         values.append(math.nan if sure is None else sure)
         errors += verdict.error
@@ -125,28 +117,27 @@ def _note(facts: dict[str, list[Any]], row: PairRow) -> None:
     facts["source"].append("photograph" if row.source else "rendered")
 
 
-def _sides(row: PairRow) -> Iterator[Picture]:
+def _sides(row: PairRow) -> Iterator[JudgeInput]:
     """Both sides as images to be judged."""
     for seed, image in enumerate((row.chosen, row.rejected)):
-        yield Picture(key=(row.uid, seed), image=image, prompt=row.prompt, parts=tuple(row.visible_parts))
+        yield JudgeInput(key=(row.uid, seed), image=image, prompt=row.prompt, parts=tuple(row.visible_parts))
 
 
 def _pairwise(judge: Judge, places: Sequence[tuple[PairStore, int]]) -> dict[str, Any]:
     """How often the right side of a defect wins in both orders, and what the order itself does."""
-    if not isinstance(judge, VlmJudge):
-        raise InputError(f"the judge {judge.name} looks at one image at a time; --pairwise is for vlm")
     kinds: list[str] = []
 
-    def pairs() -> Iterator[tuple[Picture, Picture]]:
+    def pairs() -> Iterator[tuple[JudgeInput, JudgeInput]]:
         for store, place in places:
             row = store.row(place)
             kinds.append(row.kind)
-            sides = [Picture(key=(row.uid, 0), image=image, prompt=row.prompt) for image in (row.chosen, row.rejected)]
+            sides = [
+                JudgeInput(key=(row.uid, 0), image=image, prompt=row.prompt) for image in (row.chosen, row.rejected)
+            ]
             yield sides[0], sides[1]
 
     rows = [
-        {"outcome": found.outcome, "votes": [[vote.forward, vote.backward] for vote in found.votes]}
-        for found in judge.compare(pairs())
+        {"outcome": found.outcome, "votes": [list(vote) for vote in found.votes]} for found in judge.compare(pairs())
     ]
     table: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(("win", "tie", "lose", "error"), 0))
     for kind, row in zip(kinds, rows, strict=True):

@@ -34,9 +34,9 @@ from asap.stores.generations import GenerationStore
 from asap.stores.verdicts import VerdictRow, VerdictStore
 from asap.workflows.evaluation.bench import verdict_folders, verdicts_of
 from asap.workflows.evaluation.images import MISSING
+from asap.workflows.evaluation.judges.landmarks import LandmarkSettings
 from asap.workflows.evaluation.metrics import calibration_of, generations_of
 from asap.workflows.evaluation.quality import quality_file, read_quality
-from asap.workflows.evaluation.registry import LandmarkSettings
 from asap.workflows.runtime.lineage import UNKNOWN_LINEAGE, ancestors
 
 __all__ = ["compare"]

@@ -1,65 +1,21 @@
-"""The judge ``human``: a blind page for several raters, and the verdicts of what they said."""
+"""The blind page on which people rate images, and how well several raters agree; see the judge ``human``."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from starlette.types import ASGIApp
 
 from asap.benchmark.agreement import krippendorff_alpha
 from asap.benchmark.intervals import Estimate
-from asap.benchmark.rating import Rating, build_app, majority
-from asap.benchmark.verdict import Picture, Verdict
+from asap.benchmark.rating import Rating, build_app
 from asap.core.errors import InputError, StoreError
-from asap.core.hashing import digest, digest_json
 from asap.core.seeds import generator
 from asap.stores.generations import Generation, GenerationStore
 from asap.stores.png import encode
 from asap.stores.ratings import RatingJournal, read_ratings
 from asap.workflows.runtime.local_server import serve
 
-__all__ = ["HumanJudge", "HumanSettings", "agreement_of_raters", "rate"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HumanSettings:
-    """Settings of the judge ``human``."""
-
-    ratings: str
-    """Folder that ``asap judge rate`` wrote."""
-    least: int = 1
-    """Raters who must have seen an image."""
-
-
-class HumanJudge:
-    """What raters said, by the hash of an image's pixels."""
-
-    name = "human"
-
-    def __init__(self, settings: HumanSettings) -> None:
-        """Raises ``StoreError`` when nobody has rated."""
-        self._settings = settings
-        if not self._said:
-            raise StoreError(f"{settings.ratings} holds no ratings; begin with `asap judge rate`")
-
-    @cached_property
-    def _said(self) -> dict[str, dict[str, dict[str, Any]]]:
-        return read_ratings(self._settings.ratings)
-
-    @property
-    def fingerprint(self) -> str:
-        """Of who the raters are and how many must agree; not of what they said of these images."""
-        return digest_json({"raters": sorted(self._said), "least": self._settings.least})
-
-    def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
-        """One verdict per image, in order."""
-        for picture in pictures:
-            name = digest(str(picture.image.shape).encode() + np.ascontiguousarray(picture.image).tobytes())
-            said = {rater: rows[name] for rater, rows in self._said.items() if name in rows}
-            yield majority(said, self._settings.least)
+__all__ = ["agreement_of_raters", "rate"]
 
 
 def rate(

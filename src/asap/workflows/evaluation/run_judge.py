@@ -9,18 +9,16 @@ from typing import Any, Final, overload
 
 import numpy as np
 
-from asap.benchmark.judge import judge_folder, read_calibration
 from asap.benchmark.lineage import refuse_own_examiner
 from asap.benchmark.pairwise import pairwise_strength
-from asap.benchmark.verdict import Judge, Picture, Verdict
+from asap.benchmark.verdict import Judge, JudgeInput, Verdict
 from asap.core.errors import InputError, StoreError
 from asap.core.files import make_folder, read_json, write_json
 from asap.core.manifest import Instrument, Manifest
 from asap.core.seeds import generator
 from asap.stores.generations import Generation, GenerationStore
 from asap.stores.verdicts import VerdictRow, VerdictWriter
-from asap.workflows.evaluation.registry import LearnedJudge, judge_by_name
-from asap.workflows.evaluation.vlm import VlmJudge
+from asap.workflows.evaluation.judges import judge_by_name
 from asap.workflows.runtime.lineage import instruments_of, parent_of
 
 __all__ = ["CALIBRATION", "compare", "estimate", "fit_judge", "run", "work_of"]
@@ -46,7 +44,7 @@ def run(
     Args:
         generations: what ``asap generate`` made.
         out: folder of the verdicts.
-        judge: a name or the folder of a learned judge; see ``evaluation.registry``.
+        judge: a name or the folder of a learned judge; see ``evaluation.judges``.
         options: the judge's settings.
         calibration: file of ``asap judge calibrate``, kept beside the verdicts and cited by every rate; the learned
             judge has its own.
@@ -66,10 +64,8 @@ def run(
     instrument, cited = fit_judge(
         judge, options, calibration=calibration, upstream=manifests, work=place, device=device, report=report
     )
-    lessons = _lessons(instrument)
-    learned = {"threshold": instrument.stored.threshold} if isinstance(instrument, LearnedJudge) else {}
-    config = {"judge": str(judge), "fingerprint": instrument.fingerprint, "taught_on": lessons, **learned}
-    config["generations"] = store.content_hash
+    config: dict[str, object] = {"judge": str(judge), "fingerprint": instrument.fingerprint}
+    config |= {"taught_on": instrument.trained_on, **instrument.config(), "generations": store.content_hash}
     with VerdictWriter(out, config) as writer:
         if cited is not None:
             write_json(out / CALIBRATION, cited)
@@ -94,7 +90,7 @@ def fit_judge(
     work: Path,
     device: str = "auto",
     report: Report = lambda _: None,
-) -> tuple[Judge, dict[str, Any] | None]:
+) -> tuple[Judge, Mapping[str, Any] | None]:
     """The judge and its calibration, after looking at whether it may judge a model; nothing is written.
 
     Args:
@@ -110,21 +106,8 @@ def fit_judge(
         InputError, StoreError: as ``run``.
     """
     instrument = judge_by_name(judge, options, work=work, device=device, report=report)
-    refuse_own_examiner(instrument.fingerprint, upstream, taught_on=_lessons(instrument), name=instrument.name)
-    return instrument, _own(judge, instrument) if calibration is None else _calibration(calibration, instrument)
-
-
-def _own(name: str | Path, judge: Judge) -> dict[str, Any] | None:
-    """The calibration that lies beside a learned judge's weights, kept with the verdicts when it gets new weights."""
-    folder = judge_folder(name)
-    if not isinstance(judge, LearnedJudge) or not (folder / CALIBRATION).is_file():
-        return None
-    return read_calibration(folder, judge.fingerprint)
-
-
-def _lessons(judge: Judge) -> str | None:
-    """Content hash of the pairs that a learned judge was trained on."""
-    return judge.stored.settings.get("notes", {}).get("pairs") if isinstance(judge, LearnedJudge) else None
+    refuse_own_examiner(instrument.fingerprint, upstream, taught_on=instrument.trained_on, name=instrument.name)
+    return instrument, instrument.calibration() if calibration is None else _calibration(calibration, instrument)
 
 
 def _calibration(path: Path, judge: Judge) -> dict[str, Any]:
@@ -139,7 +122,7 @@ def _judge_rest(judge: Judge, store: GenerationStore, writer: VerdictWriter, rep
     """Judge what has no verdict yet, and say how much failed."""
     todo = [row for row in store.rows if row.key not in writer.done()]
     errors = 0
-    for count, (row, found) in enumerate(zip(todo, judge.judge(_pictures(store, todo)), strict=True), 1):
+    for count, (row, found) in enumerate(zip(todo, judge.judge(_inputs(store, todo)), strict=True), 1):
         verdict = _sound(found)
         writer.add(_row(row, verdict))
         errors += verdict.error
@@ -155,10 +138,10 @@ def _sound(verdict: Verdict) -> Verdict:
     return replace(verdict, fails=None, probability=None, parts={}, error=True, reason=reason)
 
 
-def _pictures(store: GenerationStore, rows: Iterable[Generation]) -> Iterable[Picture]:
+def _inputs(store: GenerationStore, rows: Iterable[Generation]) -> Iterable[JudgeInput]:
     """Images as judges want them, one after the other."""
     return (
-        Picture(key=row.key, image=store.image(row), prompt=row.prompt, parts=tuple(row.extra.get("parts", ())))
+        JudgeInput(key=row.key, image=store.image(row), prompt=row.prompt, parts=tuple(row.extra.get("parts", ())))
         for row in rows
     )
 
@@ -192,13 +175,10 @@ def estimate(
 ) -> dict[str, object]:
     """What judging a store will take, before it starts: calls, tokens and price of a ``vlm``; images of any judge."""
     store, instrument = GenerationStore.open(generations), judge_by_name(judge, options, work=work)
-    told: dict[str, object] = {"judge": instrument.name, "pictures": len(store.rows)}
-    if isinstance(instrument, VlmJudge):
-        told |= instrument.estimate(_Lazy(store))
-    return told
+    return {"judge": instrument.name, "images": len(store.rows), **instrument.estimate(_Lazy(store))}
 
 
-class _Lazy(Sequence[Picture]):
+class _Lazy(Sequence[JudgeInput]):
     """A store as a sequence of images that are read when they are asked for."""
 
     def __init__(self, store: GenerationStore) -> None:
@@ -208,14 +188,12 @@ class _Lazy(Sequence[Picture]):
         return len(self._store.rows)
 
     @overload
-    def __getitem__(self, place: int) -> Picture: ...
+    def __getitem__(self, place: int) -> JudgeInput: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Picture]: ...
-    def __getitem__(self, place: int | slice) -> Picture | list[Picture]:
+    def __getitem__(self, place: slice) -> list[JudgeInput]: ...
+    def __getitem__(self, place: int | slice) -> JudgeInput | list[JudgeInput]:
         rows = self._store.rows[place]
-        return (
-            list(_pictures(self._store, rows)) if isinstance(rows, list) else next(iter(_pictures(self._store, [rows])))
-        )
+        return list(_inputs(self._store, rows)) if isinstance(rows, list) else next(iter(_inputs(self._store, [rows])))
 
 
 def compare(
@@ -238,20 +216,17 @@ def compare(
     """
     stores = [GenerationStore.open(path) for path in (model, base)]
     instrument = judge_by_name(judge, options, work=make_folder(out))
-    if not isinstance(instrument, VlmJudge):
-        raise InputError(f"the judge {judge} looks at one image at a time; compare with vlm")
     for path in (model, base):
         refuse_own_examiner(instrument.fingerprint, parent_of(path)[1], name=instrument.name)
     tables = [{row.key: row for row in store.rows} for store in stores]
     keys = sorted(tables[0].keys() & tables[1].keys())
     if not keys:
         raise InputError("the two models share no prompt and seed; generate both with the same suite and seeds")
-    sides = [_pictures(store, [table[key] for key in keys]) for store, table in zip(stores, tables, strict=True)]
+    sides = [_inputs(store, [table[key] for key in keys]) for store, table in zip(stores, tables, strict=True)]
     rows = []
     for found in instrument.compare(zip(*sides, strict=True)):
-        votes = [[vote.forward, vote.backward] for vote in found.votes]
-        rows.append({"prompt_id": found.key[0], "seed": found.key[1], "outcome": found.outcome, "votes": votes})
-        rows[-1]["reason"] = found.reason
+        row: dict[str, object] = {"prompt_id": found.key[0], "seed": found.key[1], "outcome": found.outcome}
+        rows.append(row | {"votes": [list(vote) for vote in found.votes], "reason": found.reason})
         if len(rows) % REPORT_EVERY == 0 or len(rows) == len(keys):
             report(f"compare {len(rows)}/{len(keys)}")
     told = {"judge": instrument.name, "fingerprint": instrument.fingerprint}

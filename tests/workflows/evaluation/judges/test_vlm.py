@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asap.benchmark.verdict import Picture, Verdict
+from asap.benchmark.verdict import JudgeInput, Verdict
 from asap.core.errors import ConfigError, InputError
-from asap.workflows.evaluation.vlm import VlmJudge, VlmSettings
+from asap.workflows.evaluation.judges.kinds import JudgeContext
+from asap.workflows.evaluation.judges.vlm import VlmJudge, VlmSettings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @contextmanager
@@ -41,19 +42,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         yield url, log
 
 
-def picture(index: int, *, red: bool) -> Picture:
+def picture(index: int, *, red: bool) -> JudgeInput:
     image = np.full((64, 48, 3), 40 + index % 100, np.uint8)
     image[0, :, 1] = index // 100
     if red:
         image[16:48, 12:36] = (220, 30, 30)
-    return Picture(key=(f"p{index}", 0), image=image, prompt="a hand", parts=("hand",))
+    return JudgeInput(key=(f"p{index}", 0), image=image, prompt="a hand", parts=("hand",))
 
 
 @pytest.fixture
 def judge(served: tuple[str, Path], tmp_path: Path) -> Callable[..., VlmJudge]:
     def make(model: str, **options: object) -> VlmJudge:
         quick = {"timeout": 5.0, "pause": 0.01, "landmarker": "", "tries": 4} | options
-        return VlmJudge(VlmSettings(url=served[0], model=model, **quick), tmp_path / "replies")  # type: ignore[arg-type]
+        settings = VlmSettings(url=served[0], model=model, **quick)  # type: ignore[arg-type]
+        return VlmJudge(settings, JudgeContext(work=tmp_path))
 
     return make
 
@@ -139,7 +141,7 @@ def test_a_rate_limit_spaces_the_calls(judge: Callable[..., VlmJudge]) -> None:
 
 def test_a_preference_that_turns_with_the_order_is_a_tie(judge: Callable[..., VlmJudge]) -> None:
     red, fine = picture(1, red=True), picture(2, red=False)
-    fine = Picture(**{**vars(fine), "key": red.key})
+    fine = JudgeInput(**{**vars(fine), "key": red.key})
     outcomes = {}
     for model in ("good", "first", "dead"):
         found = judge(model, tries=1)
@@ -163,26 +165,29 @@ def test_settings_that_make_no_judge_are_refused_together() -> None:
 
 def test_an_address_must_be_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="want an address"):
-        list(VlmJudge(VlmSettings(url="localhost:8000", model="m", landmarker=""), tmp_path).judge([]))
+        list(
+            VlmJudge(VlmSettings(url="localhost:8000", model="m", landmarker=""), JudgeContext(work=tmp_path)).judge([])
+        )
 
 
 KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.workflows.evaluation.test_vlm import picture
-from asap.workflows.evaluation.vlm import VlmJudge, VlmSettings
+from tests.workflows.evaluation.judges.test_vlm import picture
+from asap.workflows.evaluation.judges.kinds import JudgeContext
+from asap.workflows.evaluation.judges.vlm import VlmJudge, VlmSettings
 settings = VlmSettings(url={url!r}, model="good", landmarker="", concurrency=8)
-judge = VlmJudge(settings, Path({replies!r}))
+judge = VlmJudge(settings, JudgeContext(work=Path({work!r})))
 for verdict in judge.judge(picture(index, red=index % 2 == 0) for index in range(60)):
     print(verdict.fails, flush=True)
 """
 
 
 def test_a_kill_loses_nothing(tmp_path: Path) -> None:
-    log, replies = tmp_path / "log", tmp_path / "replies"
+    log = tmp_path / "log"
     with seer(log, 0.05) as url:
-        code = KILLED.format(root=str(ROOT), url=url, replies=str(replies))
+        code = KILLED.format(root=str(ROOT), url=url, work=str(tmp_path))
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
         while not log.exists() or log.read_bytes().count(b"\n") < 40:

@@ -5,31 +5,35 @@ that a killed run asks nothing twice and another run with the same questions cos
 """
 
 import json
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
 from asap.benchmark import vlm as room
-from asap.benchmark.verdict import Picture, Verdict
+from asap.benchmark.verdict import Comparison, Judge, JudgeInput, Verdict
 from asap.core.errors import ConfigError, InputError
 from asap.core.hashing import digest, digest_json
 from asap.core.records import ByteArray
 from asap.core.seeds import derive
 from asap.regions import Landmarker, landmarker
 from asap.stores.replies import ReplyStore
+from asap.workflows.evaluation.judges.kinds import JudgeContext
 from asap.workflows.runtime.http import Batch, ChatClient, Endpoint, Question, Reply, chat_body, image_url
 
-__all__ = ["Compared", "VlmJudge", "VlmSettings"]
+__all__ = ["KEY_VARIABLE", "VlmJudge", "VlmSettings"]
+
+KEY_VARIABLE: Final = "ASAP_JUDGE_KEY"
+"""Environment variable with the endpoint's secret, which is written nowhere."""
 
 LEAST_VOTES: Final = 3
 SAMPLE: Final = 24
-"""Pictures that the estimate looks at."""
+"""JudgeInputs that the estimate looks at."""
 CHARACTERS: Final = 4
 """Of English text in a token, roughly."""
 REPLY_TOKENS: Final = 250
@@ -84,37 +88,18 @@ class VlmSettings:
             raise ConfigError.collect(faults)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """What the judge says of two pictures of one prompt and seed."""
-
-    key: tuple[str, int]
-    outcome: str
-    """win, tie, lose (of the first, the model's) or error."""
-    votes: tuple[room.PairVote, ...]
-    reason: str = ""
-    """The first fault, where votes failed."""
-
-
-class VlmJudge:
-    """See the module; it satisfies ``benchmark.verdict.Judge``."""
+class VlmJudge(Judge):
+    """See the module. It also compares images pairwise."""
 
     name = "vlm"
 
-    def __init__(
-        self,
-        settings: VlmSettings,
-        replies: Path,
-        *,
-        key: str = "",
-        report: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        """``replies`` is the folder of raw replies, ``key`` the endpoint's secret, which is written nowhere."""
-        self.settings, self._replies, self._report = settings, replies, report
+    def __init__(self, settings: VlmSettings, context: JudgeContext) -> None:
+        """Raw replies are kept in ``context.work``/replies."""
+        self.settings, self._replies = settings, context.work / "replies"
         self._endpoint = Endpoint(
             url=settings.url,
             model=settings.model,
-            key=key,
+            key=os.environ.get(KEY_VARIABLE, ""),
             timeout=settings.timeout,
             tries=settings.tries,
             pause=settings.pause,
@@ -134,21 +119,21 @@ class VlmJudge:
         asked: dict[str, object] = {name: getattr(self.settings, name) for name in names}
         return digest_json(asked | {"questions": room.QUESTIONS, "landmarker": found.fingerprint if found else ""})
 
-    def judge(self, pictures: Iterable[Picture]) -> Iterator[Verdict]:
+    def judge(self, pictures: Iterable[JudgeInput]) -> Iterator[Verdict]:
         """One verdict per picture, in order."""
         with ReplyStore(self._replies) as store, self._client(store) as client:
             for prepared, replies in client.ask(self._batches(pictures)):
                 yield _verdict(prepared, replies, self.settings.votes)
                 self.calls = client.calls
 
-    def compare(self, pairs: Iterable[tuple[Picture, Picture]]) -> Iterator[Compared]:
+    def compare(self, pairs: Iterable[tuple[JudgeInput, JudgeInput]]) -> Iterator[Comparison]:
         """The model's pictures (first) against the base's, each in both orders, by votes."""
         with ReplyStore(self._replies) as store, self._client(store) as client:
             for key, replies in client.ask(self._pair_batches(pairs)):
                 yield _compared(key, replies)
                 self.calls = client.calls
 
-    def estimate(self, pictures: Sequence[Picture]) -> dict[str, object]:
+    def estimate(self, pictures: Sequence[JudgeInput]) -> dict[str, object]:
         """What judging all of them will take: calls, tokens and price, from a sample of them."""
         rows = [pictures[place] for place in np.unique(np.linspace(0, len(pictures) - 1, SAMPLE).astype(int))]
         found = [_Prepared(row, self._looks(row), self.settings) for row in rows]
@@ -170,17 +155,17 @@ class VlmJudge:
             self._endpoint, replies=store, concurrency=settings.concurrency, per_minute=settings.per_minute
         )
 
-    def _looks(self, picture: Picture) -> tuple[room.Look, ...]:
+    def _looks(self, picture: JudgeInput) -> tuple[room.Look, ...]:
         found = self._landmarker.find(picture.image) if self._landmarker else ()
         boxes = [(region.part, region.side, region.box) for region in found]
         return room.looks(boxes, picture.parts, picture.image.shape[:2])
 
-    def _batches(self, pictures: Iterable[Picture]) -> Iterator[Batch["_Prepared"]]:
+    def _batches(self, pictures: Iterable[JudgeInput]) -> Iterator[Batch["_Prepared"]]:
         for picture in pictures:
             prepared = _Prepared(picture, self._looks(picture), self.settings)
             yield Batch(label=prepared, questions=prepared.questions())
 
-    def _pair_batches(self, pairs: Iterable[tuple[Picture, Picture]]) -> Iterator[Batch[tuple[str, int]]]:
+    def _pair_batches(self, pairs: Iterable[tuple[JudgeInput, JudgeInput]]) -> Iterator[Batch[tuple[str, int]]]:
         for model, base in pairs:
             if model.key != base.key:
                 raise InputError(f"pictures of one prompt and seed are compared, got {model.key} and {base.key}")
@@ -214,7 +199,7 @@ class _View:
 class _Prepared:
     """A picture with what will be asked about it."""
 
-    def __init__(self, picture: Picture, looks: tuple[room.Look, ...], settings: VlmSettings) -> None:
+    def __init__(self, picture: JudgeInput, looks: tuple[room.Look, ...], settings: VlmSettings) -> None:
         self.picture, self.looks, self.settings = picture, looks, settings
         image = picture.image
         pixels = digest(str(image.shape).encode() + np.ascontiguousarray(image).tobytes())
@@ -271,7 +256,7 @@ def _verdict(prepared: _Prepared, replies: Sequence[Reply], votes: int) -> Verdi
     return room.decide(parts, prepared.picture.parts)
 
 
-def _compared(key: tuple[str, int], replies: Sequence[Reply]) -> Compared:
+def _compared(key: tuple[str, int], replies: Sequence[Reply]) -> Comparison:
     said: list[str | None] = []
     faults = []
     for reply in replies:
@@ -284,7 +269,12 @@ def _compared(key: tuple[str, int], replies: Sequence[Reply]) -> Compared:
         room.PairVote(forward=forward, backward=backward)
         for forward, backward in zip(said[::2], said[1::2], strict=True)
     )
-    return Compared(key=key, outcome=room.decide_pair(votes), votes=votes, reason=faults[0] if faults else "")
+    return Comparison(
+        key=key,
+        outcome=room.decide_pair(votes),
+        votes=tuple((vote.forward, vote.backward) for vote in votes),
+        reason=faults[0] if faults else "",
+    )
 
 
 def _text(reply: Reply) -> str:
