@@ -30,13 +30,10 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
 from asap.backbones.flux.backbone import FluxBackbone
-from asap.backbones.flux.targets import LORA_TARGETS as FLUX_TARGETS
 from asap.backbones.mini.tokenizer import build_tokenizer
-from asap.backbones.paths import FlowPath
 from asap.backbones.pipeline import PipelineBackbone
 from asap.backbones.protocol import TextCondition
 from asap.backbones.sdxl.backbone import SDXLBackbone
-from asap.backbones.sdxl.targets import LORA_TARGETS as SDXL_TARGETS
 
 CAPTIONS: Final = ("a person raises one hand with five fingers", "two people shake hands in a park")
 SIZES: Final = {"sdxl": 448, "flux": 368}
@@ -142,7 +139,7 @@ def _sdxl(levels: Levels) -> PipelineBackbone:
         scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
         add_watermarker=False,
     )
-    return SDXLBackbone(pipeline, "small sdxl", lora_targets=SDXL_TARGETS)
+    return SDXLBackbone(pipeline, "small sdxl")
 
 
 def _flux(levels: Levels) -> PipelineBackbone:
@@ -167,8 +164,8 @@ def _flux(levels: Levels) -> PipelineBackbone:
         tokenizer_2=None,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
     )
-    path = FlowPath(clock=1.0)  # the transformer multiplies times by 1000 itself
-    return FluxBackbone(pipeline, "small flux", path=path, lora_targets=FLUX_TARGETS, resolution=SIZES["flux"])
+    pipeline.vae.register_to_config(sample_size=SIZES["flux"])
+    return FluxBackbone(pipeline, "small flux")
 
 
 BUILD: Final[dict[str, Callable[[Levels], PipelineBackbone]]] = {"sdxl": _sdxl, "flux": _flux}

@@ -9,8 +9,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 
 from asap.backbones.family import LoadOptions
-from asap.backbones.flux.backbone import FluxBackbone, positions
-from asap.backbones.flux.load import load
+from asap.backbones.flux.backbone import FluxBackbone, load, positions
 from asap.backbones.paths import FlowPath
 from asap.core.errors import InputError
 from tests.backbones import battery

@@ -9,8 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from asap.backbones.family import LoadOptions
-from asap.backbones.flux2.backbone import Flux2Backbone, positions
-from asap.backbones.flux2.load import load
+from asap.backbones.flux2.backbone import Flux2Backbone, load, positions
 from tests.backbones import battery
 from tests.backbones.tiny import flux2
 

@@ -11,10 +11,9 @@ import pytest
 import torch
 from peft import LoraConfig
 
-from asap.backbones import TextCondition, adapter_disabled, load
+from asap.backbones import TextCondition, load
 from asap.backbones.family import LoadOptions
-from asap.backbones.mini import MiniBackbone, load_folder, load_tiny
-from asap.backbones.mini.backbone import CHUNK
+from asap.backbones.mini.backbone import CHUNK, MiniBackbone, load_folder, load_tiny
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.generate import round_trip
 from asap.tensors.precision import native_bf16
@@ -134,21 +133,9 @@ def test_an_adapter_saved_is_the_adapter_loaded(tmp_path: Path) -> None:
     assert torch.equal(predict(outside), predict(trained))
 
 
-def test_adapter_off_is_the_base_and_on_again_after_an_error() -> None:
-    backbone = with_lora()
-    on, base = predict(backbone), predict(load_tiny())
-    with adapter_disabled(backbone):
-        assert torch.equal(predict(backbone), base)
-    with pytest.raises(ZeroDivisionError), adapter_disabled(backbone):
-        raise ZeroDivisionError
-    assert torch.equal(predict(backbone), on)
-
-
-def test_without_adapter_there_is_nothing_to_save_or_disable(tiny: MiniBackbone, tmp_path: Path) -> None:
+def test_without_adapter_there_is_nothing_to_save(tiny: MiniBackbone, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no adapter"):
         tiny.save_lora(tmp_path)
-    with pytest.raises(InputError, match="no adapter"), adapter_disabled(tiny):
-        pass
     with pytest.raises(InputError, match="holds no adapter"):
         load_tiny().load_lora(tmp_path)
 

@@ -8,8 +8,7 @@ import torch
 
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import FlowPath
-from asap.backbones.sd3.backbone import Sd3Backbone
-from asap.backbones.sd3.load import load
+from asap.backbones.sd3.backbone import Sd3Backbone, load
 from asap.core.errors import InputError
 from tests.backbones import battery
 from tests.backbones.tiny import sd3

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from asap import backbones
 from asap.backbones.fingerprint import model_fingerprint
-from asap.backbones.paths import FlowPath, NoisePath
-from asap.backbones.protocol import TextCondition, Window
+from asap.backbones.protocol import TextCondition
 from asap.benchmark.judge import JudgeSpec, JudgeTraining, weights
 from asap.benchmark.suite import SuitePrompt, write_suite
 from asap.core.errors import InputError, StoreError, UnknownNameError
@@ -29,35 +28,17 @@ from asap.workflows.evaluation import learned as judge_stage
 from asap.workflows.evaluation import run_judge as judging
 from asap.workflows.evaluation.metrics import measure
 from asap.workflows.evaluation.report import model_names, report
+from tests.backbones.fakes import FakeBackbone
 from tests.benchmark.conftest import draw_pair
 
 SPEC = JudgeSpec(size=64, widths=(8, 16, 24, 32))
 
 
-class Fake:
+class Fake(FakeBackbone):
     """Images are its latents; what it draws are hands, broken where the seed is odd and it is not aligned."""
 
-    name, resolution, cell, latent_shape = "fake", 64, 1, (3, 64, 64)
-    path: NoisePath = FlowPath()
-    denoiser: nn.Module = nn.Identity()
-    lora_targets: tuple[str, ...] = ()
+    resolution, latent_shape = 64, (3, 64, 64)
     aligned = False
-
-    def encode(self, images: Tensor) -> Tensor:
-        return images
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return latents
-
-    def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
-        return 3, height, width
-
-    def embed(self, prompts: Sequence[str]) -> TextCondition:
-        return TextCondition({"words": torch.zeros(len(prompts), 1)})
-
-    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        del windows
-        return condition
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         smooth = nn.functional.avg_pool2d(x_t, 3, 1, 1)
@@ -77,13 +58,9 @@ class Fake:
         broken = [seed % 2 == 1 and not self.aligned for seed in seeds]
         return np.stack([row["rejected" if bad else "chosen"] for row, bad in zip(rows, broken, strict=True)])
 
-    def save_lora(self, folder: Path) -> None:
-        raise NotImplementedError
-
     def load_lora(self, folder: Path) -> None:
+        del folder
         self.aligned = True
-
-    save_pipeline = save_lora
 
 
 def record(index: int) -> PairRecord:
@@ -273,7 +250,9 @@ def test_a_new_calibration_goes_where_it_is_told_and_never_into_the_package(
 class Other(Fake):
     """The same name, other weights."""
 
-    denoiser: nn.Module = nn.Linear(1, 1)
+    def __init__(self) -> None:
+        super().__init__()
+        self.denoiser = nn.Linear(1, 1)
 
 
 def test_pictures_know_the_weights_and_not_only_their_name(

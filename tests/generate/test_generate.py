@@ -1,30 +1,24 @@
 from collections.abc import Container, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from asap.backbones.paths import FlowPath, NoisePath
-from asap.backbones.protocol import TextCondition, Window
+from asap.backbones.protocol import TextCondition
 from asap.core.errors import InputError
 from asap.generate import generate, round_trip
+from tests.backbones.fakes import FakeBackbone
 
 Pictures = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-class Fake:
-    """A model whose latents are its images at half size and whose predictions are exact for a known image."""
-
-    name, resolution, cell, latent_shape = "fake", 16, 1, (3, 16, 16)
-    denoiser: nn.Module
-    path: NoisePath = FlowPath()
-    lora_targets: tuple[str, ...] = ()
+class Fake(FakeBackbone):
+    """A model whose latents are its images and whose predictions are exact for a known image."""
 
     def __init__(self) -> None:
-        self.denoiser = nn.Identity()
+        super().__init__()
         self.truth: Tensor | None = None
         self.calls: list[int] = []
         self.times: list[list[float]] = []
@@ -32,19 +26,6 @@ class Fake:
     def encode(self, images: Tensor) -> Tensor:
         self.truth = images
         return images.clone()
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return latents
-
-    def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
-        return 3, height, width
-
-    def embed(self, prompts: Sequence[str]) -> TextCondition:
-        return TextCondition({"words": torch.zeros(len(prompts), 1)})
-
-    def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        del windows
-        return condition
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         assert len(condition) == len(x_t)
@@ -65,11 +46,6 @@ class Fake:
         pairs = zip(prompts, seeds, strict=True)
         rows = [np.random.default_rng([seed, len(text)]).integers(0, 255, (16, 16, 3)) for text, seed in pairs]
         return np.stack(rows).astype(np.uint8)
-
-    def save_lora(self, folder: Path) -> None:
-        raise NotImplementedError
-
-    load_lora = save_pipeline = save_lora
 
 
 PROMPTS = [("a", "one"), ("b", "three"), ("c", "seven")]

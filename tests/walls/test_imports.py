@@ -38,6 +38,7 @@ BREACHES = [
     ("core", "core", "starlette"),
     ("numpy", "gates", "torch"),
     ("families", "align", "asap.backbones.mini"),
+    ("families", "generate", "asap.backbones.sd15.backbone"),
 ]
 
 
@@ -61,13 +62,6 @@ def tree(tmp_path: Path) -> Path:
 def test_the_walls_stand() -> None:
     result = lint(ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_the_wall_round_the_families_encloses_each_of_them() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    contract = next(item for item in settings["tool"]["importlinter"]["contracts"] if item["id"] == "families")
-    folders = [path.parent.name for path in (ROOT / "src/asap/backbones").glob("*/__init__.py")]
-    assert sorted(contract["forbidden_modules"]) == sorted(f"asap.backbones.{name}" for name in folders)
 
 
 def test_every_contract_has_a_twin_that_breaks_it() -> None:

@@ -1,6 +1,6 @@
-"""Model families behind one protocol. ``load("mini")`` gives the embedded one; ``paths`` holds time and sign."""
+"""Model families behind one protocol. ``load("mini")`` loads the embedded model; ``paths`` defines time and sign."""
 
 from asap.backbones.families import MODELS, load
-from asap.backbones.protocol import Backbone, TextCondition, adapter_disabled
+from asap.backbones.protocol import Backbone, TextCondition
 
-__all__ = ["MODELS", "Backbone", "TextCondition", "adapter_disabled", "load"]
+__all__ = ["MODELS", "Backbone", "TextCondition", "load"]

@@ -1,7 +1,6 @@
-"""Loading by name, folder or hub id. Each folder here with a constant ``FAMILY`` is a family, found by itself."""
+"""The model families, and loading of a model by its name, folder or hub id."""
 
 import importlib
-import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,27 +9,29 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import asap.backbones
 from asap.backbones.family import INDEX, Family, LoadOptions, device_named, read_settings
 from asap.backbones.protocol import Backbone
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.registry import Registry
 
-__all__ = ["MODELS", "families", "family_of", "find", "load"]
+__all__ = ["FAMILIES", "MODELS", "families", "family_of", "find", "load"]
 
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+FAMILIES: Final = ("flux", "flux2", "mini", "qwen_image", "sana", "sd15", "sd3", "sdxl", "zimage")
+"""The folders of this package that are model families. Each has a constant ``FAMILY`` in its ``__init__``, which
+imports no diffusers, and a function ``load(folder, name, options)`` in ``backbone.py``."""
 MODELS: Registry[Callable[[str], Backbone]] = Registry("model")
-"""Known names and how to load each; a value is called with a device of torch."""
+"""The embedded models: name -> a function that loads it onto a device of torch."""
 
 
 def _mini(device: str) -> Backbone:
-    from asap.backbones.mini import load_mini
+    from asap.backbones.mini.backbone import load_mini
 
     return load_mini(device)
 
 
 def _tiny(device: str) -> Backbone:
-    from asap.backbones.mini import load_tiny
+    from asap.backbones.mini.backbone import load_tiny
 
     return load_tiny(device=device)
 
@@ -41,16 +42,15 @@ MODELS.register("tiny", _tiny)
 
 @cache
 def families() -> tuple[Family, ...]:
-    """All families, by name."""
-    names = sorted(item.name for item in pkgutil.iter_modules(asap.backbones.__path__) if item.ispkg)
-    return tuple(importlib.import_module(f"asap.backbones.{name}").FAMILY for name in names)
+    """All families, in the order of ``FAMILIES``."""
+    return tuple(importlib.import_module(f"asap.backbones.{name}").FAMILY for name in FAMILIES)
 
 
 def family_of(index: Mapping[str, Any], source: str) -> Family:
-    """The family that a model_index.json belongs to; ``source`` is named in the message.
+    """The family of a model_index.json; ``source`` is named in the message.
 
     Raises:
-        InputError: no family knows it; the message lists what is supported.
+        InputError: no family supports it; the message lists what is supported.
     """
     for family in families():
         if family.knows(index):
@@ -60,20 +60,20 @@ def family_of(index: Mapping[str, Any], source: str) -> Family:
     parts = ", ".join(f"{part} {entry[-1]}" for part, entry in told.items() if isinstance(entry, list) and entry)
     known = "; ".join(f"{family.name}: {', '.join(family.pipelines)}" for family in families())
     what = f"{kind} with {parts}" if parts else kind
-    raise InputError(f"{source} is a {what}, which no family here knows; supported are {known}")
+    raise InputError(f"{source} is a {what}, which is not supported; supported are {known}")
 
 
 def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Backbone:
     """A model by its registered name, its pipeline folder, or its id on the hub (OWNER/NAME).
 
-    A hub model is downloaded on first use; with HF_HUB_OFFLINE set only the cache is read. ``options`` say where and
-    in which numbers it is loaded; of these the embedded models (a registered name) take the device alone.
+    A hub model is downloaded on first use; with HF_HUB_OFFLINE set only the cache is read. Of ``options`` the embedded
+    models (the registered names) take the device only.
 
     Raises:
         UnknownNameError: it is neither a known name nor a folder nor an id.
-        StoreError: the folder holds no readable pipeline, or the hub gives none.
-        InputError: the pipeline is of a kind that no family here knows, the device is absent, or an embedded model is
-            given options that it does not take.
+        StoreError: the folder holds no readable pipeline, or the hub has none of that id.
+        InputError: no family supports the pipeline's class, the device is absent, or an embedded model is given
+            options that it does not take.
         ConfigError: options are out of range.
     """
     name = str(name_or_folder)
@@ -82,12 +82,14 @@ def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Back
         if replace(options, device="auto", dtype="auto") != LoadOptions() or options.dtype not in ("auto", "float32"):
             raise InputError(f"{name} is loaded in float32 and as it is packaged; choose a device and nothing else")
         return MODELS.get(name)(device_named(options.device))
-    options.settled()  # what cannot be is said before anything is read
+    options.settled()  # options are checked before anything is read
     family, folder = find(name, options)
     try:
-        return family.load(folder, folder.name if Path(name).is_dir() else name, options)
+        module: Any = importlib.import_module(f"asap.backbones.{family.name}.backbone")
+        backbone: Backbone = module.load(folder, folder.name if Path(name).is_dir() else name, options)
     except ImportError as error:
         raise InputError(f"{name} is of the family {family.name}, which needs other packages: {error}") from error
+    return backbone
 
 
 def find(name: str, options: LoadOptions | None = None) -> tuple[Family, Path]:

@@ -1,14 +1,13 @@
 """What a model family says of itself, how a model is to be loaded, and what its folder's index holds."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 import torch
 
-from asap.backbones.protocol import Backbone
 from asap.backbones.quantization import Quantization, check_quantization
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import read_json
@@ -19,7 +18,6 @@ __all__ = [
     "OFFLOADS",
     "Family",
     "LoadOptions",
-    "Loader",
     "Offload",
     "device_named",
     "read_settings",
@@ -103,10 +101,6 @@ def device_named(name: str) -> str:
     return name
 
 
-Loader = Callable[[Path, str, LoadOptions], Backbone]
-"""(pipeline folder, name, options) -> backbone. The folder is local and complete; ``name`` is for messages."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A model family; the constant ``FAMILY`` of its folder's ``__init__``, which imports no diffusers."""
@@ -115,7 +109,6 @@ class Family:
     """That of the folder."""
     pipelines: tuple[str, ...]
     """Values of ``_class_name`` in model_index.json that belong to it."""
-    load: Loader
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Component -> classes it may be of, where families share a pipeline class."""
     unused: tuple[str, ...] = ()

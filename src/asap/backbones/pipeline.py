@@ -13,14 +13,22 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from asap.backbones.family import LoadOptions
+from asap.backbones.family import INDEX, LoadOptions, read_settings
 from asap.backbones.paths import NoisePath
 from asap.backbones.protocol import TextCondition, Window
 from asap.backbones.quantization import quantization_config
 from asap.core.errors import ConfigError, InputError, StoreError
 from asap.core.files import make_folder
 
-__all__ = ["PipelineBackbone", "check_channels", "open_pipeline"]
+__all__ = [
+    "PipelineBackbone",
+    "check_channels",
+    "copy_weights",
+    "diffusers_class",
+    "dtype_argument",
+    "open_pipeline",
+    "reading",
+]
 
 
 class PipelineBackbone(ABC):
@@ -32,7 +40,9 @@ class PipelineBackbone(ABC):
     """Images in one call of the pipeline. It is fixed, and a last call is padded to it, because matrix kernels may
     round differently at another batch size: so an image does not depend on how many others were asked for."""
     cell: int = 8
-    """Sides of images must be multiples of it, in pixels."""
+    """Pixels; sides of images must be multiples of it."""
+    lora_targets: tuple[str, ...]
+    """Names of the linear maps that get a LoRA: those of the community's own training scripts."""
     steps: ClassVar[int | None] = None
     """Sampling steps unless told otherwise; None for the pipeline's own number."""
     guidance: ClassVar[float | None] = None
@@ -44,7 +54,6 @@ class PipelineBackbone(ABC):
         name: str,
         *,
         path: NoisePath,
-        lora_targets: tuple[str, ...],
         resolution: int,
         options: LoadOptions | None = None,
     ) -> None:
@@ -54,11 +63,10 @@ class PipelineBackbone(ABC):
             pipeline: a diffusers pipeline.
             name: for messages.
             path: how data turns into noise.
-            lora_targets: see the protocol.
             resolution: side in pixels of the images it was trained on.
             options: with which it was loaded; None for float32 on the CPU.
         """
-        self.pipeline, self.name, self.path, self.lora_targets = pipeline, name, path, lora_targets
+        self.pipeline, self.name, self.path = pipeline, name, path
         self.options = (options or LoadOptions(device="cpu", dtype="float32")).settled()
         self.denoiser: nn.Module = getattr(pipeline, self.component)
         self.resolution = resolution
@@ -69,6 +77,25 @@ class PipelineBackbone(ABC):
                 part.eval()
                 if part is not self.denoiser:
                     part.requires_grad_(False)
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """The pipeline's components that have weights."""
+        return {name: part for name, part in self.pipeline.components.items() if isinstance(part, nn.Module)}
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the denoiser carries a LoRA."""
+        return bool(getattr(self.denoiser, "peft_config", None))  # diffusers sets it with the first adapter
+
+    @property
+    def bf16(self) -> bool:
+        """False: the dtype is chosen when the model is loaded."""
+        return False
+
+    def set_bf16(self, on: bool) -> None:
+        """Ignored, see ``bf16``."""
+        del on
 
     @property
     def device(self) -> torch.device:
@@ -241,13 +268,13 @@ class PipelineBackbone(ABC):
         """
         from peft.utils import get_peft_model_state_dict
 
-        config = getattr(self.denoiser, "peft_config", None)
-        if not config:
+        denoiser: Any = self.denoiser
+        if not self.has_adapter:
             raise InputError(f"the denoiser of {self.name} has no adapter to save")
         make_folder(folder)
         # peft's own key names: diffusers' converter renames the attention's keys only and its loader then drops them
         layers = {f"{self.component}_lora_layers": get_peft_model_state_dict(self.denoiser)}
-        notes = {f"{self.component}_lora_adapter_metadata": next(iter(config.values())).to_dict()}
+        notes = {f"{self.component}_lora_adapter_metadata": next(iter(denoiser.peft_config.values())).to_dict()}
         try:
             type(self.pipeline).save_lora_weights(str(folder), **layers, **notes)
         except (OSError, SafetensorError) as error:
@@ -260,7 +287,7 @@ class PipelineBackbone(ABC):
         Raises:
             InputError: the folder holds no adapter for this model.
         """
-        if getattr(self.denoiser, "peft_config", None):
+        if self.has_adapter:
             self.pipeline.unload_lora_weights()
         try:
             with _quiet():
@@ -268,8 +295,14 @@ class PipelineBackbone(ABC):
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{folder} holds no adapter for {self.name}: {reason}") from error
-        if not getattr(self.denoiser, "peft_config", None):  # diffusers passes over keys of another model in silence
+        if not self.has_adapter:  # diffusers passes over keys of another model in silence
             raise InputError(f"{folder} holds no adapter for {self.name}: no key is of its {self.component}")
+
+    def fuse_lora(self) -> None:
+        """Merge the denoiser's adapter into its weights; without an adapter nothing happens."""
+        if self.has_adapter:
+            self.pipeline.fuse_lora(components=[self.component])
+            self.pipeline.unload_lora_weights()
 
     def save_pipeline(self, folder: Path) -> None:
         """Write a diffusers pipeline folder in the numbers that it was loaded in.
@@ -277,7 +310,7 @@ class PipelineBackbone(ABC):
         Raises:
             InputError: it cannot be written, or carries an adapter, which would be lost or stored as strange weights.
         """
-        if getattr(self.denoiser, "peft_config", None):
+        if self.has_adapter:
             raise InputError(f"{self.name} carries an adapter; fuse it into the weights, or take it off, before saving")
         make_folder(folder)
         try:
@@ -329,41 +362,63 @@ def _quiet() -> Iterator[None]:
 
 
 def open_pipeline(
-    kind: Any,  # noqa: ANN401
     folder: Path,
     options: LoadOptions,
+    *,
+    pipeline_class: str | None = None,
     **parts: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    """A pipeline of class ``kind`` from a local folder, on its device and in its numbers.
+    """A diffusers pipeline from a local folder, on its device and in its dtype.
 
     Args:
-        kind: a diffusers pipeline class.
         folder: written by ``save_pretrained``, or a snapshot of the hub.
-        options: where and how; the autoencoder is always float32.
+        options: device, dtype and the rest; the autoencoder is always float32.
+        pipeline_class: name of a class of diffusers; None for that of the folder's model_index.json.
         parts: components given instead of those in the folder, for instance ``safety_checker=None``.
 
     Raises:
         StoreError: the folder is incomplete or unreadable.
+        InputError: the installed diffusers has no such class.
         ConfigError: ``options.schedule`` names a setting that the scheduler has not.
     """
-    options = options.settled()
-    numbers = {"default": options.torch_dtype, "vae": torch.float32}
+    kind, options = (
+        diffusers_class(pipeline_class or str(read_settings(folder / INDEX)["_class_name"])),
+        options.settled(),
+    )
     if options.quantization is not None:
         parts = {"quantization_config": quantization_config(kind, options.quantization, options.torch_dtype), **parts}
-    try:
+    dtypes = {"default": options.torch_dtype, "vae": torch.float32}
+    with reading(f"the pipeline in {folder}"):
         pipeline = kind.from_pretrained(
-            str(folder), local_files_only=True, variant=options.variant, **_typed(numbers), **parts
+            str(folder), local_files_only=True, variant=options.variant, **dtype_argument(dtypes), **parts
         )
-    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        text = str(error).strip()
-        reason = text.splitlines()[0] if text else type(error).__name__
-        raise StoreError(f"cannot read the pipeline in {folder}: {reason}") from error
     for part in pipeline.components.values():
         if isinstance(part, nn.Module) and not getattr(part, "is_quantized", False):
-            _settle(part)
+            copy_weights(part)
     if options.schedule:
         _reschedule(pipeline, options.schedule)
     return pipeline.to(options.device) if options.offload == "none" else _apart(pipeline, options)
+
+
+def diffusers_class(name: str) -> Any:  # noqa: ANN401
+    """A class of diffusers by name; raises ``InputError`` if the installed version has none of that name."""
+    import diffusers
+
+    found = getattr(diffusers, name, None)
+    if found is None:
+        raise InputError(f"the installed diffusers {diffusers.__version__} has no {name}; update it")
+    return found
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Inside, a failure of ``from_pretrained`` becomes a ``StoreError`` of one line that names ``what``."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        text = str(error).strip()
+        reason = text.splitlines()[0] if text else type(error).__name__
+        raise StoreError(f"cannot read {what}: {reason}") from error
 
 
 def _apart(pipeline: Any, options: LoadOptions) -> Any:  # noqa: ANN401
@@ -396,14 +451,14 @@ def _reschedule(pipeline: Any, schedule: Mapping[str, object]) -> None:  # noqa:
     pipeline.scheduler = type(pipeline.scheduler).from_config(config, **schedule)
 
 
-def _settle(module: nn.Module) -> None:
-    """Out of the mapped file: matrix kernels of the CPU round differently at its odd addresses."""
+def copy_weights(module: nn.Module) -> None:
+    """Copy the weights out of the memory-mapped file: matrix kernels of the CPU round differently at its addresses."""
     for parameter in module.parameters():
         parameter.data = parameter.data.clone()
 
 
-def _typed(numbers: Mapping[str, torch.dtype]) -> dict[str, Any]:
-    """The argument that sets the number types, whose name differs between versions of diffusers."""
+def dtype_argument(dtype: torch.dtype | Mapping[str, torch.dtype]) -> dict[str, Any]:
+    """The argument of ``from_pretrained`` that sets the dtype; its name differs between versions of diffusers."""
     from diffusers.utils import deprecation_utils
 
-    return {"dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype": dict(numbers)}
+    return {"dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype": dtype}

@@ -1,7 +1,6 @@
-"""What every model family offers, so that training and sampling know none of them. B prompts, (C, h, w) latents."""
+"""The protocol of model families: training and sampling use it and know no family. B prompts, (C, h, w) latents."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,23 +13,23 @@ from torch import Tensor, nn
 from asap.backbones.paths import NoisePath
 from asap.core.errors import InputError
 
-__all__ = ["Backbone", "TextCondition", "Window", "adapter_disabled"]
+__all__ = ["Backbone", "TextCondition", "Window"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Which part of a whole image the model is shown, in pixels of the model's scale."""
+    """A part of a whole image that the model receives, in pixels at the model's scale."""
 
     top: int
     left: int
     whole_height: int
-    """Of the image that the window was cut from."""
+    """Height of the image that the window was cut from, and below its width."""
     whole_width: int
 
 
 @dataclass(frozen=True)
 class TextCondition:
-    """What a denoiser needs of B prompts: named tensors whose first axis is B (embeddings, pooled embeddings...)."""
+    """The conditioning of B prompts: named tensors whose first axis is B (embeddings, pooled embeddings, masks)."""
 
     tensors: Mapping[str, Tensor]
 
@@ -44,7 +43,7 @@ class TextCondition:
         return TextCondition({name: tensor[chosen] for name, tensor in self.tensors.items()})
 
     def repeat(self, times: int) -> "TextCondition":
-        """All rows, ``times`` over: a, b, a, b for 2."""
+        """All rows ``times`` times: a, b, a, b for 2."""
         return TextCondition({k: v.repeat(times, *([1] * (v.ndim - 1))) for k, v in self.tensors.items()})
 
     def detach(self) -> "TextCondition":
@@ -53,27 +52,41 @@ class TextCondition:
 
     @staticmethod
     def concat(parts: Sequence["TextCondition"]) -> "TextCondition":
-        """Rows of all parts, one after the other; raises ``InputError`` for none or for unlike names."""
+        """Rows of all parts in order; raises ``InputError`` for no parts, or for parts with different names."""
         if not parts or any(set(part.tensors) != set(parts[0].tensors) for part in parts):
-            raise InputError("text conditions can be joined only if there is at least one and all have the same names")
+            raise InputError("want one or more text conditions to concatenate, all with the same names")
         return TextCondition({name: torch.cat([p.tensors[name] for p in parts]) for name in parts[0].tensors})
 
 
 class Backbone(Protocol):
-    """A text-to-image model with the parts that alignment touches. Everything runs on one device."""
+    """A text-to-image model with the parts that alignment needs. All of it runs on one device."""
 
     name: str
     resolution: int
-    """Height and width of its images in pixels."""
+    """Height and width in pixels of the images that it was trained on."""
     cell: int
-    """Sides of images, and where windows begin, are multiples of it, in pixels."""
+    """Pixels; sides of images, and the corners of windows, are multiples of it."""
     latent_shape: tuple[int, int, int]
     """(C, h, w) of an image of ``resolution``."""
     path: NoisePath
     denoiser: nn.Module
-    """What is trained; a diffusers model with ``add_adapter``."""
+    """The network that is trained; a diffusers model with ``add_adapter``."""
     lora_targets: tuple[str, ...]
-    """Names of the linear maps that a LoRA goes on, as peft's ``target_modules``."""
+    """Names of the linear maps that get a LoRA, as peft's ``target_modules``."""
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """All parts with weights by name: the denoiser, the autoencoder, the text encoders."""
+        ...
+
+    @property
+    def bf16(self) -> bool:
+        """Whether float32 weights are multiplied in bfloat16; see ``set_bf16``."""
+        ...
+
+    def set_bf16(self, on: bool) -> None:
+        """Choose ``bf16``; a family whose weights are loaded in another dtype ignores it and keeps False."""
+        ...
 
     def latent_size(self, height: int, width: int) -> tuple[int, int, int]:
         """(C, h, w) of an image's latents; raises ``InputError`` for a size that it does not take."""
@@ -92,11 +105,11 @@ class Backbone(Protocol):
         ...
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of which window of a whole image each row is; unchanged where a family has no means to say so."""
+        """Add to each row the window of the whole image that it shows; unchanged for a family without such an input."""
         ...
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
-        """Prediction (B, C, h, w), float32, at t (B,) in [0, 1]; what it predicts is the path's affair."""
+        """Prediction (B, C, h, w), float32, at t (B,) in [0, 1]; ``path`` defines what is predicted."""
         ...
 
     def sample(
@@ -109,7 +122,7 @@ class Backbone(Protocol):
         height: int | None = None,
         width: int | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Images (B, H, W, 3), uint8, ``resolution`` on a side that is not given.
+        """Images (B, H, W, 3), uint8; a side that is not given is ``resolution``.
 
         Image i depends on prompt i and seed i alone.
         """
@@ -123,23 +136,10 @@ class Backbone(Protocol):
         """Put an adapter on the denoiser; raises ``InputError`` if the folder holds none that fits."""
         ...
 
+    def fuse_lora(self) -> None:
+        """Merge the denoiser's adapter into its weights; without an adapter nothing happens."""
+        ...
+
     def save_pipeline(self, folder: Path) -> None:
         """Write the whole model as a folder that ``DiffusionPipeline.from_pretrained`` reads."""
         ...
-
-
-@contextmanager
-def adapter_disabled(backbone: Backbone) -> Iterator[None]:
-    """Inside, the denoiser is the reference: its adapter is off. It is on again afterwards, also after an error.
-
-    Raises:
-        InputError: the denoiser has no adapter, so there is no reference inside it.
-    """
-    denoiser = backbone.denoiser
-    if not getattr(denoiser, "peft_config", None):
-        raise InputError(f"the denoiser of {backbone.name} has no adapter to switch off; add one or copy the reference")
-    denoiser.disable_adapters()  # type: ignore[operator]
-    try:
-        yield
-    finally:
-        denoiser.enable_adapters()  # type: ignore[operator]

@@ -13,18 +13,11 @@ __all__ = ["UnetBackbone"]
 class UnetBackbone(PipelineBackbone):
     """Noise- or v-prediction as the scheduler's settings say, zero terminal SNR included."""
 
-    def __init__(
-        self,
-        pipeline: Any,  # noqa: ANN401
-        name: str,
-        *,
-        lora_targets: tuple[str, ...],
-        options: LoadOptions | None = None,
-    ) -> None:
+    def __init__(self, pipeline: Any, name: str, options: LoadOptions | None = None) -> None:  # noqa: ANN401
         """Wrap a pipeline; see ``PipelineBackbone``.
 
         Raises:
-            InputError: the UNet takes more than latents, time and text, or the schedule is not known.
+            InputError: the UNet takes other inputs than latents, time and text, or the schedule is not supported.
         """
         unet = pipeline.unet.config
         check_channels(pipeline.unet, pipeline.vae, name)
@@ -34,7 +27,6 @@ class UnetBackbone(PipelineBackbone):
             pipeline,
             name,
             path=path_of_schedule(pipeline.scheduler.config),
-            lora_targets=lora_targets,
             resolution=_side(unet.sample_size, name) * pipeline.vae_scale_factor,
             options=options,
         )

@@ -5,10 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from asap.backbones.mini import load_tiny
-from asap.backbones.mini.backbone import LORA_TARGETS
+from asap.backbones.mini.backbone import MiniBackbone, load_tiny
 
-COMMUNITY = set(LORA_TARGETS)
+COMMUNITY = set(MiniBackbone.lora_targets)
 """It has no community but us."""
 SIZE = (32, 32)
 FLOAT32 = True

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from asap.backbones.mini import MiniBackbone, fit, load_folder
+from asap.backbones.mini import fit
+from asap.backbones.mini.backbone import MiniBackbone, load_folder
 from asap.core.errors import InputError, StoreError, TrainingError
 from asap.core.prefetch import Prefetcher
 from asap.core.vocabulary import PIECES
@@ -120,7 +121,7 @@ def test_what_cannot_be_written_is_named(data: Path, tmp_path: Path) -> None:
 
 def test_the_encoder_keeps_what_principal_components_keep() -> None:
     """Four components of patches that have four degrees of freedom lose nothing."""
-    from asap.backbones.mini import load_tiny
+    from asap.backbones.mini.backbone import load_tiny
     from asap.tensors import to_signed
 
     draw = np.random.default_rng(1)

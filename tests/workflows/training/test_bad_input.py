@@ -52,7 +52,7 @@ def test_a_folder_of_another_family(refused: Callable[..., str], tmp_path: Path)
     assert "has no model_index.json" in refused(model=str(folder))
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "KandinskyPipeline"}))
     line = refused(model=str(folder))
-    assert "is a KandinskyPipeline, which no family here knows; supported are flux: FluxPipeline" in line
+    assert "is a KandinskyPipeline, which is not supported; supported are flux: FluxPipeline" in line
     assert refused(model=str(tmp_path / "none")).startswith(f"there is no folder {tmp_path}/none; name a pipeline")
     assert not (tmp_path / "run").exists()
 

@@ -1,17 +1,20 @@
 """FLUX.1 behind the ``Backbone`` protocol."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from asap.backbones.family import LoadOptions
 from asap.backbones.origins import by_origin, placed
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.paths import FlowPath, flow_shift
+from asap.backbones.pipeline import PipelineBackbone, check_channels, open_pipeline
 from asap.backbones.protocol import TextCondition, Window
 from asap.tensors import pack, unpack
 
-__all__ = ["FluxBackbone", "positions"]
+__all__ = ["FluxBackbone", "load", "positions"]
 
 TRAINED_GUIDANCE: Final = 1.0
 """What the guidance embedding of dev is told in training, see the README."""
@@ -32,8 +35,34 @@ class FluxBackbone(PipelineBackbone):
 
     component = "transformer"
     cell = 16
+    lora_targets: tuple[str, ...] = (
+        "attn.to_q",
+        "attn.to_k",
+        "attn.to_v",
+        "attn.to_out.0",
+        "attn.add_q_proj",
+        "attn.add_k_proj",
+        "attn.add_v_proj",
+        "attn.to_add_out",
+        "ff.net.0.proj",
+        "ff.net.2",
+        "ff_context.net.0.proj",
+        "ff_context.net.2",
+    )
+    """The defaults of diffusers' examples/dreambooth/train_dreambooth_lora_flux.py: the double blocks without their
+    modulation, and query, key and value of the single blocks."""
     embedded_guidance = TRAINED_GUIDANCE
     """Guidance scale that ``denoise`` tells a guidance-distilled model; the others have no such input."""
+
+    def __init__(self, pipeline: Any, name: str, options: LoadOptions | None = None) -> None:  # noqa: ANN401
+        """Wrap a ``FluxPipeline``; raises ``InputError`` if it takes more than the image's latents.
+
+        The transformer takes times from 0 to 1 and multiplies them by 1000 itself: its clock ends at 1.
+        """
+        check_channels(pipeline.transformer, pipeline.vae, name, cells=4)
+        resolution = pipeline.vae.config.sample_size
+        shift = flow_shift(pipeline.scheduler.config, (resolution // self.cell) ** 2)
+        super().__init__(pipeline, name, path=FlowPath(clock=1.0, shift=shift), resolution=resolution, options=options)
 
     @property
     def distilled(self) -> bool:
@@ -82,3 +111,8 @@ class FluxBackbone(PipelineBackbone):
         if not self.distilled:
             own["num_inference_steps"] = FEW_STEPS
         return {**own, **super()._how(steps, guidance)}
+
+
+def load(folder: Path, name: str, options: LoadOptions) -> FluxBackbone:
+    """A pipeline folder of FLUX.1; raises as ``open_pipeline`` and ``check_channels``."""
+    return FluxBackbone(open_pipeline(folder, options), name, options)

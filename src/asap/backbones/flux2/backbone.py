@@ -1,23 +1,28 @@
 """FLUX.2 behind the ``Backbone`` protocol."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asap.backbones.family import LoadOptions
 from asap.backbones.origins import by_origin, placed
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.paths import FlowPath, flow_shift
+from asap.backbones.pipeline import PipelineBackbone, check_channels, open_pipeline
 from asap.backbones.protocol import TextCondition, Window
 from asap.tensors import pack, unpack
 
-__all__ = ["Flux2Backbone", "positions"]
+__all__ = ["Flux2Backbone", "load", "positions"]
 
 TRAINED_GUIDANCE: Final = 1.0
 """What the guidance embedding of dev is told in training, see the README."""
 FEW_STEPS: Final = 4
 """Sampling steps of a klein that was distilled to few steps."""
+EVERYWHERE: Final = ("to_q", "to_k", "to_v", "to_out.0", "to_qkv_mlp_proj")
+"""LoRA targets in all blocks: attention to the image in double blocks, the fused input of single blocks."""
 
 
 def positions(
@@ -44,6 +49,21 @@ class Flux2Backbone(PipelineBackbone):
     cell = 16
     embedded_guidance = TRAINED_GUIDANCE
     """Guidance scale that ``denoise`` tells a model with embedded guidance (dev); klein has no such input."""
+
+    def __init__(self, pipeline: Any, name: str, options: LoadOptions | None = None) -> None:  # noqa: ANN401
+        """Wrap a ``Flux2Pipeline`` or ``Flux2KleinPipeline``; raises ``InputError`` as ``check_channels``.
+
+        The transformer takes times from 0 to 1 and multiplies them by 1000 itself: its clock ends at 1. LoRA targets
+        are the defaults of diffusers' examples/dreambooth/train_dreambooth_lora_flux2_klein.py. The output of a single
+        block is named in full, because "attn.to_out" alone would also match the list that holds the output of a double
+        block, which is no linear map.
+        """
+        check_channels(pipeline.transformer, pipeline.vae, name, cells=4)
+        blocks = range(pipeline.transformer.config.num_single_layers)
+        self.lora_targets = (*EVERYWHERE, *(f"single_transformer_blocks.{block}.attn.to_out" for block in blocks))
+        resolution = pipeline.vae.config.sample_size
+        shift = flow_shift(pipeline.scheduler.config, (resolution // self.cell) ** 2)
+        super().__init__(pipeline, name, path=FlowPath(clock=1.0, shift=shift), resolution=resolution, options=options)
 
     # --- images and latents: the vae's own latents are normalised per channel and place in a cell of 2x2
 
@@ -115,3 +135,8 @@ class Flux2Backbone(PipelineBackbone):
         few = self.pipeline.config.get("is_distilled")
         own = {"num_inference_steps": FEW_STEPS, "guidance_scale": 1.0} if few else {}
         return {**own, **super()._how(steps, guidance)}
+
+
+def load(folder: Path, name: str, options: LoadOptions) -> Flux2Backbone:
+    """A pipeline folder of FLUX.2 klein or dev; raises as ``open_pipeline`` and ``check_channels``."""
+    return Flux2Backbone(open_pipeline(folder, options), name, options)

@@ -10,35 +10,40 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asap.backbones.family import LoadOptions
+from asap.backbones.family import INDEX, LoadOptions, device_named, read_settings
+from asap.backbones.mini.build import build_pipeline
 from asap.backbones.paths import FlowPath
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.pipeline import PipelineBackbone, open_pipeline
 from asap.backbones.protocol import TextCondition
-from asap.core.errors import InputError
+from asap.core.errors import InputError, StoreError
 from asap.tensors.precision import native_bf16, precision
 
-__all__ = ["CHUNK", "GUIDANCE", "STEPS", "MiniBackbone", "native_bf16"]
+__all__ = [
+    "CHUNK",
+    "GUIDANCE",
+    "STEPS",
+    "WEIGHTS",
+    "MiniBackbone",
+    "load",
+    "load_folder",
+    "load_mini",
+    "load_tiny",
+    "native_bf16",
+]
 
+WEIGHTS: Final = Path(__file__).parent / "weights"
+"""The packaged pipeline folder."""
+TINY_CAPTION: Final = "a person with pale skin raises one hand with 5 fingers on a plain grey background"
+SUPPORTED: Final = (
+    "a StableDiffusionPipeline with AutoencoderTiny, a scheduler of flow_prediction with use_flow_sigmas, and square "
+    "latents"
+)
 STEPS: Final = 12
 """Sampling steps of the defaults."""
 GUIDANCE: Final = 2.5
 """Classifier-free guidance scale of the defaults."""
 CHUNK: Final = 8
 """Images in one pipeline call; small ones gain by company."""
-LORA_TARGETS: Final = (
-    "to_q",
-    "to_k",
-    "to_v",
-    "to_out.0",
-    "ff.net.0.proj",
-    "ff.net.2",
-    "proj_in",
-    "proj_out",
-    "conv1",
-    "conv2",
-    "time_emb_proj",
-)
-"""Attention alone sits at the coarsest level only; fingers are drawn by the residual blocks."""
 
 
 class MiniBackbone(PipelineBackbone):
@@ -47,6 +52,20 @@ class MiniBackbone(PipelineBackbone):
     Its images have one size, because the denoiser was trained on nothing else.
     """
 
+    lora_targets: tuple[str, ...] = (
+        "to_q",
+        "to_k",
+        "to_v",
+        "to_out.0",
+        "ff.net.0.proj",
+        "ff.net.2",
+        "proj_in",
+        "proj_out",
+        "conv1",
+        "conv2",
+        "time_emb_proj",
+    )
+    """Attention alone sits at the coarsest level only; fingers are drawn by the residual blocks."""
     chunk: ClassVar[int] = CHUNK
     steps: ClassVar[int | None] = STEPS
     guidance: ClassVar[float | None] = GUIDANCE
@@ -58,17 +77,25 @@ class MiniBackbone(PipelineBackbone):
             InputError: this machine lacks the device.
         """
         options = LoadOptions(device=device, dtype="float32").settled()
-        self.bf16 = native_bf16(options.device) if bf16 is None else bf16
+        self._bf16 = native_bf16(options.device) if bf16 is None else bf16
         self.cell = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
         super().__init__(
             pipeline.to(options.device),
             name,
             path=FlowPath(),
-            lora_targets=LORA_TARGETS,
             resolution=self.cell,
             options=options,
         )
         pipeline.vae.to(memory_format=torch.channels_last)  # a quarter faster, measured
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the float32 weights are multiplied in bfloat16."""
+        return self._bf16
+
+    def set_bf16(self, on: bool) -> None:
+        """Choose ``bf16``."""
+        self._bf16 = on
 
     def precision(self) -> AbstractContextManager[object]:
         """Context in which the networks run."""
@@ -141,3 +168,65 @@ class MiniBackbone(PipelineBackbone):
             super().save_pipeline(folder)
         finally:
             self.pipeline.vae.to(memory_format=torch.channels_last)
+
+
+def load_folder(
+    folder: Path, name: str | None = None, *, bf16: bool | None = None, device: str = "cpu"
+) -> MiniBackbone:
+    """A pipeline folder written by ``asap mini pretrain`` or ``save_pipeline``.
+
+    Raises:
+        StoreError: it is missing, incomplete or unreadable.
+        InputError: it is a pipeline of another kind, or the device is absent.
+    """
+    if not (folder / INDEX).is_file():
+        raise StoreError(f"{folder} is no diffusers pipeline folder: it has no {INDEX}")
+    if faults := _unsupported(folder):
+        raise InputError(f"cannot use the pipeline in {folder}: it has {', '.join(faults)}; supported is {SUPPORTED}")
+    pipeline = open_pipeline(folder, LoadOptions(device="cpu", dtype="float32"), safety_checker=None)
+    return MiniBackbone(pipeline, name or folder.name, bf16=bf16, device=device)
+
+
+def load(folder: Path, name: str, options: LoadOptions) -> MiniBackbone:
+    """As ``load_folder``; raises ``InputError`` also for another dtype or for offloading.
+
+    The dtype ``auto`` computes in bfloat16 where the device supports it, ``float32`` never does.
+    """
+    if options.dtype not in ("auto", "float32") or options.offload != "none":
+        raise InputError(
+            f"a model of this kind is loaded in float32 and whole, not in {options.dtype} with offload "
+            f"{options.offload}; leave these out"
+        )
+    bf16 = None if options.dtype == "auto" else False
+    return load_folder(folder, name, bf16=bf16, device=device_named(options.device))
+
+
+def _unsupported(folder: Path) -> list[str]:
+    """What ``MiniBackbone`` does not support of a pipeline folder; read before any weights are."""
+    index = read_settings(folder / INDEX)
+    kind, vae = index.get("_class_name"), (index.get("vae") or [None])[-1]
+    if kind != "StableDiffusionPipeline":
+        return [f"the class {kind}"]
+    faults = [] if vae == "AutoencoderTiny" else [f"the autoencoder {vae}"]
+    clock, unet = (
+        read_settings(folder / "scheduler" / "scheduler_config.json"),
+        read_settings(folder / "unet" / "config.json"),
+    )
+    if clock.get("prediction_type") != "flow_prediction" or not clock.get("use_flow_sigmas"):
+        faults.append(
+            f"the scheduler {clock.get('_class_name')} with prediction_type {clock.get('prediction_type')} and "
+            f"use_flow_sigmas {bool(clock.get('use_flow_sigmas'))}"
+        )
+    if not isinstance(unet.get("sample_size"), int):
+        faults.append(f"the sample_size {unet.get('sample_size')} instead of one number")
+    return faults
+
+
+def load_mini(device: str = "cpu") -> MiniBackbone:
+    """The packaged model; raises ``StoreError`` if the installation lacks its weights."""
+    return load_folder(WEIGHTS, "mini", device=device)
+
+
+def load_tiny(seed: int = 0, device: str = "cpu") -> MiniBackbone:
+    """Random weights in the same architecture with a few channels, 32x32 pixels; for tests, float32 throughout."""
+    return MiniBackbone(build_pipeline("tiny", [TINY_CAPTION], seed), "tiny", bf16=False, device=device)

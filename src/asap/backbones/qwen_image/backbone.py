@@ -1,6 +1,7 @@
 """Qwen-Image behind the ``Backbone`` protocol: packed tokens, a video autoencoder, text of any length."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -8,14 +9,13 @@ from torch import Tensor
 
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import FlowPath, flow_shift
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.pipeline import PipelineBackbone, open_pipeline
 from asap.backbones.protocol import TextCondition
-from asap.backbones.qwen_image.targets import LORA_TARGETS
 from asap.backbones.text import padded, trimmed
 from asap.core.errors import InputError
 from asap.tensors import pack, unpack
 
-__all__ = ["QwenImageBackbone"]
+__all__ = ["QwenImageBackbone", "load"]
 
 LENGTH: Final = 512
 """Most tokens of a prompt, the pipeline's default."""
@@ -30,6 +30,9 @@ class QwenImageBackbone(PipelineBackbone):
 
     component = "transformer"
     cell = 16
+    lora_targets: tuple[str, ...] = ("to_k", "to_q", "to_v", "to_out.0")
+    """The image stream's attention in every block: the default of diffusers (examples/dreambooth,
+    train_dreambooth_lora_qwen_image.py) and SimpleTuner (helpers/models/qwen_image/model.py, DEFAULT_LORA_TARGET)."""
 
     def __init__(self, pipeline: Any, name: str, options: LoadOptions) -> None:  # noqa: ANN401
         """Wrap a ``QwenImagePipeline``."""
@@ -40,7 +43,6 @@ class QwenImageBackbone(PipelineBackbone):
             pipeline,
             name,
             path=FlowPath(shift=shift),
-            lora_targets=LORA_TARGETS,
             resolution=resolution,
             options=options,
         )
@@ -108,3 +110,8 @@ class QwenImageBackbone(PipelineBackbone):
         if "guidance_scale" in how:
             how["true_cfg_scale"] = how.pop("guidance_scale")
         return how if how.get("true_cfg_scale", 4.0) <= 1 else {**how, "negative_prompt": NO_PROMPT}
+
+
+def load(folder: Path, name: str, options: LoadOptions) -> QwenImageBackbone:
+    """A pipeline folder of Qwen-Image; raises as ``open_pipeline``."""
+    return QwenImageBackbone(open_pipeline(folder, options), name, options)

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -10,11 +11,10 @@ from torch import Tensor
 
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import FlowPath, flow_shift
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.pipeline import PipelineBackbone, open_pipeline
 from asap.backbones.protocol import TextCondition
-from asap.backbones.sana.targets import LORA_TARGETS
 
-__all__ = ["SanaBackbone", "SprintBackbone"]
+__all__ = ["SanaBackbone", "SprintBackbone", "load"]
 
 LENGTH: Final = 300
 """Tokens that the denoiser sees of a prompt, the pipeline's default."""
@@ -29,13 +29,14 @@ class SanaBackbone(PipelineBackbone):
 
     component = "transformer"
     cell = 32
+    lora_targets: tuple[str, ...] = ("to_k", "to_q", "to_v", "to_out.0")
+    """Self-attention and cross-attention in every block: SimpleTuner's default (helpers/models/sana/model.py,
+    DEFAULT_LORA_TARGET); diffusers (examples/dreambooth/train_dreambooth_lora_sana.py) leaves ``to_out.0`` out."""
 
     def __init__(self, pipeline: Any, name: str, options: LoadOptions) -> None:  # noqa: ANN401
         """Wrap a ``SanaPipeline`` or ``SanaSprintPipeline``."""
         resolution = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
-        super().__init__(
-            pipeline, name, path=self._path(pipeline), lora_targets=LORA_TARGETS, resolution=resolution, options=options
-        )
+        super().__init__(pipeline, name, path=self._path(pipeline), resolution=resolution, options=options)
 
     @staticmethod
     def _path(pipeline: Any) -> FlowPath:  # noqa: ANN401
@@ -101,3 +102,10 @@ class SprintBackbone(SanaBackbone):
         """The sampler's second time is for two steps alone."""
         how = super()._how(steps, guidance)
         return how if how.get("num_inference_steps", 2) == 2 else {**how, "intermediate_timesteps": None}
+
+
+def load(folder: Path, name: str, options: LoadOptions) -> SanaBackbone:
+    """A pipeline folder of Sana or Sana Sprint; raises as ``open_pipeline``."""
+    pipeline = open_pipeline(folder, options)
+    kind = SprintBackbone if type(pipeline).__name__ == "SanaSprintPipeline" else SanaBackbone
+    return kind(pipeline, name, options)

@@ -1,17 +1,19 @@
 """SDXL behind the ``Backbone`` protocol."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from asap.backbones.family import LoadOptions
+from asap.backbones.pipeline import open_pipeline
 from asap.backbones.protocol import TextCondition, Window
 from asap.backbones.unet import UnetBackbone
 from asap.core.errors import InputError
 
-__all__ = ["SDXLBackbone"]
+__all__ = ["SDXLBackbone", "load"]
 
 FRAME = "frame"
 """Name of the condition's tensor that ``place`` adds."""
@@ -25,21 +27,18 @@ class SDXLBackbone(UnetBackbone):
     arXiv:2307.01952, section 2.2): original size, crop, and target size, which is that of the latents.
     """
 
-    def __init__(
-        self,
-        pipeline: Any,  # noqa: ANN401
-        name: str,
-        *,
-        lora_targets: tuple[str, ...],
-        options: LoadOptions | None = None,
-    ) -> None:
-        """Wrap a pipeline; raises ``InputError`` for a refiner, too, which starts from an image."""
+    lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    """All attention: the list of diffusers' own LoRA scripts (examples/text_to_image/train_text_to_image_lora_sdxl.py
+    and examples/research_projects/diffusion_dpo/train_diffusion_dpo_sdxl.py)."""
+
+    def __init__(self, pipeline: Any, name: str, options: LoadOptions | None = None) -> None:  # noqa: ANN401
+        """Wrap a pipeline; raises ``InputError`` also for a refiner, which starts from an image."""
         unet = pipeline.unet.config
         if unet.addition_embed_type != "text_time" or None in (pipeline.text_encoder, pipeline.text_encoder_2):
             raise InputError(
                 f"{name} has not the two text encoders and the sizes of an SDXL base model; align a base model"
             )
-        super().__init__(pipeline, name, lora_targets=lora_targets, options=options)
+        super().__init__(pipeline, name, options)
 
     def embed(self, prompts: Sequence[str]) -> TextCondition:
         """The states before the last layer of both encoders side by side, and the second's pooled projection."""
@@ -80,3 +79,13 @@ class SDXLBackbone(UnetBackbone):
         if frame is None:
             frame = torch.cat([target, torch.zeros_like(target)], dim=1)
         return torch.cat([frame, target], dim=1)
+
+
+def load(folder: Path, name: str, options: LoadOptions) -> SDXLBackbone:
+    """A pipeline folder, without a watermark on its images.
+
+    Raises:
+        StoreError: the folder is incomplete or unreadable.
+        InputError: it is an inpainting, distilled or refining model, or its schedule is not supported.
+    """
+    return SDXLBackbone(open_pipeline(folder, options, add_watermarker=False), name, options)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -9,12 +10,11 @@ from torch import Tensor
 
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import FlowPath, flow_shift
-from asap.backbones.pipeline import PipelineBackbone
+from asap.backbones.pipeline import PipelineBackbone, open_pipeline
 from asap.backbones.protocol import TextCondition
 from asap.backbones.text import padded, rows
-from asap.backbones.zimage.targets import LORA_TARGETS
 
-__all__ = ["ZImageBackbone"]
+__all__ = ["ZImageBackbone", "load"]
 
 LENGTH: Final = 512
 """Most tokens of a prompt with the chat around it, the pipeline's default."""
@@ -29,6 +29,9 @@ class ZImageBackbone(PipelineBackbone):
 
     component = "transformer"
     cell = 16
+    lora_targets: tuple[str, ...] = ("to_k", "to_q", "to_v", "to_out.0")
+    """Attention in every block, the refiners' too: the default of diffusers (examples/dreambooth,
+    train_dreambooth_lora_z_image.py) and of SimpleTuner (helpers/models/z_image/model.py)."""
 
     def __init__(self, pipeline: Any, name: str, options: LoadOptions) -> None:  # noqa: ANN401
         """Wrap a ``ZImagePipeline``."""
@@ -38,7 +41,6 @@ class ZImageBackbone(PipelineBackbone):
             pipeline,
             name,
             path=FlowPath(clock=1.0, shift=shift, backward=True),
-            lora_targets=LORA_TARGETS,
             resolution=resolution,
             options=options,
         )
@@ -67,3 +69,8 @@ class ZImageBackbone(PipelineBackbone):
             return_dict=False,
         )[0]
         return torch.stack([prediction.float() for prediction in predictions])[:, :, 0]
+
+
+def load(folder: Path, name: str, options: LoadOptions) -> ZImageBackbone:
+    """A pipeline folder of Z-Image; raises as ``open_pipeline``."""
+    return ZImageBackbone(open_pipeline(folder, options), name, options)

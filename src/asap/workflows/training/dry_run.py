@@ -78,9 +78,7 @@ def _cells(plan: Plan, view: View) -> tuple[int, int]:
 
 def _modules(backbone: Backbone) -> list[Tensor]:
     """Every weight of every part."""
-    pipeline: Any = getattr(backbone, "pipeline", None)
-    parts = pipeline.components.values() if pipeline is not None else [backbone.denoiser]
-    return [value for part in parts if isinstance(part, nn.Module) for value in part.parameters()]
+    return [value for network in backbone.networks.values() for value in network.parameters()]
 
 
 def _memory(plan: Plan, policy: Policy, weights: int, trained: int, touched: Sequence[int]) -> str:

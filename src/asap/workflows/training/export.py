@@ -140,11 +140,7 @@ def fuse(model: str, run: Path, out: Path, *, options: LoadOptions | None = None
     backbone = load(model, options)
     before = model_fingerprint(backbone)
     apply_trained(backbone, run)
-    pipeline: Any = getattr(backbone, "pipeline", None)
-    if getattr(backbone.denoiser, "peft_config", None):
-        component = next(name for name in COMPONENTS if getattr(pipeline, name, None) is backbone.denoiser)
-        pipeline.fuse_lora(components=[component])
-        pipeline.unload_lora_weights()
+    backbone.fuse_lora()
     backbone.save_pipeline(out)
     _fused_manifest(model, before, run).write(out / MANIFEST)
     return out

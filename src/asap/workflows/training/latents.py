@@ -127,7 +127,7 @@ def encode_pairs(
         InputError: images or masks of a wrong size, a folder that cannot be written, or no room in the cache.
     """
     framer = Framer(backbone, framing or Framing())
-    model = {"model": fingerprint, "bf16": bool(getattr(backbone, "bf16", False))}
+    model = {"model": fingerprint, "bf16": backbone.bf16}
     key = {
         "pairs": pairs.content_hash,
         "split": pairs.split or "all",

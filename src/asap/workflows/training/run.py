@@ -158,8 +158,7 @@ def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
     settings = replace(
         settings, precision=settle_precision(settings.precision, next(backbone.denoiser.parameters()).device)
     )
-    if hasattr(backbone, "bf16"):
-        backbone.bf16 = settings.precision == "bf16"
+    backbone.set_bf16(settings.precision == "bf16")
     return settings
 
 
