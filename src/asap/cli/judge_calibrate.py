@@ -62,8 +62,8 @@ class Command:
         )
 
     def _on_pairs(self) -> Mapping[str, object]:
-        from asap.workflows.evaluation.learned import calibrate
         from asap.workflows.evaluation.judges import JUDGES
+        from asap.workflows.evaluation.learned import calibrate
 
         if self.judge in JUDGES and self.judge != "learned":
             raise InputError(f"the judge {self.judge} is calibrated on pairs of known truth; give --truth and --out")
