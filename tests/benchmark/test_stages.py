@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from asap import backbones
 from asap.backbones.fingerprint import model_fingerprint
 from asap.backbones.protocol import TextCondition
-from asap.benchmark.judge import JudgeSpec, JudgeTraining, weights
+from asap.benchmark.judge import JudgeSpec, weights
 from asap.benchmark.suite import SuitePrompt, write_suite
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.manifest import Instrument, Manifest, Parent
@@ -28,6 +28,7 @@ from asap.workflows.evaluation import learned as judge_stage
 from asap.workflows.evaluation import run_judge as judging
 from asap.workflows.evaluation.metrics import measure
 from asap.workflows.evaluation.report import model_names, report
+from asap.workflows.training.judge import JudgeTraining, train
 from tests.backbones.fakes import FakeBackbone
 from tests.benchmark.conftest import draw_pair
 
@@ -103,7 +104,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     patch.setattr(judge_stage, "load", lambda *_: Fake())
     pairs = make_pairs(root / "pairs")
     settings = JudgeTraining(window_epochs=4, epochs=16, batch=16)
-    judge_stage.train(root / "judge", pairs=pairs, model="fake", settings=settings, spec=SPEC)
+    train(root / "judge", pairs=pairs, model="fake", settings=settings, spec=SPEC)
     judge_stage.calibrate(root / "judge", pairs=pairs, model="fake")
     patch.undo()
     prompts = [
@@ -141,10 +142,10 @@ def test_calibration_is_kept_with_the_judge_and_counts_the_held_out(world: dict[
 
 def test_training_again_goes_on_from_what_is_there(world: dict[str, Path]) -> None:
     settings = JudgeTraining(window_epochs=4, epochs=16, batch=16)
-    found = judge_stage.train(world["judge"], pairs=world["pairs"], model="fake", settings=settings, spec=SPEC)
+    found = train(world["judge"], pairs=world["pairs"], model="fake", settings=settings, spec=SPEC)
     assert found["fingerprint"] == judge_stage.calibrate(world["judge"])["fingerprint"]
     with pytest.raises(InputError, match="another"):
-        judge_stage.train(world["judge"], pairs=world["pairs"], model="other", settings=settings, spec=SPEC)
+        train(world["judge"], pairs=world["pairs"], model="other", settings=settings, spec=SPEC)
 
 
 def test_from_pictures_to_page(world: dict[str, Path], tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def test_a_report_refuses_verdicts_of_such_a_judge(
 def test_a_judge_wants_people_of_its_own(tmp_path: Path) -> None:
     pairs = make_pairs(tmp_path / "pairs", 20, "pairs")
     with pytest.raises(InputError, match=r"namespace 'judge', .* has 'pairs'"):
-        judge_stage.train(tmp_path / "judge", pairs=pairs, model="fake", spec=SPEC)
+        train(tmp_path / "judge", pairs=pairs, model="fake", spec=SPEC)
     assert not (tmp_path / "judge").exists()
 
 

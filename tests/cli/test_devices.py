@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from asap.benchmark.judge import JudgeTraining
 from asap.cli.app import main, parse
-from asap.workflows.evaluation import learned as judge
+from asap.workflows.evaluation import learned
 from asap.workflows.evaluation import run_judge as judging
 from asap.workflows.results import demo, pretrain, reproduce
 from asap.workflows.results.pretrain import PretrainConfig
+from asap.workflows.training import judge
+from asap.workflows.training.judge import JudgeTraining
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 Seen = dict[str, Any]
@@ -43,7 +44,7 @@ def catch(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str], Seen]:
     [
         (pretrain, "pretrain", ["mini", "pretrain", "--data", "d", "--steps", "1", "--out", "o"]),
         (judge, "train", ["judge", "train", "--pairs", "p", "--out", "o"]),
-        (judge, "calibrate", ["judge", "calibrate", "--judge", "learned", "--pairs", "p", "--out", "o"]),
+        (learned, "calibrate", ["judge", "calibrate", "--judge", "learned", "--pairs", "p", "--out", "o"]),
         (judging, "run", ["judge", "run", "--judge", "learned", "--generations", "g", "--out", "o"]),
         (demo, "demo", ["demo", "--out", "o"]),
         (reproduce, "mini", ["reproduce", "mini", "--out", "o"]),

@@ -54,7 +54,7 @@ class TrainingTask(Protocol):
     scale, moving average of the weights, checkpoints, resume, logging and early stop. One step of a loop is
 
         metrics = task.backward(step, scale)
-        norm = clip_grad_norm_(task.weights.values(), max_grad_norm)
+        norm = task.clip(max_grad_norm)
         task.optimizer.step(); task.optimizer.zero_grad(set_to_none=True)
     """
 
@@ -83,6 +83,9 @@ class TrainingTask(Protocol):
         Returns:
             Columns to log, ``loss`` among them, averaged over the step's whole batch.
         """
+
+    def clip(self, max_norm: float) -> float:
+        """Scale the gradient down to ``max_norm`` (0: never) and return its norm before. Collective."""
 
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state as whole CPU tensors. Collective: all processes call it."""
@@ -345,7 +348,7 @@ class Trainer:
         if self.scale.active:
             held = [value.grad for value in self.weights.values() if value.grad is not None]
             torch._foreach_mul_(held, 1 / self.scale.value)
-        norm = self._gradient_norm()
+        norm = self.clip(self.settings.max_grad_norm)
         moved = self._move(row["loss"], norm)
         self.done += 1
         row |= {"grad_norm": norm if moved else None}
@@ -434,11 +437,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * factor
 
-    def _gradient_norm(self) -> float:
-        """Norm before clipping."""
-        if self.zero:
+    def clip(self, max_norm: float) -> float:
+        """See ``TrainingTask``."""
+        if self.zero:  # whose step clips
             return self.zero.norm()
-        limit = self.settings.max_grad_norm or math.inf
+        limit = max_norm or math.inf
         return float(whole(self.accelerator.clip_grad_norm_(list(self.weights.values()), limit)))
 
     def _refuse_nonsense(self, loss: float | None, norm: float) -> None:

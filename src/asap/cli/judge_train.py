@@ -38,8 +38,7 @@ class Command:
 
     def run(self) -> None:
         """Train, or continue, and print the measures."""
-        from asap.benchmark.judge import JudgeTraining
-        from asap.workflows.evaluation.learned import train
+        from asap.workflows.training.judge import JudgeTraining, train
 
         settings = JudgeTraining(
             window_epochs=self.window_epochs, epochs=self.epochs, batch=self.batch_size, learning_rate=self.lr

@@ -20,8 +20,10 @@ class Command:
     """People to render."""
     scene: Literal["varied", "studio", "clear"] = "studio"
     """Scene around the people."""
-    steps: Positive
-    """Steps of the denoiser."""
+    steps: Positive | None = None
+    """Steps of the denoiser; required without `--seconds`."""
+    seconds: PositiveFloat | None = None
+    """Fit the number of steps to this training time, by the rate measured at the start; instead of `--steps`."""
     init: str = ""
     """Model to continue from, for instance mini, or a folder; random weights by default."""
     seed: Natural = 0
@@ -44,10 +46,16 @@ class Command:
         from asap.workflows.results.pretrain import PretrainConfig, pretrain, pretrain_on_new_people
 
         config = PretrainConfig(
-            steps=self.steps, seed=self.seed, init=self.init, batch=self.batch_size, lr=self.lr, focus=self.focus
+            steps=self.steps or 0,
+            seed=self.seed,
+            init=self.init,
+            batch=self.batch_size,
+            lr=self.lr,
+            focus=self.focus,
         )
+        seconds, save, device = self.seconds or 0.0, self.save_every, self.device
         if self.data is not None:
-            print(pretrain(self.data, self.out, config, device=self.device, save_seconds=self.save_every))
+            print(pretrain(self.data, self.out, config, seconds=seconds, device=device, save_seconds=save))
             return
         model = pretrain_on_new_people(
             self.out,
@@ -55,7 +63,8 @@ class Command:
             people=self.people,
             scene=self.scene,
             workers=self.workers or os.cpu_count() or 1,
-            device=self.device,
-            save_seconds=self.save_every,
+            seconds=seconds,
+            device=device,
+            save_seconds=save,
         )
         print(model)

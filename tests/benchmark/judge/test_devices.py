@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from asap.benchmark.judge import JudgeNetwork, JudgePairs, JudgeSpec, JudgeTraining, predict, train_judge
+from asap.benchmark.judge import JudgeNetwork, JudgePairs, JudgeSpec, predict
 from asap.benchmark.judge import batches as module
 from asap.benchmark.judge.batches import Batcher, Drawn
-from asap.benchmark.judge.trainer import _Run
 from asap.core.prefetch import Prefetcher
+from asap.workflows.training.judge import JudgeTraining, _Best, _JudgeTask, _network, train_judge
+from asap.workflows.training.loop import Loop, LoopSettings, Schedule
 from tests.one_device import OneDevice, bring_zeros
 
 Maker = Callable[[int, int], JudgePairs]
@@ -18,21 +19,23 @@ SPEC = JudgeSpec(size=64, widths=(8, 8, 16, 16), attributes=(("fingers", ("2", "
 SETTINGS = JudgeTraining(window_epochs=1, epochs=1, batch=4)
 
 
-def test_steps_and_verdicts_are_computed_there(drawn: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, batcher = _Run(SPEC, SETTINGS, tmp_path, None, "meta"), Batcher(drawn(8, 0), SPEC, 4, 0, "meta")
+def test_steps_and_verdicts_are_computed_there(drawn: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    batcher = Batcher(drawn(8, 0), SPEC, 4, 0, "meta")
+    network = _network(SPEC, 0, None, "meta")
+    task, best = _JudgeTask(network, batcher, batcher, SETTINGS), _Best(network, drawn(8, 50), 2, 2)
     bring_zeros(monkeypatch)
     with OneDevice():
-        for narrow in (batcher, None):
-            terms = run.advance(narrow, batcher, 2)
-            assert {value.device.type for value in terms.values()} == {"meta"}
+        loop = Loop(task, LoopSettings(name="judge", steps=4, schedule=Schedule(lr=1e-3)))
+        assert task.window_steps == 2
+        for _ in range(4):
+            loop.step()
         images, targets = next(iter(batcher.every()))
-        found = predict(run.network, drawn(3, 50).chosen)
-        run.validate(drawn(8, 50))
-    assert run.step == 2
+        found = predict(network, drawn(3, 50).chosen)
+        best.evaluate(4)
     assert images.device.type == targets.maps.device.type == "meta"
     assert found.score.shape == (3,)
-    assert {value.device.type for value in run.network.state_dict().values()} == {"meta"}
-    assert {value.device.type for value in run.best_state.values()} == {"meta"}
+    assert {value.device.type for value in network.state_dict().values()} == {"meta"}
+    assert {value.device.type for value in best.weights.values()} == {"meta"}
 
 
 def test_what_is_drawn_is_the_same_for_every_device(drawn: Maker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,6 @@ from asap.benchmark.judge import (
     JudgeNetwork,
     JudgePairs,
     JudgeSpec,
-    JudgeTraining,
-    TrainedJudge,
     attribute_classes,
     label_pair,
     load_judge,
@@ -19,16 +17,16 @@ from asap.benchmark.judge import (
     read_calibration,
     save_judge,
     stack,
-    train_judge,
     verdicts,
 )
 from asap.benchmark.judge.attributes import fit_attributes
 from asap.benchmark.judge.batches import Batcher
 from asap.benchmark.judge.losses import judge_loss
 from asap.benchmark.judge.network import JudgeOutput, freeze_statistics
-from asap.benchmark.judge.trainer import specificity_threshold
 from asap.core.errors import InputError, StoreError
 from asap.core.vocabulary import PARTS, region_id
+from asap.workflows.training.judge import JudgeTraining, TrainedJudge, specificity_threshold, train_judge
+from asap.workflows.training.loop import Loop
 
 Maker = Callable[[int, int], JudgePairs]
 HAND, ARM, LEG = (PARTS.index(name) for name in ("hand", "arm", "leg"))
@@ -176,17 +174,25 @@ def test_it_learns_to_see_the_defect_in_seconds(trained: tuple[TrainedJudge, Pat
     assert len((folder / "log.jsonl").read_text().splitlines()) > 1
 
 
-def test_resumed_training_gives_the_same_weights(drawn: Maker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [2, 6])
+def test_resumed_training_gives_the_same_weights(
+    drawn: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
     train, validation = drawn(32, 0), drawn(16, 900)
     settings = JudgeTraining(window_epochs=2, epochs=2, batch=16, save_every=3)
     whole = train_judge(train, validation, SPEC, settings, folder=tmp_path / "whole")
 
-    def stop(line: str) -> None:
-        if line.startswith("judge 6/"):
-            raise KeyboardInterrupt
+    original = Loop.step
 
-    with pytest.raises(KeyboardInterrupt):
-        train_judge(train, validation, SPEC, settings, folder=tmp_path / "cut", report=stop)
+    def stop(loop: Loop) -> dict[str, float | None]:
+        if loop.done == last:
+            raise KeyboardInterrupt
+        return original(loop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_judge(train, validation, SPEC, settings, folder=tmp_path / "cut")
     resumed = train_judge(train, validation, SPEC, settings, folder=tmp_path / "cut")
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
@@ -194,10 +200,12 @@ def test_resumed_training_gives_the_same_weights(drawn: Maker, tmp_path: Path) -
         train_judge(train, validation, SPEC, JudgeTraining(epochs=5), folder=tmp_path / "cut")
 
 
-def test_a_log_that_cannot_be_written_is_one_line(drawn: Maker, tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").mkdir()
+def test_a_log_that_cannot_be_read_is_reported(drawn: Maker, tmp_path: Path) -> None:
     settings = JudgeTraining(window_epochs=0, epochs=1, batch=8)
-    with pytest.raises(InputError, match=r"cannot write .*log\.jsonl: "):
+    train_judge(drawn(8, 0), drawn(8, 900), SPEC, settings, folder=tmp_path)
+    (tmp_path / "log.jsonl").unlink()
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(StoreError, match=r"cannot read .*log\.jsonl: "):
         train_judge(drawn(8, 0), drawn(8, 900), SPEC, settings, folder=tmp_path)
 
 

@@ -1,9 +1,11 @@
 """Pretraining end to end on coloured blocks with the tiny variant: resume, refusal, learning, and what is exported."""
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +16,10 @@ from asap.backbones.mini.backbone import MiniBackbone, load_folder
 from asap.core.errors import InputError, StoreError, TrainingError
 from asap.core.prefetch import Prefetcher
 from asap.core.vocabulary import PIECES
+from asap.stores.trainlog import TrainLog
 from asap.workflows.results import pretrain as stage
 from asap.workflows.results.pretrain import PretrainConfig, pretrain, write_sheet
-from asap.workflows.training import pretrain_loop as phase
+from asap.workflows.training.loop import Loop
 from tests.one_device import OneDevice, bring_zeros
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 210)}
@@ -50,26 +53,30 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
 
 
-def killed_at(call: int) -> Callable[[int, int, int], float]:
-    """The learning-rate schedule, but the given call of it ends the process."""
-    calls = iter(range(10**6))
+def killed_at(call: int, how: Callable[[], None]) -> Callable[[Loop], dict[str, float | None]]:
+    """A step of the loop; before the given call of it, ``how`` happens."""
+    calls, original = iter(range(10**6)), Loop.step
 
-    def schedule(step: int, total: int, warmup: int) -> float:
+    def step(loop: Loop) -> dict[str, float | None]:
         if next(calls) == call:
-            raise KeyboardInterrupt
-        return fit.schedule(step, total, warmup)
+            how()
+        return original(loop)
 
-    return schedule
+    return step
+
+
+def kill() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("call", [4, 17])
 def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    monkeypatch.setattr(phase, "LOG_EVERY", 3)
+    monkeypatch.setattr(stage, "LOG_EVERY", 3)
     whole = pretrain(data, tmp_path / "whole", CONFIG, save_seconds=0, evaluate_every=5)
     with monkeypatch.context() as patch:
-        patch.setattr(phase, "schedule", killed_at(call))
+        patch.setattr(Loop, "step", killed_at(call, kill))
         with pytest.raises(KeyboardInterrupt):
             pretrain(data, tmp_path / "cut", CONFIG, save_seconds=0, evaluate_every=5)
     cut = pretrain(data, tmp_path / "cut", CONFIG, save_seconds=0, evaluate_every=5)
@@ -78,6 +85,37 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
     assert all(torch.equal(wanted[name], came[name]) for name in wanted)
     steps = [json.loads(line)["step"] for line in (cut / "training.jsonl").read_text().splitlines()]
     assert steps == [3, 5, 6, 9, 10, 10, 3, 5, 6, 9, 10, 12, 12]
+
+
+def test_an_interrupted_run_saves_a_checkpoint_first(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "step", killed_at(16, lambda: signal.raise_signal(signal.SIGINT)))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(data, tmp_path / "cut", CONFIG)
+    assert json.loads((tmp_path / "cut" / "denoiser" / "latest.json").read_text())["step"] == 7
+    whole, cut = pretrain(data, tmp_path / "whole", CONFIG), pretrain(data, tmp_path / "cut", CONFIG)
+    assert all(torch.equal(value, weights(cut)[name]) for name, value in weights(whole).items())
+
+
+def test_the_steps_are_fitted_to_the_time_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed, out = replace(CONFIG, steps=0), tmp_path / "timed"
+    for config, seconds in ((timed, 0.0), (CONFIG, 60.0)):
+        with pytest.raises(InputError, match="either a number of steps or a number of seconds"):
+            pretrain(data, out, config, seconds=seconds)
+    clock = iter(range(10**6))
+    monkeypatch.setattr(stage, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))  # a second per step
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "step", killed_at(30, kill))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(data, out, timed, seconds=33, save_seconds=0)
+    steps = json.loads((out / "config.json").read_text())["steps"]
+    assert steps == int(0.75 * 32)
+    resumed = pretrain(data, out, timed, seconds=500)
+    plain = pretrain(data, tmp_path / "plain", replace(CONFIG, steps=steps))
+    assert json.loads((resumed / "settings.json").read_text())["steps"] == steps
+    assert all(torch.equal(value, weights(plain)[name]) for name, value in weights(resumed).items())
 
 
 def test_the_export_is_a_pipeline_with_card_log_and_settings(data: Path, tmp_path: Path) -> None:
@@ -108,10 +146,8 @@ def test_wrong_pictures_and_a_loss_that_is_no_number_are_reported(
 
 
 def test_what_cannot_be_written_is_named(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"cannot write {tmp_path}: "):
-        phase._write(tmp_path, {"step": 1})
     with pytest.raises(StoreError, match=f"cannot read {tmp_path}: "):
-        phase._trim(tmp_path, "vae", 0)
+        TrainLog(tmp_path, done=0, first=1, phase="vae")
     with pytest.raises(InputError, match=f"cannot write {tmp_path}: "):
         write_sheet(tmp_path, np.zeros((2, 4, 4, 3), np.uint8), 2)
     (tmp_path / "out" / "latents.npy").mkdir(parents=True)
@@ -158,25 +194,24 @@ def test_on_another_device_both_phases_are_computed_there(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = stage._read(data, CONFIG)
-    backbone = stage._begin(CONFIG, content, "meta")
+    backbone = stage._initial(CONFIG, content, "meta")
     bring_zeros(monkeypatch)
     monkeypatch.setattr(MiniBackbone, "sample", lambda self, prompts, _: np.zeros((len(prompts), 32, 32, 3), np.uint8))
     with OneDevice():
-        phases = [stage._autoencoder_phase(backbone, content, CONFIG, 5)]
+        phases = [stage._autoencoder(backbone, content, CONFIG)]
         latents = stage._latents(backbone, content, tmp_path, rescale=True)
-        phases += [stage._denoiser_phase(backbone, content, latents, CONFIG, 5, tmp_path)]
+        phases += [stage._denoising(backbone, content, latents, CONFIG, 5, tmp_path)]
         for one in phases:
-            one.modules.requires_grad_(True)
+            one.model.requires_grad_(True)
             loss, _ = one.loss(0)
             assert loss.device.type == "meta"
-            loss.backward()  # type: ignore[no-untyped-call]
-            trained = [value for value in one.modules.parameters() if value.grad is not None]
-            assert {value.grad.device.type for value in trained if value.grad is not None} == {"meta"}
-            average = fit.Average(trained, 0.9)
-            average.update(0)
-            average.restore([torch.zeros(value.shape) for value in trained])
-            average.swap()
-            assert one.evaluate(5)
+            loop = one.loop()
+            loop.step()
+            assert loop.average is not None
+            loop.average.restore([torch.zeros(value.shape) for value in loop.task.weights.values()])
+            with loop.averaged():
+                assert one.evaluate(5)
+            assert {value.device.type for value in loop.task.weights.values()} == {"meta"}
 
 
 def test_what_is_drawn_ahead_by_threads_trains_the_same_weights(
@@ -211,7 +246,7 @@ def test_focus_weighs_what_is_seen_of_a_body_and_leaves_the_mean_at_one(data: Pa
 
 def test_focus_turns_with_the_mirror_image(data: Path) -> None:
     content = stage._read(data, CONFIG)
-    backbone = stage._begin(CONFIG, content, "cpu")
+    backbone = stage._initial(CONFIG, content, "cpu")
     latents = np.zeros((96, *backbone.latent_shape), np.float16)
     task = stage._Denoising(backbone, content, latents, CONFIG)
     there, mirrored = task.weight(torch.tensor([3])), task.weight(torch.tensor([3 + 48]))

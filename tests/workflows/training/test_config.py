@@ -19,7 +19,7 @@ from asap.workflows.training.config import known_keys, read_config, request, set
 from asap.workflows.training.dry_run import dry_run
 from tests.workflows.training.test_settings import store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILES = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "accelerate")
 
 

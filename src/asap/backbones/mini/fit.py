@@ -1,6 +1,5 @@
 """Numerics of pretraining: starting values, losses of the two phases, averaging of weights, learning rate. No files."""
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,7 +11,6 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 __all__ = [
-    "Average",
     "attention",
     "calm_decoder",
     "calm_denoiser",
@@ -20,7 +18,6 @@ __all__ = [
     "decoder_loss",
     "principal_encoder",
     "psnr",
-    "schedule",
 ]
 
 LATENT_NOISE = 0.03
@@ -134,39 +131,3 @@ def attention(pieces: npt.NDArray[np.uint8], importance: npt.NDArray[np.float32]
     looked_up = importance.astype(np.float16)[pieces]
     cells = looked_up.reshape(count, height // cell, cell, width // cell, cell)
     return np.asarray(cells.mean((2, 4), dtype=np.float32), dtype=np.float16)
-
-
-def schedule(step: int, total: int, warmup: int) -> float:
-    """Factor on the learning rate at ``step`` of ``total``: a linear rise, then a cosine that ends near 0."""
-    rise = min(1.0, (step + 1) / max(1, warmup))
-    return rise * 0.5 * (1 + math.cos(math.pi * step / max(1, total)))
-
-
-class Average:
-    """Exponential moving average of parameters; young averages forget faster, so it is useful from the first steps."""
-
-    def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
-        """Start at the current values."""
-        self.decay = decay
-        self.live = list(parameters)
-        self.values = [p.detach().clone() for p in self.live]
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take the live values in after ``step``."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.values, [p.detach() for p in self.live], 1 - decay)
-
-    @torch.no_grad()
-    def restore(self, values: Iterable[Tensor]) -> None:
-        """Go on from the ``values`` of an earlier average of the same parameters, on whatever device they lie."""
-        for mean, saved in zip(self.values, values, strict=True):
-            mean.copy_(saved)
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange averaged and live values in place; a second call undoes it."""
-        for mean, live in zip(self.values, self.live, strict=True):
-            kept = live.detach().clone()
-            live.copy_(mean)
-            mean.copy_(kept)

@@ -4,7 +4,6 @@ from asap.benchmark.judge.calibration import PLAIN, CalibrationSet, calibrate, m
 from asap.benchmark.judge.dataset import JudgePairs, LabelledPair, join, label_pair, stack
 from asap.benchmark.judge.network import JudgeNetwork, JudgeSpec, attribute_classes
 from asap.benchmark.judge.predict import Predictions, Verdict, predict, verdicts
-from asap.benchmark.judge.trainer import JudgeTraining, TrainedJudge, train_judge
 from asap.benchmark.judge.weights import (
     CALIBRATION,
     PACKAGED,
@@ -24,11 +23,9 @@ __all__ = [
     "JudgeNetwork",
     "JudgePairs",
     "JudgeSpec",
-    "JudgeTraining",
     "LabelledPair",
     "Predictions",
     "StoredJudge",
-    "TrainedJudge",
     "Verdict",
     "attribute_classes",
     "calibrate",
@@ -41,7 +38,6 @@ __all__ = [
     "read_calibration",
     "save_judge",
     "stack",
-    "train_judge",
     "verdicts",
 ]
 

@@ -1,8 +1,8 @@
-"""Train and calibrate the learned judge."""
+"""Load and calibrate the learned judge; ``training.judge`` trains it."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,24 +11,15 @@ import numpy as np
 from asap.backbones import Backbone, load
 from asap.backbones.family import LoadOptions, device_named
 from asap.benchmark import judge as room
-from asap.benchmark.judge import (
-    HELD_OUT,
-    JudgePairs,
-    JudgeSpec,
-    JudgeTraining,
-    LabelledPair,
-    StoredJudge,
-    TrainedJudge,
-)
+from asap.benchmark.judge import JudgePairs, LabelledPair, StoredJudge
 from asap.benchmark.judge.weights import SETTINGS
 from asap.core.errors import InputError, StoreError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import generator
 from asap.generate import round_trip
 from asap.stores.pairs import PairRow, PairStore
-from asap.workflows.runtime.lineage import instruments_of, parent_of
 
-__all__ = ["ATTRIBUTES", "calibrate", "judge_named", "prepare", "train"]
+__all__ = ["ATTRIBUTES", "LESSONS", "STRENGTHS", "calibrate", "judge_named", "labelled", "prepare", "training_rows"]
 
 Report = Callable[[str], None]
 ATTRIBUTES: Final = ("fingers", "skin", "background", "shirt", "trousers", "hair", "gesture")
@@ -93,7 +84,7 @@ def prepare(
         InputError: ``out`` was made with other settings.
     """
     store = PairStore.open(pairs, split=split)
-    kept = _taught(store, held_out, limit)
+    kept = training_rows(store, held_out, limit)
     name = model if isinstance(model, str) else model.name
     asked: dict[str, object] = {"pairs": store.content_hash, "split": split, "rows": len(kept), "model": name}
     asked |= {"strengths": list(strengths), "plain_share": plain_share, "size": size, "steps": steps, "seed": seed}
@@ -143,10 +134,10 @@ def _chunk(
         round_trip(backbone, np.stack(images), prompts, times, noise, steps=steps)
         for images in ([row.chosen for row in rows], [row.rejected for row in rows])
     ]
-    return room.stack(_labelled(*trio, size, attributes) for trio in zip(rows, sides[0], sides[1], strict=True))
+    return room.stack(labelled(*trio, size, attributes) for trio in zip(rows, sides[0], sides[1], strict=True))
 
 
-def _labelled(row: PairRow, chosen: Any, rejected: Any, size: int, names: Sequence[str]) -> LabelledPair:  # noqa: ANN401
+def labelled(row: PairRow, chosen: Any, rejected: Any, size: int, names: Sequence[str]) -> LabelledPair:  # noqa: ANN401
     """A stored pair with these images (H, W, 3) in the place of its own."""
     return room.label_pair(
         chosen=chosen,
@@ -165,16 +156,7 @@ def _labelled(row: PairRow, chosen: Any, rejected: Any, size: int, names: Sequen
     )
 
 
-def _as_rendered(pairs: Path, held_out: Sequence[str], limit: int | None, size: int, report: Report) -> JudgePairs:
-    """The training pairs as they are in the store."""
-    store = PairStore.open(pairs, split="train")
-    kept = _taught(store, held_out, limit)
-    report(f"reading {len(kept)} training pairs")
-    chunks = (store.rows(kept[start : start + CHUNK]) for start in range(0, len(kept), CHUNK))
-    return room.stack(_labelled(row, row.chosen, row.rejected, size, ATTRIBUTES) for rows in chunks for row in rows)
-
-
-def _taught(store: PairStore, held_out: Sequence[str], limit: int | None) -> list[int]:
+def training_rows(store: PairStore, held_out: Sequence[str], limit: int | None) -> list[int]:
     """Rows whose operation is not held out, at most ``limit``, spread over the store."""
     kept = [row for row, name in enumerate(store.column("operation")) if name not in held_out]
     if limit is not None and limit < len(kept):
@@ -191,134 +173,6 @@ def _write_chunk(path: Path, chunk: JudgePairs) -> None:
 def _read_chunk(path: Path) -> JudgePairs:
     with np.load(path) as data:
         return JudgePairs(**{name: data[name] for name in data.files})
-
-
-def train(
-    out: Path,
-    *,
-    pairs: Path,
-    model: str = "mini",
-    seed: int = 0,
-    held_out: Sequence[str] = HELD_OUT,
-    limit: int | None = None,
-    rounded: int = 5000,
-    validation: int = 800,
-    settings: JudgeTraining | None = None,
-    spec: JudgeSpec | None = None,
-    plain_share: float = 0.4,
-    strengths: tuple[float, float] = STRENGTHS,
-    init: str | Path | None = None,
-    device: str = "auto",
-    report: Report = lambda _: None,
-) -> dict[str, Any]:
-    """Train a judge into ``out`` (weights, settings, log), or go on.
-
-    Args:
-        out: folder; working files are below ``out/work``.
-        pairs: pair store of the namespace ``judge``, or ``rank`` for one that only ranks.
-        model: generator of the round trip.
-        seed: decides weights, order and noise.
-        held_out: operations never trained on.
-        limit: at most so many training pairs.
-        rounded: at most so many of them take the generator's round trip and are seen whole; all are seen as rendered,
-            in windows, which come blurred and noisy instead.
-        validation: at most so many validation pairs.
-        settings: of the loop; ``seed`` wins over theirs.
-        spec: of the network; its attributes are read from the data.
-        plain_share: share of training pairs that are only encoded and decoded.
-        strengths: range of the round trip's time.
-        init: a judge to go on from (``learned`` or a folder), whose network and attributes are kept.
-        device: of torch, where generator and judge run; a GPU if there is one.
-        report: is given a line now and then.
-
-    Raises:
-        InputError: pairs of another namespace, settings unlike those of an earlier run, or no device.
-        StoreError: the pair store cannot be read.
-        TrainingError: the loss is not a number.
-    """
-    spec, where = spec or JudgeSpec(), device_named(device)
-    loop = JudgeTraining(**{**asdict(settings or JudgeTraining()), "seed": seed})
-    trip = {"model": model, "held_out": held_out, "size": spec.size, "seed": seed, "strengths": strengths}
-    trip |= {"device": where}
-    near, learn, check = _lessons(pairs, out / "work", trip, plain_share, report, limit, rounded, validation)
-    begin = None if init is None else judge_named(init, where)
-    spec = begin.network.spec if begin else replace(spec, attributes=_classes(near))
-    near, learn, check = (_columns(part, spec) for part in (near, learn, check))
-    start, folder = begin.network if begin else None, out / "work" / "run"
-    judge = room.train_judge(
-        learn, check, spec, loop, folder=folder, windows=near, init=start, device=where, report=report
-    )
-    return _kept(out, judge, {
-        "held_out": list(held_out), "model": model, "strengths": list(strengths), "plain_share": plain_share,
-        "training": asdict(loop), "training_pairs": len(near), "rounded_pairs": len(learn),
-        "init": begin.fingerprint if begin else None, **_origin(pairs),
-    })  # fmt: skip
-
-
-def _kept(out: Path, judge: TrainedJudge, notes: Mapping[str, object]) -> dict[str, Any]:
-    """Write a judge that has been trained; returns what is to be told of it."""
-    how = {"steps": judge.steps, "validation_auroc": judge.auroc.to_json(), "device": judge.network.device.type}
-    name = room.save_judge(out, judge.network, judge.threshold, {**notes, **how})
-    return {
-        "judge": str(out), "fingerprint": name, "threshold": judge.threshold, "val_auroc": judge.auroc.to_json(),
-        "steps": judge.steps, "seconds": judge.seconds, "images_per_second": judge.images_per_second,
-    }  # fmt: skip
-
-
-def _lessons(
-    pairs: Path,
-    work: Path,
-    trip: Mapping[str, Any],
-    plain_share: float,
-    report: Report,
-    limit: int | None,
-    rounded: int,
-    validation: int,
-) -> tuple[JudgePairs, JudgePairs, JudgePairs]:
-    """Training pairs as rendered, those of them that take the round trip, and validation pairs; see ``train``."""
-    _own_people(pairs)
-    near = _as_rendered(pairs, trip["held_out"], limit, trip["size"], report)
-    count = min(rounded, len(near))
-    learn = prepare(pairs, work / "train", split="train", limit=count, plain_share=plain_share, report=report, **trip)
-    check = prepare(pairs, work / "val", split="val", limit=validation, report=report, **trip)
-    _apart(near, check, pairs)
-    return near, learn, check
-
-
-def _origin(pairs: Path) -> dict[str, object]:
-    """Which pairs a judge learned from, and what picked those."""
-    parent, manifests = parent_of(pairs)
-    return {"pairs": parent.content_hash, "training_people_gates": [asdict(i) for i in instruments_of(manifests)]}
-
-
-def _own_people(pairs: Path) -> None:
-    """Raise ``InputError`` unless the store shows people whom no model is aligned or tested with."""
-    namespace = PairStore.open(pairs).manifest.config.get("namespace")
-    if namespace not in LESSONS:
-        raise InputError(
-            f"a judge needs people of its own: want a pair store of the namespace {LESSONS[0]!r}, or {LESSONS[1]!r} "
-            f"for a screen; {pairs} has {namespace!r}; build one with `asap pairs build --namespace {LESSONS[0]}`"
-        )
-
-
-def _classes(pairs: JudgePairs) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The attributes that these pairs' captions say, with their values."""
-    texts = [dict(zip(ATTRIBUTES, map(str, row[0]), strict=True)) for row in pairs.attributes]
-    known = [{name: value for name, value in row.items() if value != "?"} for row in texts]
-    return room.attribute_classes(known, ATTRIBUTES)
-
-
-def _apart(learn: JudgePairs, check: JudgePairs, pairs: Path) -> None:
-    """Raise ``InputError`` if a person is in both splits."""
-    overlap = set(learn.fact("person")) & set(check.fact("person"))
-    if overlap:
-        raise InputError(f"{len(overlap)} people are in both train and val of {pairs}; build the store anew")
-
-
-def _columns(pairs: JudgePairs, spec: JudgeSpec) -> JudgePairs:
-    """The pairs with only the attributes of ``spec``."""
-    columns = [ATTRIBUTES.index(name) for name, _ in spec.attributes]
-    return JudgePairs(**{**vars(pairs), "attributes": pairs.attributes[:, :, columns]})
 
 
 def calibrate(

@@ -1,16 +1,17 @@
-"""Stage: a folder of captioned images becomes the embedded model's pipeline folder (``asap mini pretrain``).
+"""Train the embedded model on a folder of captioned images (``asap mini pretrain``).
 
 Phase 1 fits the autoencoder (a linear encoder, a trained decoder), phase 2 encodes every image and its mirror image
-once (captions never say left or right), phase 3 trains denoiser and text encoder together on these latents. Every draw
-is named by (seed, phase, step) and made on the CPU, so it is the same on every device; what a GPU makes of it differs
-from the CPU's by rounding, and from its own on another day by the order of its sums.
+once (captions never mention left or right), phase 3 trains denoiser and text encoder together on these latents. All
+random numbers are derived from (seed, phase, step) and drawn on the CPU, so they are the same on every device; the
+weights then differ between devices by rounding only.
 """
 
+import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +33,13 @@ from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.prefetch import THREADS, Prefetcher
 from asap.core.seeds import derive, generator
 from asap.core.vocabulary import FINE_PIECES, PIECES
+from asap.stores.checkpoints import CheckpointStore
 from asap.stores.png import encode
+from asap.stores.trainlog import TrainLog
 from asap.tensors import to_signed
 from asap.tensors.placement import place_table, take_rows
 from asap.workflows.pairs.people import LEARNED, read_people, read_pieces, render_people
-from asap.workflows.training.pretrain_loop import Phase, run_phase
+from asap.workflows.training.loop import Loop, LoopSettings, LossTask, PeriodicEvaluation, Schedule
 
 __all__ = ["PretrainConfig", "pretrain", "pretrain_on_new_people", "write_sheet"]
 
@@ -45,12 +48,21 @@ HELD_OUT: Final = 512
 CELL: Final = 4
 """Pixels along the side of a cell of the latents."""
 EVALUATE_BATCH: Final = 64
-ENCODER_PICTURES: Final = 1000
+ENCODER_IMAGES: Final = 1000
 """Images whose patches give the encoder its principal components."""
+LOG_EVERY: Final = 25
+"""Steps between two rows of the log."""
+MAX_GRAD_NORM: Final = 1.0
+PROBE: Final = 12
+"""Steps that measure the rate; the first two, which are slower, do not count."""
+TRAINING_SHARE: Final = 0.75
+"""Share of the time left that the steps should fill; evaluations and checkpoints take the rest."""
 IMPORTANCE: Final = np.array(
     [0.0 if name == "background" else 2.0 if name in FINE_PIECES else 1.0 for name in PIECES], dtype=np.float32
 )
 """Of each piece, for ``PretrainConfig.focus``."""
+CONFIG: Final = "config.json"
+LOG: Final = "log.jsonl"
 GRID: Final = (4, 6)
 """Rows and columns of the sheets of samples."""
 
@@ -59,8 +71,9 @@ GRID: Final = (4, 6)
 class PretrainConfig:
     """Settings of a run; a folder belongs to one of them."""
 
-    steps: int
-    """Denoiser steps: the learning rate falls to zero over exactly these."""
+    steps: int = 0
+    """Denoiser steps: the learning rate falls to zero over exactly these. 0: as many as fit the time given to
+    ``pretrain``; the folder's config.json then holds the number."""
     size: str = "mini"
     seed: int = 0
     batch: int = 32
@@ -98,39 +111,99 @@ def pretrain(
     out: Path,
     config: PretrainConfig,
     *,
+    seconds: float = 0.0,
     device: str = "auto",
     save_seconds: float = 180.0,
     evaluate_every: int = 400,
 ) -> Path:
     """Train the embedded model on ``data`` and return the pipeline folder, ``out``/pipeline.
 
-    ``data`` holds shards as ``asap.workflows.pairs.people`` writes them. ``out`` gets config.json, log.jsonl,
-    checkpoints, sheets of samples and the pipeline with its model card. Started again, the run goes on where it was,
-    on another device, too. ``device`` is one of torch, or auto for a GPU if there is one; checkpoints are
-    ``save_seconds`` apart, evaluations on held-out images ``evaluate_every`` steps.
+    ``out`` gets config.json, log.jsonl, checkpoints, sheets of samples and the pipeline with its model card. Started
+    again, the run resumes, on another device, too.
+
+    Args:
+        data: shards as ``asap.workflows.pairs.people`` writes them.
+        out: folder of the run.
+        config: settings of the run.
+        seconds: time that the run should take, from its first start; the number of denoiser steps is fitted to it once,
+            by the measured rate. Only without ``config.steps``.
+        device: a device of torch; auto uses a GPU if there is one.
+        save_seconds: between two checkpoints.
+        evaluate_every: steps between two evaluations on held-out images.
 
     Raises:
-        InputError: no data, images of the wrong size, ``out`` belongs to another configuration, or no such device.
-        TrainingError: the loss is no number.
+        InputError: no data, images of the wrong size, neither steps nor seconds (or both), ``out`` belongs to another
+            configuration, or no such device.
+        TrainingError: the loss is not finite.
     """
     began, where = time.monotonic(), device_named(device)
     make_folder(out)
-    _claim(out, config)
+    config = _claim(out, config, seconds)
     content = _read(data, config)
-    backbone = _begin(config, content, where)
+    backbone = _initial(config, content, where)
     if content.images.shape[1] != backbone.resolution:
         raise InputError(
             f"{config.size} is trained at {backbone.resolution} pixels, {data} has {content.images.shape[1]}"
         )
-    log = out / "log.jsonl"
     if not config.init:
-        run_phase(_autoencoder_phase(backbone, content, config, evaluate_every), out, log, save_seconds=save_seconds)
+        _train(_autoencoder(backbone, content, config), out, save_seconds, evaluate_every)
     latents = _latents(backbone, content, out, rescale=not config.init)
-    run_phase(
-        _denoiser_phase(backbone, content, latents, config, evaluate_every, out), out, log, save_seconds=save_seconds
-    )
+    denoising = _denoising(backbone, content, latents, config, evaluate_every, out)
+    if not config.steps:
+        steps = _fitting_steps(denoising, seconds - (time.monotonic() - began))
+        config = replace(config, steps=steps)
+        write_json(out / CONFIG, asdict(config))
+        denoising.settings = _denoiser_settings(config)
+    _train(denoising, out, save_seconds, evaluate_every)
     settings = {**asdict(config), "pictures": len(content.train), "device": backbone.device.type}
-    return export(backbone, out / "pipeline", log, settings, time.monotonic() - began)
+    return export(backbone, out / "pipeline", out / LOG, settings, time.monotonic() - began)
+
+
+@dataclass(kw_only=True)
+class _Phase:
+    """What one phase trains."""
+
+    model: nn.Module
+    loss: Callable[[int], tuple[Tensor, Mapping[str, Tensor]]]
+    evaluate: Callable[[int], Mapping[str, float]]
+    settings: LoopSettings
+
+    def loop(self) -> Loop:
+        """Before the first step."""
+        parameters = [value for value in self.model.parameters() if value.requires_grad]
+        lr = self.settings.schedule.lr
+        optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        self.model.train()
+        return Loop(LossTask(self.model, self.loss, optimizer), self.settings)
+
+
+def _train(phase: _Phase, out: Path, save_seconds: float, evaluate_every: int) -> None:
+    """Train a phase to its end, from its newest checkpoint if there is one; the model then has its averaged weights."""
+    name = phase.settings.name
+    phase.settings = replace(phase.settings, checkpoint_seconds=save_seconds)
+    loop = phase.loop()
+    loop.run(
+        CheckpointStore(out / name),
+        PeriodicEvaluation(phase.evaluate, lambda done: done % evaluate_every == 0),
+        lambda done: TrainLog(out / LOG, done=done, first=1, phase=name),
+    )
+    assert loop.average is not None
+    loop.average.keep()
+    phase.model.eval()
+
+
+def _fitting_steps(phase: _Phase, seconds: float) -> int:
+    """How many steps of a phase fit into ``seconds``, by the rate of some that are taken and undone."""
+    loop = phase.loop()
+    before = copy.deepcopy(loop.task.state())
+    durations = []
+    for _ in range(PROBE):
+        start = time.monotonic()
+        loop.step()
+        durations.append(time.monotonic() - start)
+    loop.task.restore(before)
+    per_step = sum(durations[2:]) / len(durations[2:])
+    return max(PROBE, int(TRAINING_SHARE * seconds / max(per_step, 1e-9)))
 
 
 def pretrain_on_new_people(
@@ -140,21 +213,22 @@ def pretrain_on_new_people(
     people: int,
     workers: int,
     scene: str = LEARNED["scene"],
+    seconds: float = 0.0,
     device: str = "auto",
     save_seconds: float = 180.0,
 ) -> Path:
     """Render ``people`` people into ``out``/people with ``workers`` processes, then ``pretrain`` on them.
 
-    ``scene`` is one of ``vocabulary.SCENES``. Raises as ``pretrain`` does; what can be wrong without any people is told
-    before the first is rendered.
+    ``scene`` is one of ``vocabulary.SCENES``; ``seconds`` do not include the rendering. Raises as ``pretrain`` does;
+    what can be checked without people is checked before the first is rendered.
     """
     where = device_named(device)
     size = _embedded(config.init, where).resolution if config.init else _size(config).resolution
     make_folder(out)
-    _claim(out, config)
+    _claim(out, config, seconds)
     data = out / "people"
     render_people(data, count=people, size=size, seed=config.seed, scene=scene, workers=workers)
-    return pretrain(data, out, config, device=where, save_seconds=save_seconds)
+    return pretrain(data, out, config, seconds=seconds, device=where, save_seconds=save_seconds)
 
 
 def _size(config: PretrainConfig) -> Size:
@@ -163,7 +237,7 @@ def _size(config: PretrainConfig) -> Size:
     return SIZES[config.size]
 
 
-def _begin(config: PretrainConfig, content: _Data, device: str) -> MiniBackbone:
+def _initial(config: PretrainConfig, content: _Data, device: str) -> MiniBackbone:
     """Random weights, or those that ``config.init`` names; raises ``InputError`` for a model of another family."""
     if not config.init:
         pipeline = build_pipeline(config.size, content.captions, config.seed)
@@ -174,23 +248,28 @@ def _begin(config: PretrainConfig, content: _Data, device: str) -> MiniBackbone:
 def _embedded(name: str, device: str) -> MiniBackbone:
     backbone = load(name, LoadOptions(device=device))
     if not isinstance(backbone, MiniBackbone):
-        raise InputError(f"pretraining goes on from an embedded model, and {name!r} is {backbone.name}")
+        raise InputError(f"pretraining continues an embedded model (mini, tiny), but {name!r} is {backbone.name}")
     return backbone
 
 
-def _claim(out: Path, config: PretrainConfig) -> None:
-    """Write the configuration, or check that it is the one of this folder."""
-    path = out / "config.json"
-    asked = asdict(config)
+def _claim(out: Path, config: PretrainConfig, seconds: float) -> PretrainConfig:
+    """Write the configuration, or check that it is the one of this folder; with its number of steps, if it has one."""
+    path = out / CONFIG
+    if bool(config.steps) == (seconds > 0):
+        raise InputError("pretraining needs either a number of steps or a number of seconds (--steps or --seconds)")
+    requested = asdict(config)
     if not path.exists():
-        write_json(path, asked)
-        return
+        write_json(path, requested)
+        return config
     known = read_json(path)
     assert isinstance(known, dict)
-    unlike = sorted(key for key in {*known, *asked} if known.get(key) != asked.get(key))
-    if unlike:
-        was = ", ".join(f"{key} was {known.get(key)!r} and is {asked.get(key)!r}" for key in unlike)
-        raise InputError(f"{out} belongs to another run: {was}; use its settings or another folder")
+    if not config.steps:
+        requested["steps"] = known.get("steps")
+    different = sorted(key for key in {*known, *requested} if known.get(key) != requested.get(key))
+    if different:
+        changes = ", ".join(f"{key} was {known.get(key)!r} and is {requested.get(key)!r}" for key in different)
+        raise InputError(f"{out} belongs to another run: {changes}; use its settings or another folder")
+    return replace(config, steps=requested["steps"])
 
 
 def _read(folder: Path, config: PretrainConfig) -> _Data:
@@ -218,19 +297,21 @@ def _torch_generator(config: PretrainConfig, phase: str, step: int) -> torch.Gen
     return torch.Generator().manual_seed(derive(config.seed, phase, step))
 
 
-def _ahead(backbone: MiniBackbone, make: Callable[[int], tuple[Tensor, ...]]) -> Prefetcher[tuple[Tensor, ...]]:
-    """What is drawn for each step, on the backbone's device; for a GPU by other threads while it computes."""
+def _prefetched(
+    backbone: MiniBackbone, make: Callable[[int], tuple[Tensor, ...]]
+) -> Callable[[int], tuple[Tensor, ...]]:
+    """Random inputs of each step, on the backbone's device; for a GPU drawn by other threads while it computes."""
     device = backbone.device
     return Prefetcher(
         lambda step: tuple(part.to(device) for part in make(step)), threads=THREADS if device.type == "cuda" else 0
     )
 
 
-def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConfig, evaluate_every: int) -> Phase:
+def _autoencoder(backbone: MiniBackbone, data: _Data, config: PretrainConfig) -> _Phase:
     vae: nn.Module = backbone.pipeline.vae
     vae.requires_grad_(True)
     fit.calm_decoder(vae)
-    few = np.linspace(0, len(data.train) - 1, min(ENCODER_PICTURES, len(data.train))).astype(np.int64)
+    few = np.linspace(0, len(data.train) - 1, min(ENCODER_IMAGES, len(data.train))).astype(np.int64)
     fit.principal_encoder(vae, data.images[data.train[few]])
     window = min(config.vae_window, backbone.resolution)
     channels, cells = backbone.latent_shape[0], window // CELL
@@ -242,10 +323,10 @@ def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConf
         images = fit.crops(to_signed(data.images[rows]), window, 1, draw)
         return images, torch.randn(len(images), channels, cells, cells, generator=draw)
 
-    ahead = _ahead(backbone, drawn)
+    inputs = _prefetched(backbone, drawn)
 
     def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        images, noise = ahead(step)
+        images, noise = inputs(step)
         with backbone.precision():
             return fit.decoder_loss(vae, images.contiguous(memory_format=torch.channels_last), noise)
 
@@ -254,17 +335,20 @@ def _autoencoder_phase(backbone: MiniBackbone, data: _Data, config: PretrainConf
         decoded = backbone.decode(backbone.encode(held))
         return {"psnr": round(fit.psnr(decoded, held).mean().item(), 3)}
 
-    return Phase(
-        name="vae",
-        modules=vae,
-        loss=loss,
-        evaluate=evaluate,
-        steps=config.vae_steps,
-        batch=config.vae_batch,
-        lr=config.vae_lr,
-        warmup=50,
-        decay=0.995,
-        evaluate_every=evaluate_every,
+    settings = _settings("vae", config.vae_steps, config.vae_lr, warmup=50, ema=0.995, images=config.vae_batch)
+    return _Phase(model=vae, loss=loss, evaluate=evaluate, settings=settings)
+
+
+def _settings(name: str, steps: int, lr: float, *, warmup: int, ema: float, images: int) -> LoopSettings:
+    return LoopSettings(
+        name=name,
+        steps=steps,
+        schedule=Schedule(lr=lr, warmup=max(1, warmup), decay=(0, steps)),
+        max_grad_norm=MAX_GRAD_NORM,
+        ema=ema,
+        ema_warmup=True,
+        images=images,
+        log_every=LOG_EVERY,
     )
 
 
@@ -310,7 +394,7 @@ class _Denoising:
     ) -> None:
         self.backbone, self.data, self.config, self.device = backbone, data, config, backbone.device
         self.latents = place_table(torch.from_numpy(latents), self.device)
-        self.drawn = _ahead(backbone, self._draw)
+        self.inputs = _prefetched(backbone, self._draw)
         self.ids = backbone.tokenize(data.captions)
         self.empty = backbone.tokenize([""])[0]
         self.text: nn.Module = backbone.pipeline.text_encoder
@@ -351,8 +435,8 @@ class _Denoising:
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Of training step ``step``."""
-        *drawn, weight = self.drawn(step)
-        error = self.error(*drawn)
+        *inputs, weight = self.inputs(step)
+        error = self.error(*inputs)
         return (error * weight).mean(), {} if self.weights is None else {"plain": error.detach().mean()}
 
     @torch.no_grad()
@@ -383,14 +467,14 @@ def _weights(data: _Data, focus: float) -> Tensor | None:
     return (weights / weights[torch.from_numpy(data.train)].mean()).half()
 
 
-def _denoiser_phase(
+def _denoising(
     backbone: MiniBackbone,
     data: _Data,
     latents: npt.NDArray[np.float16],
     config: PretrainConfig,
     evaluate_every: int,
     out: Path,
-) -> Phase:
+) -> _Phase:
     modules = nn.ModuleDict({"unet": backbone.denoiser, "text": backbone.pipeline.text_encoder})
     modules.requires_grad_(True)
     if not config.init:
@@ -399,23 +483,18 @@ def _denoiser_phase(
     prompts = _prompts(data, GRID[0] * GRID[1])
 
     def evaluate(done: int) -> dict[str, float]:
-        if done % (2 * evaluate_every) == 0 or done == config.steps:
-            pictures = backbone.sample(prompts, list(range(len(prompts))))
-            write_sheet(out / "samples" / f"step-{done:06d}.png", pictures, GRID[1])
+        if done % (2 * evaluate_every) == 0 or done == phase.settings.steps:
+            images = backbone.sample(prompts, list(range(len(prompts))))
+            write_sheet(out / "samples" / f"step-{done:06d}.png", images, GRID[1])
         return task.held_out()
 
-    return Phase(
-        name="denoiser",
-        modules=modules,
-        loss=task.loss,
-        evaluate=evaluate,
-        steps=config.steps,
-        batch=config.batch,
-        lr=config.lr,
-        warmup=min(200, config.steps // 10),
-        decay=config.decay,
-        evaluate_every=evaluate_every,
-    )
+    phase = _Phase(model=modules, loss=task.loss, evaluate=evaluate, settings=_denoiser_settings(config))
+    return phase
+
+
+def _denoiser_settings(config: PretrainConfig) -> LoopSettings:
+    warmup = min(200, config.steps // 10)
+    return _settings("denoiser", config.steps, config.lr, warmup=warmup, ema=config.decay, images=config.batch)
 
 
 def _prompts(data: _Data, count: int) -> list[str]:
@@ -428,7 +507,7 @@ def _prompts(data: _Data, count: int) -> list[str]:
     return (turns * count)[:count]
 
 
-def write_sheet(path: Path, pictures: npt.NDArray[np.uint8], columns: int) -> None:
+def write_sheet(path: Path, images: npt.NDArray[np.uint8], columns: int) -> None:
     """Images (B, H, W, 3) in rows of ``columns`` as one PNG; raises ``InputError`` if it cannot be written."""
-    rows = [np.concatenate(list(pictures[k : k + columns]), axis=1) for k in range(0, len(pictures), columns)]
+    rows = [np.concatenate(list(images[k : k + columns]), axis=1) for k in range(0, len(images), columns)]
     write_bytes(path, encode(np.concatenate(rows)))

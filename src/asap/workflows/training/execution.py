@@ -248,7 +248,7 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
         last = time.perf_counter()
         for row in sitting.trainer.steps():
             if sitting.log:
-                sitting.log.add(row)
+                sitting.log.add(sitting.trainer.done, row)
             sitting.trackers.log(sitting.trainer.done, row, group="train")
             sitting.drift.update(row)
             if sitting.watch.update(row):
@@ -284,7 +284,7 @@ def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple
         plan,
         trainer,
         checkpoints,
-        plan.world.on_main(lambda: TrainLog(plan.out / LOG, keep_below=trainer.done)),
+        plan.world.on_main(lambda: TrainLog(plan.out / LOG, done=trainer.done)),
         watch,
         references,
         Validation(trainer, plan.backbone, plan.world, plan.watch, held, prompts),
@@ -331,7 +331,7 @@ def _validate(sitting: _Sitting) -> None:
     report, pictures = sitting.validation.look(plan.out / VALIDATION / f"step-{done:06d}")
     better = sitting.looks.better(report)
     if sitting.log:
-        sitting.log.validate(done - 1, report.row())
+        sitting.log.validate(done, report.row())
     sitting.trackers.log(done, report.flat(), group="held_out")
     if pictures is not None:
         sitting.trackers.show(done, "validation", pictures)
@@ -455,7 +455,7 @@ def _warn(sitting: _Sitting) -> str:
         f"{watch.rise:.1%} above the reference's; fewer steps, a lower lr or a method that guards the winner may help"
     )
     if sitting.log:
-        sitting.log.warn(step - 1, text)
+        sitting.log.warn(step, text)
     return text
 
 
