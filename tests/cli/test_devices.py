@@ -1,16 +1,14 @@
 """The flags that say where a network runs, and how long and on how much at a time it is trained."""
 
 import inspect
-import sys
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from asap.cli.app import main, parse
+from asap.cli.app import main
 from asap.workflows.evaluation import learned
 from asap.workflows.evaluation import run_judge as judging
 from asap.workflows.results import demo, pretrain, reproduce
@@ -18,7 +16,6 @@ from asap.workflows.results.pretrain import PretrainConfig
 from asap.workflows.training import judge
 from asap.workflows.training.judge import JudgeTraining
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 Seen = dict[str, Any]
 
 
@@ -84,52 +81,6 @@ def test_sizes_of_the_judge_s_training_are_its_own_unless_said(catch: Callable[[
     assert seen["init"] == "learned"
     assert seen["settings"] == JudgeTraining(batch=64, epochs=2.5, window_epochs=0, learning_rate=1e-3)
     assert seen["rounded"] == 9
-
-
-@pytest.fixture
-def script() -> ModuleType:
-    spec = spec_from_file_location("gpu", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_stage_of_the_script_is_a_command_that_asap_knows(script: ModuleType, tmp_path: Path) -> None:
-    how = script.arguments([*script.STAGES, "--work", str(tmp_path), "--out", "o"])
-    own = tmp_path / "mini" / "pipeline"
-    for model in ("mini", str(own)):
-        found: dict[str, Any] = {}
-        for stage in script.STAGES[1:]:
-            found[stage] = parse(script.command(how, stage, 7)[len(script.ASAP) :])
-        assert found["mini"].steps == 7
-        assert found["judge"].model == found["calibrate"].model == model
-        own.mkdir(parents=True, exist_ok=True)
-        (own / "model_index.json").write_text("{}")
-    compile(script.command(how, "people")[2], "people", "exec")
-
-
-def test_the_script_stops_a_stage_at_its_limit_and_packs_what_there_is(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = tmp_path / "work" / "mini" / "log.jsonl"
-    log.parent.mkdir(parents=True)
-    log.write_text('{"step": 25, "images_per_s": 9.5}\n{"step": 50, "held_out": 0.5}\n')
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(script, "command", lambda *_: sleep)
-    monkeypatch.setattr(script, "PIECE", 4096)
-    words = ["mini", "judge", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--seconds", "1"]
-    monkeypatch.setattr(sys, "argv", ["gpu.py", *words, "--steps", "9"])
-    assert script.main() == 3
-    rows = script.read(tmp_path / "out" / "summary.json")
-    assert [(row["stage"], row["code"], row["step"], row["held_out"]) for row in rows] == [("mini", 3, 50, 0.5)]
-    assert "judge" not in capsys.readouterr().out
-    pieces = sorted((tmp_path / "out").glob("results.tar.*"))
-    assert len(pieces) > 1
-    whole = b"".join(piece.read_bytes() for piece in pieces)
-    assert b"mini/log.jsonl" in whole
-    assert log.read_bytes() in whole
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,6 @@ def pretrain(
         TrainingError: the loss is not finite.
     """
     began, where = time.monotonic(), device_named(device)
-    make_folder(out)
     config = _claim(out, config, seconds)
     content = _read(data, config)
     backbone = _initial(config, content, where)
@@ -224,7 +223,6 @@ def pretrain_on_new_people(
     """
     where = device_named(device)
     size = _embedded(config.init, where).resolution if config.init else _size(config).resolution
-    make_folder(out)
     _claim(out, config, seconds)
     data = out / "people"
     render_people(data, count=people, size=size, seed=config.seed, scene=scene, workers=workers)
@@ -257,6 +255,7 @@ def _claim(out: Path, config: PretrainConfig, seconds: float) -> PretrainConfig:
     path = out / CONFIG
     if bool(config.steps) == (seconds > 0):
         raise InputError("pretraining needs either a number of steps or a number of seconds (--steps or --seconds)")
+    make_folder(out)
     requested = asdict(config)
     if not path.exists():
         write_json(path, requested)
