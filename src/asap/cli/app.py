@@ -38,6 +38,7 @@ from typing import Final, NoReturn, Protocol, cast
 from asap import __version__
 from asap.core.errors import AsapError, InputError
 from asap.core.settings import build, check, nearest
+from asap.workflows.runtime.quiet import quiet_libraries
 
 __all__ = ["COMMANDS", "GROUPS", "Command", "command_class", "find_command", "main", "parse"]
 
@@ -105,6 +106,8 @@ class Command(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with ``argv`` (the process's own when None) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        quiet_libraries()
     try:
         if text := _information(words):
             print(text)
