@@ -2,14 +2,14 @@
 
 import importlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from asap.backbones.family import INDEX, Family, LoadOptions, device_named, read_settings
+from asap.backbones.hub import fetch_index, fetch_pipeline
 from asap.backbones.protocol import Backbone
 from asap.core.errors import InputError, StoreError, UnknownNameError
 from asap.core.registry import Registry
@@ -95,45 +95,9 @@ def load(name_or_folder: str | Path, options: LoadOptions | None = None) -> Back
 def find(name: str, options: LoadOptions | None = None) -> tuple[Family, Path]:
     """The family of a pipeline folder or of a model on the hub, and its local folder; raises as ``load``."""
     folder, options = Path(name), options or LoadOptions()
-    if folder.is_dir():
-        return family_of(_index(folder), name), folder
-    if not HUB_ID.fullmatch(name):
+    if not folder.is_dir() and not HUB_ID.fullmatch(name):
         if folder.is_absolute() or name.startswith((".", "~")):
             raise StoreError(f"there is no folder {name}; name a pipeline folder, a hub id OWNER/NAME or a known model")
         raise UnknownNameError("model", name, [*MODELS.names(), "a pipeline folder", "a hub id OWNER/NAME"])
-    family = family_of(read_settings(_index_from_hub(name, options) / INDEX), name)
-    return family, _from_hub(name, options, family.unused)
-
-
-def _index(folder: Path) -> Mapping[str, Any]:
-    if not (folder / INDEX).is_file():
-        raise StoreError(f"{folder} is no diffusers pipeline folder: it has no {INDEX}")
-    return read_settings(folder / INDEX)
-
-
-def _index_from_hub(name: str, options: LoadOptions) -> Path:
-    """The cached folder that holds a hub model's index, and perhaps no more."""
-    from huggingface_hub import hf_hub_download
-
-    with _hub(name):
-        return Path(hf_hub_download(name, INDEX, revision=options.revision)).parent
-
-
-def _from_hub(name: str, options: LoadOptions, unused: Sequence[str]) -> Path:
-    """The cached folder of a hub model; what is missing is downloaded, all that diffusers loads but ``unused``."""
-    from diffusers import DiffusionPipeline
-
-    version = {"revision": options.revision, "variant": options.variant}
-    with _hub(name):
-        return Path(DiffusionPipeline.download(name, **version, **dict.fromkeys(unused)))
-
-
-@contextmanager
-def _hub(name: str) -> Iterator[None]:
-    """Inside, what the hub's client says becomes a ``StoreError`` of one line."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        text = str(error).strip()
-        reason = text.splitlines()[0] if text else type(error).__name__
-        raise StoreError(f"no model {name!r}: it is no folder here, and the hub says: {reason}") from error
+    family = family_of(read_settings(fetch_index(name, options) / INDEX), name)
+    return family, fetch_pipeline(name, options, family.unused)

@@ -16,6 +16,7 @@ __all__ = [
     "DTYPES",
     "INDEX",
     "OFFLOADS",
+    "Dtype",
     "Family",
     "LoadOptions",
     "Offload",
@@ -25,7 +26,8 @@ __all__ = [
 
 INDEX: Final = "model_index.json"
 """The file that makes a folder a diffusers pipeline."""
-DTYPES: Final = ("float32", "bfloat16", "float16")
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+DTYPES: Final[tuple[str, ...]] = get_args(Dtype)[1:]
 Offload = Literal["none", "parts", "blocks"]
 OFFLOADS: Final[tuple[str, ...]] = get_args(Offload)
 
@@ -37,7 +39,7 @@ class LoadOptions:
     device: str = "auto"
     """Of torch: cpu, cuda, cuda:1, mps. auto is a GPU if there is one (the process's own where several share a run),
     else cpu."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Dtype = "auto"
     """Of denoiser and text encoders; auto is float32 on the CPU and bfloat16 elsewhere. The autoencoder is float32
     always: latents are encoded once, and some autoencoders overflow in float16."""
     revision: str | None = None

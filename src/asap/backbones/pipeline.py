@@ -26,6 +26,7 @@ __all__ = [
     "copy_weights",
     "diffusers_class",
     "dtype_argument",
+    "no_progress_bars",
     "open_pipeline",
     "reading",
 ]
@@ -366,14 +367,16 @@ def open_pipeline(
     options: LoadOptions,
     *,
     pipeline_class: str | None = None,
+    vae_dtype: torch.dtype = torch.float32,
     **parts: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """A diffusers pipeline from a local folder, on its device and in its dtype.
 
     Args:
         folder: written by ``save_pretrained``, or a snapshot of the hub.
-        options: device, dtype and the rest; the autoencoder is always float32.
+        options: device, dtype and the rest.
         pipeline_class: name of a class of diffusers; None for that of the folder's model_index.json.
+        vae_dtype: of the autoencoder.
         parts: components given instead of those in the folder, for instance ``safety_checker=None``.
 
     Raises:
@@ -387,8 +390,8 @@ def open_pipeline(
     )
     if options.quantization is not None:
         parts = {"quantization_config": quantization_config(kind, options.quantization, options.torch_dtype), **parts}
-    dtypes = {"default": options.torch_dtype, "vae": torch.float32}
-    with reading(f"the pipeline in {folder}"):
+    dtypes = {"default": options.torch_dtype, "vae": vae_dtype}
+    with no_progress_bars(), reading(f"the pipeline in {folder}"):
         pipeline = kind.from_pretrained(
             str(folder), local_files_only=True, variant=options.variant, **dtype_argument(dtypes), **parts
         )
@@ -408,6 +411,22 @@ def diffusers_class(name: str) -> Any:  # noqa: ANN401
     if found is None:
         raise InputError(f"the installed diffusers {diffusers.__version__} has no {name}; update it")
     return found
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Inside, loading with diffusers and transformers draws no progress bars; the setting is restored."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
+    for log in loggers:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in loggers:
+            log.enable_progress_bar()
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import pytest
 from asap.core.errors import ConfigError, InputError, UnknownNameError
 from asap.core.photos import EditedPhoto
 from asap.core.records import Edit
-from asap.degrade.diffusion import BodyMaps, Inpainter, controlnet_pair, load_inpainter
+from asap.degrade.diffusion import BodyMaps, Inpainter, controlnet_pair
+from asap.degrade.diffusion.load import load_inpainter
 from tests.degrade.diffusion.conftest import FakeInpainter
 from tests.degrade.diffusion.test_maps import maps
 from tests.degrade.diffusion.tiny import SIZE

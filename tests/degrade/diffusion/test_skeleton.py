@@ -10,8 +10,9 @@ from asap.core.errors import InputError
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray, FloatArray
 from asap.core.wholebody import FINGERS, KEYPOINTS
-from asap.degrade.diffusion import break_skeleton, load_inpainter, skeleton_pair
+from asap.degrade.diffusion import break_skeleton, skeleton_pair
 from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, finger_names, people_of, turn
+from asap.degrade.diffusion.load import load_inpainter
 from asap.degrade.diffusion.skeleton_operations import SKELETON_OPERATIONS
 from tests.degrade.diffusion.conftest import FakeInpainter, hand_region
 from tests.degrade.diffusion.tiny import SIZE

@@ -102,7 +102,7 @@ def load(folder: Path, name: str, options: LoadOptions) -> Sd3Backbone:
     return Sd3Backbone(open_pipeline(folder, options, **_absent(read_settings(folder / INDEX))), name, options)
 
 
-def _absent(index: Mapping[str, Any]) -> dict[str, None]:
+def _absent(index: Mapping[str, Any]) -> dict[str, Any]:
     """Absent parts by name; diffusers reports them as a fault of the folder unless they are given as None."""
     return {part: None for part in OPTIONAL if not any(index.get(part) or [])}
 

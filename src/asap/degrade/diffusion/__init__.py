@@ -3,7 +3,6 @@
 from asap.degrade.diffusion.controlnet import controlnet_pair
 from asap.degrade.diffusion.inpaint import inpaint_pair
 from asap.degrade.diffusion.inpainter import KINDS, MAPS, Inpainter
-from asap.degrade.diffusion.load import load_inpainter
 from asap.degrade.diffusion.maps import BodyMaps
 from asap.degrade.diffusion.screens import LandmarkScreen, Screen, VlmScreen, instrument, refuse_judges
 from asap.degrade.diffusion.skeleton import BrokenSkeleton, break_skeleton, skeleton_pair
@@ -25,7 +24,6 @@ __all__ = [
     "controlnet_pair",
     "inpaint_pair",
     "instrument",
-    "load_inpainter",
     "refuse_judges",
     "skeleton_pair",
 ]

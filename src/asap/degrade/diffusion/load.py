@@ -1,22 +1,30 @@
-"""Loading a painter from a pipeline folder or a repository of the hub."""
+"""Loading an inpainter from a pipeline folder or a repository of the hub."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
-from asap.core.errors import ConfigError, InputError, StoreError, UnknownNameError
-from asap.core.files import read_json
+import torch
+from torch import nn
+
+from asap.backbones.family import DTYPES, INDEX, Dtype, LoadOptions, read_settings
+from asap.backbones.hub import fetch_index, fetch_part, fetch_pipeline
+from asap.backbones.pipeline import (
+    copy_weights,
+    diffusers_class,
+    dtype_argument,
+    no_progress_bars,
+    open_pipeline,
+    reading,
+)
+from asap.core.errors import ConfigError, InputError, UnknownNameError
 from asap.core.hashing import digest_file, digest_json
 from asap.degrade.diffusion.families import Family, find_family
 from asap.degrade.diffusion.inpainter import KINDS, MAPS
-
-if TYPE_CHECKING:
-    from asap.degrade.diffusion.pipeline import PipelineInpainter
+from asap.degrade.diffusion.pipeline import PipelineInpainter
 
 __all__ = ["load_inpainter"]
 
-DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 _KEPT: Final = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
 _DEFAULT_MAP: Final = {"repaint": "", "skeleton": "pose", "guided": "depth"}
 _CONTROLNET_FILES: Final = (
@@ -38,46 +46,40 @@ def load_inpainter(
     steps: int | None = None,
     guidance: float | None = None,
     size: int | None = None,
-) -> "PipelineInpainter":
-    """A painter for ``kind``, in the diffusers class that fits what ``model``'s model_index.json says.
+) -> PipelineInpainter:
+    """An inpainter for ``kind``, in the class of diffusers that fits the model_index.json of ``model``.
 
     Args:
         kind: repaint, skeleton or guided.
         model: folder of a diffusers pipeline, or the id of one on the hub.
         controlnet: folder or id; for guided one or more as ``depth=ID,normal=ID,pose=ID`` (a bare ID means pose for
             skeleton and depth for guided). One ID under several maps is loaded once.
-        device: of torch.
+        device: as torch names it; ``auto`` is a GPU if there is one.
         dtype: auto (float32 on the CPU, bfloat16 elsewhere), float32, bfloat16 or float16.
-        steps: of the sampler; None for the family's own number, and so for ``guidance``.
-        guidance: of the text.
-        size: pixels along the longer side to paint at; None for what the model was trained at.
+        steps: sampling steps; None for the family's default.
+        guidance: guidance scale; None for the family's default.
+        size: pixels of the longer side when inpainting; None for the model's training size.
 
     Raises:
         UnknownNameError: ``kind`` is none of the three.
         ConfigError: a setting is out of range.
         StoreError: a model is missing, incomplete or unreadable.
-        InputError: the model is of a class that cannot paint, or the device is absent.
+        InputError: the model is of a class that cannot inpaint, or the device is absent.
     """
     if kind not in KINDS:
-        raise UnknownNameError("kind of painter", kind, KINDS)
+        raise UnknownNameError("kind of inpainter", kind, KINDS)
     _check(dtype, steps, guidance, size)
-    folder = _fetch(model, index_only=True)
-    source = str(_read(folder / "model_index.json").get("_class_name"))
+    options = LoadOptions(device=device, dtype=cast("Dtype", dtype)).settled()
+    source = str(read_settings(fetch_index(model, options) / INDEX).get("_class_name"))
     names = _parse(kind, controlnet)
-    parts = {name: _fetch_controlnet(name) for name in dict.fromkeys(names.values())}
-    union = any("num_control_type" in _read(part / "config.json") for part in parts.values())
+    parts = {name: fetch_part(name, _CONTROLNET_FILES) for name in dict.fromkeys(names.values())}
+    union = any("num_control_type" in read_settings(part / "config.json") for part in parts.values())
     family = find_family(kind, source, controlled=bool(parts), union=union)
-    where, number_type = _place(device, dtype)
-    folder = _fetch(model)
-    with _quiet():
-        networks = {name: _network(family, part, number_type) for name, part in parts.items()}
-        _check_maps(family, networks, tuple(names))
-        pipeline = _pipeline(family, folder, _arrange(family, networks, names), number_type)
-    pipeline.to(where)
-    from asap.degrade.diffusion.pipeline import PipelineInpainter
-
+    folder = fetch_pipeline(model, options)
+    networks = {name: _network(family, part, options.torch_dtype) for name, part in parts.items()}
+    _check_maps(family, networks, tuple(names))
     return PipelineInpainter(
-        pipeline,
+        _pipeline(family, folder, _arrange(family, networks, names), options),
         family,
         name="+".join(Path(part).name for part in (model, *parts)),
         weights=digest_json([_weights(folder, family.drop), *(_weights(part) for part in parts.values())]),
@@ -90,8 +92,8 @@ def load_inpainter(
 
 def _check(dtype: str, steps: int | None, guidance: float | None, size: int | None) -> None:
     faults = []
-    if dtype not in DTYPES:
-        faults.append(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    if dtype not in ("auto", *DTYPES):
+        faults.append(f"dtype must be auto, {', '.join(DTYPES)}, not {dtype!r}")
     if steps is not None and steps < 1:
         faults.append(f"steps must be at least 1, not {steps}")
     if guidance is not None and not guidance >= 0:
@@ -122,68 +124,11 @@ def _parse(kind: str, controlnet: str | None) -> dict[str, str]:
     return names
 
 
-def _fetch(model: str, *, index_only: bool = False) -> Path:
-    """The folder of a pipeline; of one on the hub, what is missing is downloaded (unless HF_HUB_OFFLINE is set)."""
-    folder = Path(model)
-    if folder.is_dir():
-        if not (folder / "model_index.json").is_file():
-            raise StoreError(f"{folder} is no diffusers pipeline folder: it has no model_index.json")
-        return folder
-    from diffusers import DiffusionPipeline
-    from huggingface_hub import hf_hub_download
-
-    try:
-        if index_only:
-            return Path(hf_hub_download(model, "model_index.json")).parent
-        return Path(DiffusionPipeline.download(model))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _missing("pipeline", model, error) from error
-
-
-def _fetch_controlnet(name: str) -> Path:
-    folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise StoreError(f"{folder} is no folder of a ControlNet: it has no config.json")
-        return folder
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_CONTROLNET_FILES)))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _missing("ControlNet", name, error) from error
-
-
-def _missing(what: str, name: str, error: Exception) -> StoreError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return StoreError(f"no {what} {name!r}: it is no folder here, and the hub says: {reason}")
-
-
-def _place(device: str, dtype: str) -> tuple[Any, Any]:
-    """Device and number type of torch; raises ``InputError`` when this machine lacks the device."""
-    import torch
-
-    try:
-        where = torch.device(device)
-        torch.empty(1, device=where)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"no device {device!r} here: {str(error).splitlines()[0]}") from error
-    if dtype == "auto":
-        return where, torch.float32 if where.type == "cpu" else torch.bfloat16
-    return where, getattr(torch, dtype)
-
-
-def _network(family: Family, folder: Path, number_type: Any) -> Any:  # noqa: ANN401
-    import diffusers
-
-    kind = getattr(diffusers, family.controlnet, None)
-    if kind is None:
-        raise InputError(f"the installed diffusers {diffusers.__version__} has no {family.controlnet}; update it")
-    try:
-        network = kind.from_pretrained(str(folder), local_files_only=True, **_typed(number_type))
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise StoreError(f"{folder} holds no {family.controlnet}: {str(error).splitlines()[0]}") from error
-    _settle(network)
+def _network(family: Family, folder: Path, dtype: torch.dtype) -> nn.Module:
+    kind = diffusers_class(family.controlnet)
+    with no_progress_bars(), reading(f"the {family.controlnet} in {folder}"):
+        network: nn.Module = kind.from_pretrained(str(folder), local_files_only=True, **dtype_argument(dtype))
+    copy_weights(network)
     return network
 
 
@@ -209,75 +154,25 @@ def _arrange(family: Family, networks: Mapping[str, Any], names: Mapping[str, st
     return loaded[0] if loaded else None
 
 
-def _pipeline(family: Family, folder: Path, network: Any, number_type: Any) -> Any:  # noqa: ANN401
-    import diffusers
-
-    kind = getattr(diffusers, family.pipeline, None)
-    if kind is None:
-        raise InputError(f"the installed diffusers {diffusers.__version__} has no {family.pipeline}; update it")
+def _pipeline(family: Family, folder: Path, network: Any, options: LoadOptions) -> Any:  # noqa: ANN401
     arguments: dict[str, Any] = dict.fromkeys(family.drop)
     if "safety_checker" in family.drop:
         arguments["requires_safety_checker"] = False
     if network is not None:
         arguments["controlnet"] = network
-    try:
-        pipeline = kind.from_pretrained(str(folder), local_files_only=True, **arguments, **_typed(number_type))
-    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StoreError(f"cannot read the pipeline in {folder}: {reason}") from error
-    for part in pipeline.components.values():
-        _settle(part)
-    if str(number_type) == "torch.float32" and getattr(pipeline.vae.config, "force_upcast", False):
-        pipeline.vae.register_to_config(force_upcast=False)  # nothing to do, about which diffusers warns at each call
+    dtype = options.torch_dtype
+    pipeline = open_pipeline(folder, options, pipeline_class=family.pipeline, vae_dtype=dtype, **arguments)
+    if dtype == torch.float32 and getattr(pipeline.vae.config, "force_upcast", False):
+        pipeline.vae.register_to_config(force_upcast=False)  # already float32; diffusers would warn at each call
     return pipeline
-
-
-def _typed(number_type: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The argument that sets the number type, whose name differs between versions of diffusers."""
-    from diffusers.utils import deprecation_utils
-
-    return {"dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype": number_type}
-
-
-def _settle(part: Any) -> None:  # noqa: ANN401
-    """Out of the mapped file: matrix kernels of the CPU round differently at its odd addresses."""
-    from torch import nn
-
-    if isinstance(part, nn.Module):
-        part.eval()
-        for parameter in part.parameters():
-            parameter.data = parameter.data.clone()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of loading; the setting is put back."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    loggers = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
-    for log in loggers:
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log in loggers:
-            log.enable_progress_bar()
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise StoreError(f"{path} holds no settings; fetch or export the model anew")
-    return cast("Mapping[str, Any]", value)
 
 
 def _weights(folder: Path, dropped: tuple[str, ...] = ()) -> str:
     """Hash of all files that are loaded from ``folder``.
 
-    A file in the hub's cache is a link to a blob that is named by its SHA-256, which saves reading it.
+    A file in the hub's cache is a link to a blob whose name is its SHA-256, so it need not be read.
     """
-    index = _read(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
+    index = read_settings(folder / INDEX) if (folder / INDEX).is_file() else {}
     parts = [key for key in index if not key.startswith("_") and key not in dropped]
     files = [path for part in parts for path in (folder / part).rglob("*") if path.suffix in _KEPT]
     files += [path for path in folder.glob("*") if path.suffix in _KEPT]

@@ -38,7 +38,7 @@ class Painting:
 @lru_cache(maxsize=1)
 def painter_of(painting: Painting) -> Any:  # noqa: ANN401  (a protocol of the room)
     """The loaded model; one a process."""
-    from asap.degrade.diffusion import load_inpainter
+    from asap.degrade.diffusion.load import load_inpainter
 
     return load_inpainter(
         painting.kind,
