@@ -103,7 +103,8 @@ def test_one_step_lowers_the_loss_and_diffusers_takes_the_adapter(
 
 
 def test_the_documented_table_is_that_of_the_families() -> None:
-    rows = [line for line in (ROOT / "docs" / "families.md").read_text().splitlines() if line.startswith("| [")]
+    page = (ROOT / "docs" / "reference" / "families.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| [")]
     told = {line.split("[")[1].split("]")[0]: line for line in rows}
     assert set(told) == {family.name for family in families()}
     for family in families():

@@ -26,7 +26,6 @@ __all__ = [
     "copy_weights",
     "diffusers_class",
     "dtype_argument",
-    "no_progress_bars",
     "open_pipeline",
     "reading",
 ]
@@ -391,7 +390,7 @@ def open_pipeline(
     if options.quantization is not None:
         parts = {"quantization_config": quantization_config(kind, options.quantization, options.torch_dtype), **parts}
     dtypes = {"default": options.torch_dtype, "vae": vae_dtype}
-    with no_progress_bars(), reading(f"the pipeline in {folder}"):
+    with reading(f"the pipeline in {folder}"):
         pipeline = kind.from_pretrained(
             str(folder), local_files_only=True, variant=options.variant, **dtype_argument(dtypes), **parts
         )
@@ -411,22 +410,6 @@ def diffusers_class(name: str) -> Any:  # noqa: ANN401
     if found is None:
         raise InputError(f"the installed diffusers {diffusers.__version__} has no {name}; update it")
     return found
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Inside, loading with diffusers and transformers draws no progress bars; the setting is restored."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    loggers = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
-    for log in loggers:
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log in loggers:
-            log.enable_progress_bar()
 
 
 @contextmanager

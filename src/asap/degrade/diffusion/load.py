@@ -13,7 +13,6 @@ from asap.backbones.pipeline import (
     copy_weights,
     diffusers_class,
     dtype_argument,
-    no_progress_bars,
     open_pipeline,
     reading,
 )
@@ -126,7 +125,7 @@ def _parse(kind: str, controlnet: str | None) -> dict[str, str]:
 
 def _network(family: Family, folder: Path, dtype: torch.dtype) -> nn.Module:
     kind = diffusers_class(family.controlnet)
-    with no_progress_bars(), reading(f"the {family.controlnet} in {folder}"):
+    with reading(f"the {family.controlnet} in {folder}"):
         network: nn.Module = kind.from_pretrained(str(folder), local_files_only=True, **dtype_argument(dtype))
     copy_weights(network)
     return network
