@@ -9,8 +9,7 @@ import numpy as np
 from asap.bodies import SampledScene, render
 from asap.bodies.people import Person, paint_person, sample_person
 from asap.bodies.rig import Pose, Rest, Rig
-from asap.bodies.rotations import Floats
-from asap.core.records import Background, Camera, Light, PosedBody, Prop, Scene
+from asap.core.records import Background, Camera, Floats, Light, PosedBody, Prop, Scene
 from asap.core.seeds import generator
 
 PERSON: Person = sample_person(generator(3, "figures"), "someone")

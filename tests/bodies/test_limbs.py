@@ -4,7 +4,8 @@ import pytest
 from asap.bodies.gestures import COUNTED, FINGERS_UP, GESTURES, GRIPS, jitter
 from asap.bodies.limbs import FINGERS, Curl, HandShape, arm_turns, finger_turns, hand_axes, leg_turns
 from asap.bodies.rig import Rig
-from asap.bodies.rotations import Floats, unit
+from asap.bodies.rotations import unit
+from asap.core.records import Floats
 from asap.core.seeds import generator
 from tests.bodies.figures import pose, spot
 

@@ -5,8 +5,7 @@ import pytest
 
 from asap.bodies.people import CLOTHES, HAIRS, SKINS, linear, paint_person, person_uid, sample_person
 from asap.bodies.rig import PHENOTYPES, Rig
-from asap.bodies.rotations import Floats
-from asap.core.records import BoolArray
+from asap.core.records import BoolArray, Floats
 from asap.core.seeds import generator
 from asap.core.vocabulary import region_id
 from tests.bodies.figures import PERSON

@@ -5,8 +5,7 @@ import pytest
 
 from asap.bodies.props import ball, box
 from asap.bodies.render import camera_axes, project, render, vertex_normals
-from asap.bodies.rotations import Floats
-from asap.core.records import Camera, Light, PosedBody, Prop, Rendering
+from asap.core.records import Camera, Floats, Light, PosedBody, Prop, Rendering
 from asap.core.vocabulary import region_id
 from tests.bodies.figures import FRONT, GREY, LIGHT, nobody, scene, spot
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from asap.bodies.rotations import (
-    Floats,
     cross,
     orthonormal_frame,
     rotation_about,
@@ -10,6 +9,7 @@ from asap.bodies.rotations import (
     twist_about,
     two_bone_reach,
 )
+from asap.core.records import Floats
 from tests.bodies.figures import spot
 
 X, Y, Z = spot(1, 0, 0), spot(0, 1, 0), spot(0, 0, 1)

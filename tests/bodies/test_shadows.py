@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 import warp as wp
 
-from asap.bodies.rotations import Floats
 from asap.bodies.shadows import light_axes, shine
 from asap.bodies.warp_runtime import start_warp
-from asap.core.records import FloatArray
+from asap.core.records import FloatArray, Floats
 
 LIGHTS = np.array([(0.0, 0.6, 0.8), (0.28, 0.0, 0.96), (-0.6, 0.0, 0.8)], dtype=np.float32)
 UP = np.array([0.0, 0.0, 1.0], dtype=np.float32)

@@ -9,7 +9,7 @@ from asap.core.records import PosedBody
 from asap.core.vocabulary import REGIONS
 
 Point = tuple[float, float, float]
-Floats = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 _SIDES = 8
 _HEAD_SIDES = 40
 
@@ -81,7 +81,7 @@ def _tubes() -> list[tuple[list[str], list[float]]]:
     return tubes
 
 
-def _ring(centre: Floats, along: Floats, radius: float, sides: int) -> Floats:
+def _ring(centre: Doubles, along: Doubles, radius: float, sides: int) -> Doubles:
     spare = np.array([0.0, 0.0, 1.0]) if abs(along[2]) < 0.8 else np.array([1.0, 0.0, 0.0])
     first = np.cross(along, spare)
     first /= np.linalg.norm(first)
@@ -92,10 +92,10 @@ def _ring(centre: Floats, along: Floats, radius: float, sides: int) -> Floats:
 
 def _tube(
     chain: list[str], radii: list[float], bones: dict[str, tuple[str, Point, Point]], sides: int
-) -> tuple[list[Floats], list[list[str]], list[list[float]]]:
+) -> tuple[list[Doubles], list[list[str]], list[list[float]]]:
     """Rings along the chain with the bones and weights of each; the ends are closed by a ring of no width."""
     steps = 40 if chain == ["head"] else 5
-    rings: list[Floats] = []
+    rings: list[Doubles] = []
     owners: list[list[str]] = []
     shares: list[list[float]] = []
     for number, label in enumerate(chain):
@@ -134,7 +134,7 @@ def synthetic_body() -> PosedBody:
     bones = _bones()
     labels = tuple(bones)
     index = {label: number for number, label in enumerate(labels)}
-    vertices: list[Floats] = []
+    vertices: list[Doubles] = []
     faces: list[npt.NDArray[np.int64]] = []
     owners: list[list[int]] = []
     shares: list[list[float]] = []

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from asap.bodies.rotations import Floats
-from asap.core.records import Background, FloatArray
+from asap.core.records import Background, FloatArray, Floats
 
 KINDS = ("plain", "gradient", "stripes", "checks", "noise", "horizon")
 

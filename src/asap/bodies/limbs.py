@@ -7,7 +7,6 @@ import numpy as np
 
 from asap.bodies.rig import Rest, Rig
 from asap.bodies.rotations import (
-    Floats,
     cross,
     length,
     orthonormal_frame,
@@ -17,7 +16,7 @@ from asap.bodies.rotations import (
     two_bone_reach,
     unit,
 )
-from asap.core.records import FloatArray
+from asap.core.records import FloatArray, Floats
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 Curl = tuple[float, float, float]

@@ -8,8 +8,8 @@ from asap.bodies.gestures import COUNTED, CUPPED, GESTURES, GRIPS, RELAXED, jitt
 from asap.bodies.limbs import HandShape, arm_turns, finger_turns, leg_turns
 from asap.bodies.plans import Plan
 from asap.bodies.rig import Pose, Rest, Rig
-from asap.bodies.rotations import Floats, length, rotation_about
-from asap.core.records import FloatArray
+from asap.bodies.rotations import length, rotation_about
+from asap.core.records import FloatArray, Floats
 
 Streams = Mapping[str, np.random.Generator]
 """Generators for torso, head, arm.L, arm.R, hand.L, hand.R, leg.L, leg.R."""

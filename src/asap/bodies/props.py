@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asap.bodies.rotations import Floats, orthonormal_frame
-from asap.core.records import Prop
+from asap.bodies.rotations import orthonormal_frame
+from asap.core.records import Floats, Prop
 
 
 def cylinder(name: str, start: Floats, end: Floats, radius: float, colour: Floats, sides: int = 18) -> Prop:

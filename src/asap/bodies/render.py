@@ -13,10 +13,21 @@ import warp as wp
 
 from asap.bodies import kernels
 from asap.bodies.background import paint
-from asap.bodies.rotations import Floats, cross, length
+from asap.bodies.rotations import cross, length
 from asap.bodies.shadows import light_axes, shine
 from asap.bodies.warp_runtime import start_warp
-from asap.core.records import Background, BoolArray, ByteArray, Camera, FloatArray, IntArray, Light, Rendering, Scene
+from asap.core.records import (
+    Background,
+    BoolArray,
+    ByteArray,
+    Camera,
+    FloatArray,
+    Floats,
+    IntArray,
+    Light,
+    Rendering,
+    Scene,
+)
 from asap.core.vocabulary import region_id
 
 _FAR = 100.0

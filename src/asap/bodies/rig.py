@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from asap.bodies.rotations import Floats
 from asap.bodies.warp_runtime import start_warp
-from asap.core.records import ByteArray, FloatArray, IntArray
+from asap.core.records import ByteArray, FloatArray, Floats, IntArray
 from asap.core.vocabulary import region_id
 
 if TYPE_CHECKING:

@@ -3,12 +3,9 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from asap.core.records import FloatArray
+from asap.core.records import FloatArray, Floats
 
-Floats = npt.NDArray[np.floating[Any]]
-"""Real numbers of either precision, as sums and products of the two come out; a record's ``FloatArray`` is float32."""
 _EYE = np.eye(3)
 
 

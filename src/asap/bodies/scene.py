@@ -10,8 +10,8 @@ from asap.bodies.plans import Plan
 from asap.bodies.props import ball, box, cylinder
 from asap.bodies.render import camera_axes
 from asap.bodies.rig import Rest, Rig
-from asap.bodies.rotations import Floats, cross, length, rotation_about, unit
-from asap.core.records import Background, Camera, FloatArray, Light, PosedBody, Prop
+from asap.bodies.rotations import cross, length, rotation_about, unit
+from asap.core.records import Background, Camera, FloatArray, Floats, Light, PosedBody, Prop
 from asap.core.vocabulary import region_id
 
 BACKDROPS = {

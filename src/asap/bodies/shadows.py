@@ -7,8 +7,8 @@ import numpy as np
 import warp as wp
 
 from asap.bodies import kernels
-from asap.bodies.rotations import Floats, cross, length
-from asap.core.records import FloatArray, IntArray
+from asap.bodies.rotations import cross, length
+from asap.core.records import FloatArray, Floats, IntArray
 
 _GRID = 128
 """Cells along each side; at most 256, as a cell's number has 16 bits."""

@@ -4,6 +4,7 @@ Legend: V vertices, F triangles, B bones, K bones that move one vertex, H and W 
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,10 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 ByteArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating[Any]]
+"""Float array of any precision, for intermediate results inside a room; records have ``FloatArray``."""
+Ints = npt.NDArray[np.integer[Any]]
+"""Integer array of any size, for intermediate results inside a room."""
 
 
 @dataclass(frozen=True, kw_only=True)

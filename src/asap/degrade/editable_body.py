@@ -6,16 +6,14 @@ works. Legend: V vertices, B bones, N points.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asap.core.errors import InputError
-from asap.core.records import BoolArray, Edit, EditedBody, FloatArray, IntArray, PosedBody
+from asap.core.records import BoolArray, Edit, EditedBody, FloatArray, Floats, IntArray, PosedBody
 from asap.degrade.mesh import Mesh
 
-Floats = npt.NDArray[np.floating[Any]]
 _TINY = 1e-9
 _MOVED = 1e-5
 """Metres; a smaller displacement is rounding."""

@@ -204,7 +204,7 @@ def test_too_little_memory_is_one_line_that_no_next_picture_hides(tiny: Tiny) ->
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     inpainter.pipeline.unet.forward = full
-    with pytest.raises(AsapError, match="take a smaller size") as caught:
+    with pytest.raises(AsapError, match="choose a smaller size") as caught:
         inpainter.paint(square(), middle(), "x", seed=0, strength=1.0)
     assert not isinstance(caught.value, InputError)
 

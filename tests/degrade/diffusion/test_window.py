@@ -7,12 +7,12 @@ from asap.core.errors import InputError, UnknownNameError
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray
 from asap.degrade.diffusion.window import (
-    Job,
+    InpaintTask,
     Window,
     feather,
     grow,
+    inpaint_both,
     margin,
-    paint_both,
     touched_area,
     window_around,
 )
@@ -56,7 +56,7 @@ def test_cut_and_back_without_scale_is_the_photograph(photo: ByteArray) -> None:
     window = Window(box=(8, 16, 72, 80), height=64, width=64)
     cut = window.cut(photo)
     assert (cut == photo[16:80, 8:72]).all()
-    assert (window.back(cut, photo) == photo).all()
+    assert (window.paste(cut, photo) == photo).all()
 
 
 def test_mask_by_majority() -> None:
@@ -104,8 +104,8 @@ def test_a_part_overlapped_by_another_stays_whole(hand: PartRegion) -> None:
     assert (touched_area(hand, [face]) == hand.mask).all()
 
 
-def job(photo: ByteArray, hand: PartRegion, seam: str = "feather") -> Job:
-    return Job(
+def make_task(photo: ByteArray, hand: PartRegion, seam: str = "feather") -> InpaintTask:
+    return InpaintTask(
         photo=photo,
         area=touched_area(hand, ()),
         prompt="p",
@@ -118,9 +118,9 @@ def job(photo: ByteArray, hand: PartRegion, seam: str = "feather") -> Job:
 
 @pytest.mark.parametrize("seam", ["feather", "ring"])
 def test_outside_is_the_photograph_to_the_bit(photo: ByteArray, hand: PartRegion, seam: str) -> None:
-    task, inpainter = job(photo, hand, seam), FakeInpainter()
+    task, inpainter = make_task(photo, hand, seam), FakeInpainter()
     window = window_around(task.area, 64, 8)
-    chosen, rejected, area = paint_both(task, inpainter, window)
+    chosen, rejected, area = inpaint_both(task, inpainter, window)
     assert (chosen[~area] == photo[~area]).all()
     assert (rejected[~area] == photo[~area]).all()
     assert (chosen != rejected).any(axis=2)[hand.mask].mean() > 0.9
@@ -130,15 +130,15 @@ def test_outside_is_the_photograph_to_the_bit(photo: ByteArray, hand: PartRegion
 
 def test_the_chosen_side_carries_the_trace_too(photo: ByteArray, hand: PartRegion) -> None:
     flat = np.full_like(photo, 100)
-    task, inpainter = job(flat, hand), FakeInpainter()
-    chosen, _, area = paint_both(task, inpainter, window_around(task.area, 64, 8))
+    task, inpainter = make_task(flat, hand), FakeInpainter()
+    chosen, _, area = inpaint_both(task, inpainter, window_around(task.area, 64, 8))
     deep = feather(area, margin(area)) == 1
     assert (chosen[deep] == 103).all()
 
 
 def test_a_ring_is_painted_on_both_sides_from_one_seed(photo: ByteArray, hand: PartRegion) -> None:
-    inpainter, task = FakeInpainter(), job(photo, hand, "ring")
-    paint_both(task, inpainter, window_around(task.area, 64, 8))
+    inpainter, task = FakeInpainter(), make_task(photo, hand, "ring")
+    inpaint_both(task, inpainter, window_around(task.area, 64, 8))
     first, *rings = inpainter.calls
     assert len(rings) == 2
     assert rings[0]["seed"] == rings[1]["seed"] != first["seed"]
@@ -148,6 +148,6 @@ def test_a_ring_is_painted_on_both_sides_from_one_seed(photo: ByteArray, hand: P
 
 def test_an_unknown_seam_is_refused(photo: ByteArray, hand: PartRegion) -> None:
     with pytest.raises(UnknownNameError, match="feather, ring"):
-        job(photo, hand, "stitch")
+        make_task(photo, hand, "stitch")
     with pytest.raises(InputError, match="context"):
-        replace(job(photo, hand), context=0.5)
+        replace(make_task(photo, hand), context=0.5)

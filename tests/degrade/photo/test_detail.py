@@ -7,7 +7,7 @@ from scipy import ndimage
 from asap.core.errors import InputError
 from asap.core.records import FloatArray
 from asap.degrade.photo.compositor import Compositor, Layer
-from asap.degrade.photo.detail import alike, brought_to, strength
+from asap.degrade.photo.detail import match_strength, similarity, strength
 from asap.degrade.photo.sampling import pixels
 
 
@@ -29,7 +29,7 @@ def test_twice_the_grain_is_twice_the_strength_and_a_straight_edge_is_none() -> 
 def test_weak_and_strong_detail_is_brought_to_what_is_wanted(factor: float) -> None:
     wanted = strength(grain(1))
     changed = ((grain() - 120) * factor + 120).astype(np.float32)
-    found = strength(brought_to(changed, wanted, np.ones((96, 96), dtype=np.float32)))
+    found = strength(match_strength(changed, wanted, np.ones((96, 96), dtype=np.float32)))
     before = strength(changed)
     for k in range(3):
         assert found[..., k].mean() == pytest.approx(wanted[..., k].mean(), rel=0.1)
@@ -39,7 +39,7 @@ def test_weak_and_strong_detail_is_brought_to_what_is_wanted(factor: float) -> N
 def test_nothing_happens_where_nothing_was_painted_and_the_mean_stays() -> None:
     share = np.zeros((96, 96), dtype=np.float32)
     share[:, 48:] = 1
-    found = brought_to(grain(), 1.5 * strength(grain()), share)
+    found = match_strength(grain(), 1.5 * strength(grain()), share)
     assert np.array_equal(found[:, :48], grain()[:, :48])
     np.testing.assert_allclose(
         ndimage.gaussian_filter(found, (3, 3, 0)), ndimage.gaussian_filter(grain(), (3, 3, 0)), atol=0.3
@@ -60,14 +60,14 @@ def test_a_stretched_layer_is_as_fine_as_the_photograph(scale: float) -> None:
 
 def test_places_that_show_the_same_are_told_by_their_low_frequencies() -> None:
     other = grain(0, 2.0) + np.where(np.arange(96)[None, :, None] < 48, 2, 20).astype(np.float32)
-    same = alike(grain(1, 2.0), other)[:, :, 0]
+    same = similarity(grain(1, 2.0), other)[:, :, 0]
     assert same[:, :44].min() == 1
     assert same[:, 52:].max() == 0
 
 
 def test_what_lies_beyond_the_picture_is_refused_or_left_out() -> None:
     nowhere = np.zeros((40, 40), dtype=bool)
-    with pytest.raises(InputError, match="nothing of what was to be painted"):
+    with pytest.raises(InputError, match="the edited area lies outside"):
         Compositor(grain(side=40), grain(side=40), (slice(0, 40), slice(0, 40)), nowhere, 0)
     some = nowhere.copy()
     some[10:20, 10:20] = True

@@ -12,7 +12,7 @@ from asap.core.records import BoolArray
 from asap.degrade.photo import apply, limbs
 from asap.degrade.photo.finger_warps import bones
 from asap.degrade.photo.fingers import fingers
-from asap.degrade.photo.limb_warp import _between
+from asap.degrade.photo.limb_warp import _slits
 from asap.degrade.photo.whole_hand import _attached, _copy, _front
 from asap.degrade.photo.window import Window
 from tests.degrade.photo.drawn import fist, open_hand, person, region
@@ -85,7 +85,7 @@ class TestLimbs:
         fuzz = rng().random(window.shape) < 0.5
         rim = ndimage.binary_dilation(window.mask, iterations=2) & ~ndimage.binary_erosion(window.mask, iterations=2)
         window.share = np.where(rim, fuzz, window.mask).astype(np.float32)
-        even = limbs._even(window, own)
+        even = limbs._smooth_coverage(window, own)
         assert np.abs(np.diff(even, axis=0)).sum() < 0.7 * np.abs(np.diff(window.share, axis=0)).sum()
         assert abs(float(even.sum() / window.mask.sum()) - 1) < 0.1
 
@@ -101,7 +101,7 @@ class TestHands:
         with pytest.raises(InputError, match="has its colour"):
             apply(other, hand, "graft", "duplicated", 1, rng(), regions=(hand, arm))
 
-    def test_a_slit_at_a_finger_is_flesh_and_a_gap_between_fingers_is_not(self) -> None:
+    def test_a_slit_at_a_finger_is_flesh_and_a_gap_slits_fingers_is_not(self) -> None:
         image, (hand,) = fist()
         window = Window(image, hand, rng())
         bare = np.zeros(window.shape, dtype=bool)
@@ -109,10 +109,10 @@ class TestHands:
         bare[y - 20 : y + 20, x : x + 3] = True
         nothing = np.zeros(window.shape, dtype=np.float32)
         inner = bare & ndimage.binary_erosion(bare, np.ones((3, 1)))
-        assert _between(window, bare, nothing)[inner].all()
+        assert _slits(window, bare, nothing)[inner].all()
         thumb = np.zeros(window.shape, dtype=bool)
         thumb[: int(window.points(["left_thumb2"])[0, 1])] = True
-        assert not _between(window, thumb, nothing)[thumb & ~window.mask].any()
+        assert not _slits(window, thumb, nothing)[thumb & ~window.mask].any()
 
     def test_a_copy_that_does_not_touch_the_hand_is_refused(self) -> None:
         image, (hand, arm) = open_hand()

@@ -1,4 +1,4 @@
-"""Break one part of a photographed person with a diffusion model; torch is imported where a painter is loaded."""
+"""Break one part of a photographed person with a diffusion model. Importing this package does not import torch."""
 
 from asap.degrade.diffusion.controlnet import controlnet_pair
 from asap.degrade.diffusion.inpaint import inpaint_pair

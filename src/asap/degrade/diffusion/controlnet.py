@@ -1,6 +1,6 @@
-"""Body-guided: two photographs that one noise makes of a right and of a broken rendered body, equal outside the break.
+"""Pairs generated from the maps of two rendered bodies, one correct and one broken, identical outside the mask.
 
-Nothing is left to a photograph's landmarks: part, operation, severity and mask are those of the mesh edit.
+No landmarks of a photograph are needed: part, operation, severity and mask are those of the mesh edit.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ from asap.core.photos import EditedPhoto
 from asap.core.records import BoolArray, ByteArray, Edit
 from asap.degrade.diffusion.inpainter import Inpainter
 from asap.degrade.diffusion.maps import BodyMaps, control_images
-from asap.degrade.diffusion.pair import draw_seed
+from asap.degrade.diffusion.pair import sample_seed
 from asap.degrade.diffusion.prompts import plain_prompt
 from asap.degrade.diffusion.window import feather, grow, margin, mix
 
@@ -34,25 +34,25 @@ def controlnet_pair(
     caption: str = "",
     stroke: float = 1.0,
 ) -> EditedPhoto:
-    """Both sides of a pair out of nothing but maps and words.
+    """Generate both sides of a pair from maps and a caption.
 
-    A whole image is made from the maps of the right body. Then the mask is made anew twice, from the same noise and
-    the same words: once after the right maps, once after the broken ones. Both sides are that image outside the mask,
-    and both have been painted over inside, so the maps are the only difference.
+    First, a whole image is generated from the maps of the correct body. Then the mask is inpainted twice, with the same
+    noise and the same caption: once with the maps of the correct body, once with the maps of the broken one. Outside
+    the mask both sides are that image, and inside both are inpainted, so the maps are the only difference.
 
     Args:
         image_size: pixels on each side; the maps have this size.
-        chosen_maps: of the right body.
-        rejected_maps: of the broken body, through the same camera.
+        chosen_maps: of the correct body.
+        rejected_maps: of the broken body, from the same camera.
         mask: (image_size, image_size) True where the two renderings differ.
-        edit: what was done to the mesh.
-        rng: draws the painter's seed.
+        edit: the edit of the mesh.
+        rng: samples the seed of the inpainter.
         inpainter: of kind guided.
-        caption: what the image shows; the same for both sides.
-        stroke: factor on the widths of a pose drawing.
+        caption: content of the image, the same for both sides.
+        stroke: factor on the line widths of a pose drawing.
 
     Raises:
-        InputError: a size does not fit, the mask is empty, the painter takes no maps, or as ``control_images``.
+        InputError: a size does not fit, the mask is empty, the inpainter takes no maps, or as ``control_images``.
     """
     if not inpainter.maps:
         raise InputError(f"{inpainter.name} takes no maps; load one of kind guided, with a ControlNet")
@@ -60,10 +60,10 @@ def controlnet_pair(
     if mask.shape != shape or chosen_maps.depth.shape != shape:
         raise InputError(f"mask and maps must be {shape}, got {mask.shape} and {chosen_maps.depth.shape}")
     if not mask.any():
-        raise InputError("the mask is empty: both bodies look the same; take another edit or camera")
+        raise InputError("the mask is empty: both bodies look the same; choose another edit or camera")
     area = grow(mask, margin(mask))
     right, wrong = control_images(chosen_maps, rejected_maps, area, inpainter.maps, stroke)
-    prompt, seed = plain_prompt(caption), draw_seed(rng)
+    prompt, seed = plain_prompt(caption), sample_seed(rng)
 
     def paint(image: ByteArray, where: BoolArray, control: dict[str, ByteArray]) -> ByteArray:
         return inpainter.paint(image, where, prompt, seed=seed, strength=1.0, control=control)

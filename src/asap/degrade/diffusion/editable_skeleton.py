@@ -1,6 +1,6 @@
-"""A whole-body skeleton that is being broken, and the moves that operations are made of. Angles are in radians.
+"""An editable whole-body skeleton and the moves from which operations are built. Angles are in radians.
 
-In an image x goes right and y down, so a positive angle turns clockwise as seen.
+In an image, x points right and y points down, so a positive angle is a clockwise rotation.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,12 +29,12 @@ def finger_names(side: str, finger: int) -> tuple[str, ...]:
 
 
 def hand_names(side: str) -> tuple[str, ...]:
-    """The 21 points of a hand and the body's wrist, which moves with them."""
+    """The 21 points of a hand, and the wrist of the body, which moves with them."""
     return (f"{side}_wrist", f"{side}_hand_root", *(name for f in range(5) for name in finger_names(side, f)))
 
 
 def people_of(regions: Sequence[PartRegion]) -> tuple[tuple[int, ...], tuple[FloatArray, ...]]:
-    """Numbers of the people in ``regions`` in order, and of each (133, 3) points: the surest of all regions."""
+    """Sorted person indices in ``regions``, and for each (133, 3) points of the highest confidence."""
     people: dict[int, FloatArray] = {}
     for region in regions:
         points = people.setdefault(region.person, np.zeros((len(KEYPOINTS), 3), dtype=np.float32))
@@ -46,14 +46,14 @@ def people_of(regions: Sequence[PartRegion]) -> tuple[tuple[int, ...], tuple[Flo
 
 
 def turn(points: FloatArray, centre: FloatArray, angle: float) -> FloatArray:
-    """``points`` (..., 2) turned by ``angle`` about ``centre`` (2,)."""
+    """``points`` (..., 2) rotated by ``angle`` about ``centre`` (2,)."""
     cos, sin = np.cos(angle), np.sin(angle)
     away = points - centre
     return np.stack([away[..., 0] * cos - away[..., 1] * sin, away[..., 0] * sin + away[..., 1] * cos], -1) + centre
 
 
 class EditableSkeleton:
-    """Points of one person that change in place, and pieces added to it."""
+    """Points of one person that can be edited, and extra pieces."""
 
     def __init__(self, points: FloatArray) -> None:
         """Start from (133, 3) ``points``, which are copied."""
@@ -62,7 +62,7 @@ class EditableSkeleton:
         self.extras: list[FloatArray] = []
 
     def known(self, *names: str) -> bool:
-        """Whether all these points are sure enough to be drawn."""
+        """Whether all these points have enough confidence to be drawn."""
         return all(self.points[_INDEX[name], 2] >= DRAWN for name in names)
 
     def at(self, name: str) -> FloatArray:
@@ -73,36 +73,36 @@ class EditableSkeleton:
         """Move one point."""
         self.points[_INDEX[name], :2] = place
 
-    def drop(self, names: Iterable[str]) -> None:
-        """Forget points."""
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove points."""
         for name in names:
             self.points[_INDEX[name], 2] = 0.0
 
-    def spin(self, names: Iterable[str], centre: FloatArray, angle: float) -> None:
-        """Turn points by ``angle`` about ``centre``."""
+    def rotate(self, names: Iterable[str], centre: FloatArray, angle: float) -> None:
+        """Rotate points by ``angle`` about ``centre``."""
         for name in names:
             self.put(name, turn(self.at(name), centre, angle))
 
-    def shift(self, names: Iterable[str], step: FloatArray) -> None:
-        """Move points by ``step`` (2,)."""
+    def translate(self, names: Iterable[str], step: FloatArray) -> None:
+        """Translate points by ``step`` (2,)."""
         for name in names:
             self.put(name, self.at(name) + step)
 
     def bend(self, first: str, joint: str, last: str) -> float:
-        """By how much the way first, joint, last turns at the joint, in (-pi, pi]; 0 when straight."""
+        """Angle of the turn at ``joint`` on the way from ``first`` to ``last``, in (-pi, pi]; 0 if straight."""
         ahead, on = self.at(joint) - self.at(first), self.at(last) - self.at(joint)
         cross = ahead[0] * on[1] - ahead[1] * on[0]
         return float(np.arctan2(cross, ahead @ on))
 
     def copy(self, names: Iterable[str]) -> FloatArray:
-        """(133, 3) with only these points, for ``extras``."""
+        """(133, 3) array with only these points, for ``extras``."""
         out = np.zeros_like(self.points)
         rows = [_INDEX[name] for name in names]
         out[rows] = self.points[rows]
         return out
 
     def changed(self) -> BoolArray:
-        """(133,) True where a point moved, went or came."""
+        """(133,) True where a point moved, was removed or was added."""
         seen = (self.before[:, 2] >= DRAWN) | (self.points[:, 2] >= DRAWN)
         moved = np.any(self.before[:, :2] != self.points[:, :2], axis=1)
         gone = (self.before[:, 2] >= DRAWN) != (self.points[:, 2] >= DRAWN)

@@ -1,7 +1,9 @@
-"""Which diffusers pipeline paints for which model folder: one explicit table, because their calls differ.
+"""The diffusers pipeline for each kind of model folder.
 
-``AutoPipelineForInpainting`` knows more classes, but not FLUX Fill, FLUX.2 and the inpainting ControlNets, and it
-hands back pipelines (Kandinsky, DeepFloyd) whose calls take other arguments.
+The table is explicit, because the pipelines differ in their calls.
+
+``AutoPipelineForInpainting`` does not know FLUX Fill, FLUX.2 and the inpainting ControlNets, and it returns pipelines
+(Kandinsky, DeepFloyd) that take other arguments.
 """
 
 from collections.abc import Mapping
@@ -21,28 +23,30 @@ class Family:
     sources: tuple[str, ...]
     """Values of ``_class_name`` in model_index.json."""
     pipeline: str
-    """Class of diffusers that paints."""
+    """Class of the diffusers pipeline."""
     kinds: tuple[str, ...]
-    """Of ``inpainter.KINDS``."""
+    """Kinds of ``inpainter.KINDS`` that it supports."""
     steps: int
-    """Default number of steps; from the model cards named in docs/guides/photographs.md."""
+    """Default number of steps, from the model cards named in docs/guides/photographs.md."""
     guidance: float
-    """Default guidance; the same."""
+    """Default guidance, from the same cards."""
     controlnet: str = ""
-    """Class of its ControlNet; empty where none is taken."""
+    """Class of its ControlNet; empty if it takes none."""
     guidance_argument: str = "guidance_scale"
     image_argument: str = "image"
     mask_argument: str = "mask_image"
     negative: bool = True
     """Whether it takes a negative prompt."""
     strength: bool = True
-    """Whether it takes a strength; without, the mask is always made anew from pure noise."""
+    """Whether it takes a strength. Without one, the mask always starts from pure noise."""
     scale: float = 1.0
-    """Factor on what the ControlNet adds; the defaults of diffusers are 0.5 to 1 and differ between its pipelines."""
+    """Factor on the output of the ControlNet. The defaults of diffusers are 0.5 to 1 and differ between its
+    pipelines.
+    """
     drop: tuple[str, ...] = ()
-    """Components that are not loaded (a safety checker answers with a black image)."""
+    """Components that are not loaded. A safety checker, for example, returns a black image."""
     modes: Mapping[str, int] = field(default_factory=dict)
-    """Number of each map in a ControlNet that was trained for several, where the pipeline wants it."""
+    """Index of each map in a ControlNet that was trained on several, if the pipeline needs it."""
 
 
 _SD: Final = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline")
@@ -177,16 +181,16 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
 
 
 def find_family(kind: str, source: str, *, controlled: bool, union: bool = False) -> Family:
-    """The family that paints ``kind`` with a model whose model_index.json says ``source``.
+    """The family that inpaints ``kind`` with a model whose model_index.json names ``source``.
 
     Args:
         kind: of ``inpainter.KINDS``.
-        source: the model's pipeline class.
+        source: pipeline class of the model.
         controlled: whether a ControlNet was given.
         union: whether that is one of ``ControlNetUnionModel``.
 
     Raises:
-        InputError: none does; the message lists the classes that do, or says what is missing.
+        InputError: there is none; the message lists the classes that work, or says what is missing.
     """
     for family in FAMILIES.values():
         fits = kind in family.kinds and source in family.sources and bool(family.controlnet) == controlled

@@ -1,4 +1,4 @@
-"""Image space: one part of a photograph is painted anew by a text-to-image model (Phase I of arXiv:2605.25759)."""
+"""Break one part of a photograph by inpainting it with a text-to-image model (Phase I of arXiv:2605.25759)."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray, Edit
 from asap.degrade.diffusion.inpainter import Inpainter
-from asap.degrade.diffusion.pair import check_region, draw_seed, make_pair
+from asap.degrade.diffusion.pair import check_region, finish_pair, sample_seed
 from asap.degrade.diffusion.prompts import STRENGTHS, fault_prompt, faults, negative_prompt
-from asap.degrade.diffusion.window import CONTEXT, Job, Seam, touched_area, window_around
+from asap.degrade.diffusion.window import CONTEXT, InpaintTask, Seam, touched_area, window_around
 
 __all__ = ["inpaint_pair"]
 
@@ -27,23 +27,24 @@ def inpaint_pair(
     seam: Seam = "feather",
     context: float = CONTEXT,
 ) -> EditedPhoto:
-    """Both sides of a pair in which ``region`` is painted anew after a prompt that asks for a fault.
+    """Inpaint ``region`` with a prompt that asks for a fault, and return both sides of the pair.
 
-    The edit's operation is ``misshapen``: what was asked for is in its detail, what came out is for a screen to say.
+    The operation of the edit is ``misshapen``. Its detail records the requested fault; whether the result shows a fault
+    is decided by a screen.
 
     Args:
         image: (H, W, 3) sRGB.
         region: the part.
-        severity: 1 to 3; sets the strength and the prompt's adverb.
-        rng: draws the fault and the painter's seed.
+        severity: 1 to 3; sets the strength and the adverb of the prompt.
+        rng: samples the fault and the seed of the inpainter.
         inpainter: of kind repaint.
-        caption: what the photograph shows.
-        regions: all parts that are known; those that the part is not attached to are kept.
-        seam: how the paste meets the photograph.
+        caption: content of the photograph.
+        regions: all known parts; those that are not attached to the part are not changed.
+        seam: how the inpainted area is blended into the photograph.
         context: side of the window over the longer side of the mask.
 
     Raises:
-        InputError: the mask does not fit the image or is empty, the severity is not 1, 2 or 3, or the painter needs
+        InputError: the mask does not fit the image or is empty, the severity is not 1, 2 or 3, or the inpainter needs
             maps.
         UnknownNameError: ``seam`` is unknown.
     """
@@ -52,17 +53,17 @@ def inpaint_pair(
         raise InputError(f"{inpainter.name} needs maps ({', '.join(inpainter.maps)}); load one of kind repaint")
     phrases = faults(region.part)
     fault = phrases[int(rng.integers(len(phrases)))]
-    job = Job(
+    task = InpaintTask(
         photo=image,
         area=touched_area(region, regions),
         prompt=fault_prompt(fault, severity, caption),
         negative=negative_prompt(region.part),
         strength=STRENGTHS[severity],
-        seed=draw_seed(rng),
+        seed=sample_seed(rng),
         seam=seam,
         context=context,
     )
-    window = window_around(job.area, inpainter.native_size, inpainter.size_multiple, context)
+    window = window_around(task.area, inpainter.native_size, inpainter.size_multiple, context)
     edit = Edit(
         kind="defect",
         part=region.part,
@@ -71,4 +72,4 @@ def inpaint_pair(
         severity=severity,
         detail={"space": "image", "asked": fault},
     )
-    return make_pair(job, inpainter, window, edit)
+    return finish_pair(task, inpainter, window, edit)

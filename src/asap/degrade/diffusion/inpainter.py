@@ -1,4 +1,4 @@
-"""What ``repaint``, ``skeleton`` and ``guided`` ask of a diffusion model; ``pipeline.py`` has one for diffusers."""
+"""The protocol of an inpainter. ``pipeline.py`` implements it with diffusers."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -8,25 +8,30 @@ from asap.core.records import BoolArray, ByteArray
 __all__ = ["KINDS", "MAPS", "Inpainter"]
 
 KINDS: Final = ("repaint", "skeleton", "guided")
-"""What a painter is for: text alone; a drawn skeleton besides; maps of a rendered body besides."""
+"""Conditions of an inpainter: ``repaint`` text only, ``skeleton`` also a drawn skeleton, ``guided`` also maps of a
+rendered body.
+"""
 MAPS: Final = ("pose", "depth", "normal")
-"""Images that a ControlNet can be steered by."""
+"""Maps that a ControlNet can take."""
 
 
 class Inpainter(Protocol):
-    """A diffusion model that fills the masked part of an image; one call is one image, so no batch can matter."""
+    """A diffusion model that fills the masked part of an image.
+
+    One call makes one image, so results do not depend on batches.
+    """
 
     @property
     def name(self) -> str:
-        """Of the weights, as the manifest lists it."""
+        """Name of the weights, as the manifest lists it."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights and of every setting that decides an image."""
+        """Hash of the weights and of every setting that affects an image."""
 
     @property
     def size_multiple(self) -> int:
-        """Height and width of ``image`` must be multiples of it."""
+        """Height and width of ``image`` must be multiples of this."""
 
     @property
     def native_size(self) -> int:
@@ -34,7 +39,7 @@ class Inpainter(Protocol):
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """Which of ``MAPS`` must be given as ``control``; empty without a ControlNet."""
+        """The maps of ``MAPS`` that ``control`` must contain; empty without a ControlNet."""
 
     def paint(
         self,
@@ -47,17 +52,17 @@ class Inpainter(Protocol):
         control: Mapping[str, ByteArray] | None = None,
         negative: str = "",
     ) -> ByteArray:
-        """``image`` (H, W, 3) with the pixels in ``mask`` (H, W) made anew; the others may change a little, too.
+        """Regenerate the pixels of ``image`` (H, W, 3) in ``mask`` (H, W). The other pixels may change slightly, too.
 
         Args:
-            image: what is there now.
-            mask: True where it is to be made anew.
-            prompt: what is to be there.
-            seed: decides the result, together with the other arguments and nothing else.
-            strength: in (0, 1], how much of the old content is given up.
+            image: the present content.
+            mask: True where pixels are regenerated.
+            prompt: the wanted content.
+            seed: the result depends on the seed and the other arguments only.
+            strength: in (0, 1], how much of the present content is discarded.
             control: an image (H, W, 3) for each of ``maps``.
-            negative: what is not to be there; models without it take no notice.
+            negative: unwanted content; models without a negative prompt ignore it.
         """
 
     def roundtrip(self, image: ByteArray) -> ByteArray:
-        """``image`` (H, W, 3) through the model's encoder and decoder: the trace that painting leaves, without it."""
+        """Encode and decode ``image`` (H, W, 3): the traces of inpainting without its content."""

@@ -1,4 +1,4 @@
-"""Images that steer a ControlNet, from the exact depth, normals and keypoints of a rendered body.
+"""Control images for a ControlNet, from the exact depth, normals and keypoints of a rendered body.
 
 Legend: S pixels on each side; rendered images are square.
 """
@@ -18,36 +18,39 @@ from asap.degrade.diffusion.openpose import draw_skeletons
 __all__ = ["BodyMaps", "camera_normals", "control_images", "depth_image", "normal_image", "plane_depth"]
 
 FLOOR: Final = 0.25
-"""Grey of the farthest surface, 0 to 1; where nothing is, it is 0. Our choice: a far limb stays off the background."""
+"""Grey value of the farthest surface, 0 to 1; the background is 0. Our choice: a far limb stays distinct from the
+background.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BodyMaps:
-    """What a rendering knows of a body."""
+    """Geometry of a rendered body."""
 
     depth: FloatArray
-    """(S, S) metres along the ray, inf where nothing is hit."""
+    """(S, S) metres along the ray; inf where no surface is hit."""
     normals: FloatArray
-    """(S, S, 3) unit normals in the world frame, 0 where nothing is hit."""
+    """(S, S, 3) unit normals in the world frame; 0 where no surface is hit."""
     camera: Camera
     keypoints: FloatArray | None = None
-    """(133, 3) x and y in pixels and visibility (0 absent), or None where they are not known: a broken body's rig is
-    that of the whole one, so its keypoints would say that nothing is wrong."""
+    """(133, 3) x and y in pixels and visibility (0 absent), or None if not known. A broken body has the rig of the
+    unbroken one, so its keypoints would show no error.
+    """
 
 
 def plane_depth(depth: FloatArray, fov: float) -> FloatArray:
-    """(S, S) distance along the camera's axis, from ``depth`` along each pixel's ray; ``fov`` is vertical, radians."""
+    """(S, S) distance along the camera axis, from ``depth`` along the rays; ``fov`` is vertical, in radians."""
     size = depth.shape[0]
     offset = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2.0 - 1.0) * np.tan(fov / 2.0)
     return np.asarray(depth / np.sqrt(1.0 + offset[None] ** 2 + offset[:, None] ** 2), dtype=np.float32)
 
 
 def depth_image(depth: FloatArray, near: float, far: float) -> ByteArray:
-    """(S, S, 3) inverse depth as grey, as MiDaS and its followers estimate it: the nearest is white.
+    """(S, S, 3) inverse depth as grey values, as MiDaS and its successors estimate it: the nearest surface is white.
 
     Args:
-        depth: (S, S) metres along the axis, inf where nothing is.
-        near: metres that become 1; the same for both sides of a pair, or their outsides would differ.
+        depth: (S, S) metres along the axis; inf where no surface is hit.
+        near: metres that become 1; it must be the same for both sides of a pair, or they would differ outside the mask.
         far: metres that become ``FLOOR``.
     """
     seen = np.isfinite(depth)
@@ -58,7 +61,7 @@ def depth_image(depth: FloatArray, near: float, far: float) -> ByteArray:
 
 
 def camera_normals(normals: FloatArray, camera: Camera) -> FloatArray:
-    """(S, S, 3) normals along the camera's right, its up, and towards it; 0 where nothing is."""
+    """(S, S, 3) normals along the camera's right, up and backward axes; 0 where no surface is hit."""
     forward = np.asarray(camera.target, dtype=np.float64) - np.asarray(camera.eye)
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, np.asarray(camera.up, dtype=np.float64))
@@ -68,9 +71,9 @@ def camera_normals(normals: FloatArray, camera: Camera) -> FloatArray:
 
 
 def normal_image(normals: FloatArray, camera: Camera) -> ByteArray:
-    """(S, S, 3) normals as colours in the convention of ControlNet 1.1's normal maps (ScanNet, NormalBae).
+    """(S, S, 3) normals as colours in the convention of the normal maps of ControlNet 1.1 (ScanNet, NormalBae).
 
-    Red grows to the left, green upwards, blue towards the camera. Where nothing is hit, a wall that faces the camera.
+    Red grows to the left, green upwards, blue towards the camera. The background is a wall that faces the camera.
     """
     own = camera_normals(normals, camera)
     own[~own.any(axis=2)] = (0.0, 0.0, 1.0)
@@ -79,7 +82,7 @@ def normal_image(normals: FloatArray, camera: Camera) -> ByteArray:
 
 
 def _pose(maps: BodyMaps, other: BodyMaps, area: BoolArray, stroke: float) -> ByteArray:
-    """The drawn skeleton; a side whose keypoints are unknown gets the other's outside ``area``."""
+    """The drawn skeleton. A side without keypoints uses those of the other side outside ``area``."""
     size = maps.depth.shape[0]
     source = maps.keypoints if maps.keypoints is not None else other.keypoints
     if source is None:
@@ -100,15 +103,16 @@ def control_images(
     """The maps ``names`` of both bodies as images (S, S, 3) by name, on one scale.
 
     Args:
-        chosen: of the right body.
-        rejected: of the broken one, through the same camera.
-        area: (S, S) True where they may differ; keypoints there are left out where the broken body's are unknown.
+        chosen: of the correct body.
+        rejected: of the broken body, from the same camera.
+        area: (S, S) True where the bodies may differ; keypoints there are left out if those of the broken body are
+            unknown.
         names: of ``inpainter.MAPS``.
-        stroke: factor on the widths of a pose drawing.
+        stroke: factor on the line widths of a pose drawing.
 
     Raises:
-        UnknownNameError: a name is none of ``MAPS``.
-        InputError: the sizes differ, nothing is hit, or a pose has no keypoints.
+        UnknownNameError: a name is not one of ``MAPS``.
+        InputError: the sizes differ, no surface is hit, or a pose has no keypoints.
     """
     for name in names:
         if name not in MAPS:
@@ -120,7 +124,7 @@ def control_images(
     depths = [plane_depth(maps.depth, maps.camera.fov) for maps in (chosen, rejected)]
     hit = np.concatenate([depth[np.isfinite(depth)] for depth in depths])
     if not len(hit):
-        raise InputError("the rendered bodies are out of the image; turn the camera to them")
+        raise InputError("the rendered bodies lie outside the image; point the camera at them")
     near, far = float(hit.min()), float(hit.max())
     out: list[dict[str, ByteArray]] = []
     for maps, other, depth in ((chosen, rejected, depths[0]), (rejected, chosen, depths[1])):

@@ -1,10 +1,10 @@
-"""Skeletons as images, in the colours and strokes that the pose ControlNets were trained on.
+"""Drawings of skeletons in the colours and line widths on which the pose ControlNets were trained.
 
-Facts from ``draw_bodypose``, ``draw_handpose`` and ``draw_facepose`` of lllyasviel/ControlNet, which DWPose and
-huggingface/controlnet_aux keep: 18 body points with a colour each; 17 limbs as filled ellipses of half-width 4 in
-the colour of their number at 0.6 of its brightness, below the joints, which are discs of radius 4; 20 lines of width 2
-a hand in the colours of the rainbow, below blue discs of radius 4; white discs of radius 3 on the face. Points below a
-confidence of 0.3 are not drawn. Feet are not drawn.
+Source: ``draw_bodypose``, ``draw_handpose`` and ``draw_facepose`` of lllyasviel/ControlNet, which DWPose and
+huggingface/controlnet_aux keep. The 18 body points have one colour each. The 17 limbs are filled ellipses of half-width
+4 in the colour of their index at 0.6 of its brightness, below the joints, which are discs of radius 4. Each hand has 20
+lines of width 2 in rainbow colours, below blue discs of radius 4. The face has white discs of radius 3. Points with a
+confidence below 0.3 are not drawn. Feet are not drawn.
 """
 
 import colorsys
@@ -19,10 +19,10 @@ from asap.core.wholebody import FACE_POINTS, FINGERS, KEYPOINTS
 __all__ = ["DRAWN", "EDGES", "draw_skeletons"]
 
 DRAWN: Final = 0.3
-"""Confidence from which on a point is drawn."""
+"""Smallest confidence of a point that is drawn."""
 _INDEX: Final = {name: i for i, name in enumerate(KEYPOINTS)}
 _NECK: Final = -1
-"""The neck is no keypoint of COCO-WholeBody: it is drawn midway between the shoulders."""
+"""COCO-WholeBody has no keypoint for the neck: it is drawn midway between the shoulders."""
 
 
 def _openpose() -> tuple[int, ...]:
@@ -33,12 +33,12 @@ def _openpose() -> tuple[int, ...]:
 
 
 BODY: Final = _openpose()
-"""Keypoint of each of the 18 points of OpenPose."""
+"""The keypoint for each of the 18 points of OpenPose."""
 LIMBS: Final = (
     *((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13)),
     *((1, 0), (0, 14), (14, 16), (0, 15), (15, 17)),
 )
-"""Pairs of the 18 points; the n-th has the n-th colour."""
+"""Pairs of the 18 points; the n-th pair has the n-th colour."""
 COLOURS: Final = (
     *((255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0)),
     *((0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255)),
@@ -47,7 +47,7 @@ COLOURS: Final = (
 BLUE: Final = (0, 0, 255)
 WHITE: Final = (255, 255, 255)
 HAND_LINES: Final = tuple((4 * f + j - 1 if j > 1 else 0, 4 * f + j) for f in range(5) for j in range(1, 5))
-"""Pairs of a hand's 21 points: the root, then four for each finger."""
+"""Pairs of the 21 points of a hand: the root, then four for each finger."""
 
 
 def _hand(side: str) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ EDGES: Final = (
     *((BODY[a], BODY[b]) for a, b in LIMBS if _NECK not in (BODY[a], BODY[b])),
     *((hand[a], hand[b]) for hand in HANDS for a, b in HAND_LINES),
 )
-"""Pairs of keypoints that are joined in a drawing, without those at the neck."""
+"""Pairs of keypoints that a drawing connects, except those at the neck."""
 
 
 def draw_skeletons(people: Sequence[FloatArray], height: int, width: int, stroke: float = 1.0) -> ByteArray:
@@ -92,7 +92,7 @@ def draw_skeletons(people: Sequence[FloatArray], height: int, width: int, stroke
 
 
 def _body(person: FloatArray) -> FloatArray:
-    """(18, 3) the points of OpenPose; the neck is known where both shoulders are."""
+    """(18, 3) the points of OpenPose; the neck is known if both shoulders are."""
     out = person[[max(i, 0) for i in BODY]].copy()
     shoulders = person[[_INDEX["left_shoulder"], _INDEX["right_shoulder"]]]
     out[BODY.index(_NECK)] = (*shoulders[:, :2].mean(axis=0), shoulders[:, 2].min())
@@ -114,7 +114,7 @@ def _grid(canvas: ByteArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _whole(point: FloatArray) -> tuple[float, float]:
-    """The pixel that a point lies in: drawings are made between whole pixels."""
+    """The pixel that contains a point: shapes are drawn between whole pixels."""
     return float(np.floor(point[0])), float(np.floor(point[1]))
 
 

@@ -1,4 +1,4 @@
-"""What ``repaint`` and ``skeleton`` have in common: checks of a region, and a painted pair as a record."""
+"""Helpers of ``inpaint_pair`` and ``skeleton_pair``: checks of a region, and the inpainted pair as a record."""
 
 from dataclasses import replace
 
@@ -9,36 +9,36 @@ from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray, Edit
 from asap.core.vocabulary import SEVERITIES
 from asap.degrade.diffusion.inpainter import Inpainter
-from asap.degrade.diffusion.window import Job, Window, paint_both
+from asap.degrade.diffusion.window import InpaintTask, Window, inpaint_both
 
-__all__ = ["check_region", "draw_seed", "make_pair"]
+__all__ = ["check_region", "finish_pair", "sample_seed"]
 
 
 def check_region(image: ByteArray, region: PartRegion, severity: int) -> None:
-    """Refuse a severity or a region that does not fit the image; ``InputError``."""
+    """Raise ``InputError`` for a wrong severity or a region that does not fit the image."""
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"the image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
     if region.mask.shape != image.shape[:2]:
-        raise InputError(f"the region's mask must be {image.shape[:2]} as the image is, got {region.mask.shape}")
+        raise InputError(f"the mask must have the shape {image.shape[:2]} of the image, got {region.mask.shape}")
     if not region.mask.any():
         raise InputError(f"the mask of {region.part} ({region.side}) is empty; leave out regions without pixels")
 
 
-def draw_seed(rng: np.random.Generator) -> int:
-    """A seed for a painter, in [0, 2**63)."""
+def sample_seed(rng: np.random.Generator) -> int:
+    """A seed for an inpainter, in [0, 2**63)."""
     return int(rng.integers(2**63 - 1))
 
 
-def make_pair(job: Job, inpainter: Inpainter, window: Window, edit: Edit) -> EditedPhoto:
-    """Both sides as a record; strength, seed, seam and window are added to the edit's detail."""
-    chosen, rejected, area = paint_both(job, inpainter, window)
+def finish_pair(task: InpaintTask, inpainter: Inpainter, window: Window, edit: Edit) -> EditedPhoto:
+    """Both sides as a record. Strength, seed, seam and window are added to the detail of the edit."""
+    chosen, rejected, area = inpaint_both(task, inpainter, window)
     detail: dict[str, float | int | str] = {
         **edit.detail,
-        "strength": job.strength,
-        "seed": job.seed,
-        "seam": job.seam,
+        "strength": task.strength,
+        "seed": task.seed,
+        "seam": task.seam,
         "window": "{},{},{},{}".format(*window.box),
     }
     return EditedPhoto(

@@ -1,4 +1,4 @@
-"""A painter made of a diffusers pipeline: one call an image, one CPU generator a call."""
+"""An inpainter made of a diffusers pipeline: one call per image, one CPU generator per call."""
 
 import math
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class PipelineInpainter:
         size: int | None,
         maps: tuple[str, ...],
     ) -> None:
-        """Take a loaded pipeline; ``weights`` is a hash of its files, ``size`` replaces the model's own."""
+        """Wrap a loaded pipeline; ``weights`` is a hash of its files, ``size`` overrides the native size."""
         self.pipeline, self.family, self.name, self.maps = pipeline, family, name, maps
         self.steps, self.guidance = steps, guidance
         pipeline.set_progress_bar_config(disable=True)
@@ -63,11 +63,11 @@ class PipelineInpainter:
         control: Mapping[str, ByteArray] | None = None,
         negative: str = "",
     ) -> ByteArray:
-        """As ``Painter.paint``.
+        """As ``Inpainter.paint``.
 
         Raises:
             InputError: a shape or the strength does not fit, or a map is missing.
-            AsapError: the memory does not suffice; no other image would fare better.
+            AsapError: the memory is too small, as it would be for any other image.
         """
         self._check(image, mask, strength, control or {})
         arguments: dict[str, Any] = {
@@ -83,7 +83,7 @@ class PipelineInpainter:
         if self.family.strength:  # at least one step, however few there are; 49 * (1 / 49) is less than 1
             arguments["strength"] = min(1.0, max(strength, 1.0001 / self.steps))
         if self.family.negative and self.guidance > 1:
-            # without any, Qwen-Image leaves guidance out; SDXL takes none for another thing than an empty one
+            # without a negative prompt, Qwen-Image skips guidance; SDXL treats None differently from an empty prompt
             spare = " " if self.family.guidance_argument == "true_cfg_scale" else None
             arguments["negative_prompt"] = negative or spare
         if self.maps:
@@ -94,19 +94,19 @@ class PipelineInpainter:
                 painted = self.pipeline(**arguments).images[0]
         except torch.OutOfMemoryError as error:
             raise AsapError(
-                f"{self.name} does not fit the memory at {image.shape[1]}x{image.shape[0]}; take a smaller size, "
+                f"{self.name} does not fit into memory at {image.shape[1]}x{image.shape[0]}; choose a smaller size,  "
                 "dtype bfloat16, or a smaller model"
             ) from error
-        if painted.size != (image.shape[1], image.shape[0]):  # Qwen-Image-Edit picks its own size
+        if painted.size != (image.shape[1], image.shape[0]):  # Qwen-Image-Edit chooses its own size
             painted = painted.resize((image.shape[1], image.shape[0]), Image.Resampling.LANCZOS)
         return np.asarray(painted.convert("RGB"), dtype=np.uint8)
 
     def roundtrip(self, image: ByteArray) -> ByteArray:
-        """As ``Painter.roundtrip``; raises ``InputError`` when the size does not fit."""
+        """As ``Inpainter.roundtrip``; raises ``InputError`` if the size does not fit."""
         self._check_size(image)
         vae, processor = self.pipeline.vae, self.pipeline.image_processor
         before = vae.dtype
-        # the rule of diffusers' own SDXL pipelines: this encoder overflows in half precision
+        # the rule of diffusers' SDXL pipelines: this encoder overflows in half precision
         wide = before != torch.float32 and bool(getattr(vae.config, "force_upcast", False))
         if wide:
             vae.float()
@@ -119,12 +119,12 @@ class PipelineInpainter:
             decoded = vae.decode(latents).sample
             decoded = decoded[:, :, 0] if _is_video(vae) else decoded
         if wide:
-            torch.nn.Module.to(vae, before)  # not its own ``to``, which warns
+            torch.nn.Module.to(vae, before)  # not the pipeline's own ``to``, which warns
         picture = processor.postprocess(decoded.float(), output_type="pil")[0]
         return np.asarray(picture.convert("RGB"), dtype=np.uint8)
 
     def _control(self, control: Mapping[str, ByteArray]) -> dict[str, Any]:
-        """The maps as the pipeline wants them: alone, or as lists where it has several ControlNets or modes."""
+        """The maps as the pipeline needs them: alone, or as lists if it has several ControlNets or modes."""
         pictures = [Image.fromarray(control[name]) for name in self.maps]
         modes = [self.family.modes[name] for name in self.maps] if self._wants_modes() else None
         several = len(self.maps) > 1 or type(self.pipeline.controlnet).__name__.startswith(("Multi", "FluxMulti"))
@@ -141,7 +141,7 @@ class PipelineInpainter:
         return out
 
     def _wants_modes(self) -> bool:
-        """Whether the ControlNet was trained for several maps and must be told which one this is."""
+        """Whether the ControlNet was trained on several maps and needs the index of this map."""
         network = self.pipeline.controlnet
         first = network.nets[0] if hasattr(network, "nets") else network
         return type(first).__name__ == "ControlNetUnionModel" or bool(getattr(first, "union", False))
@@ -167,20 +167,20 @@ class PipelineInpainter:
 
 
 def _is_video(vae: Any) -> bool:  # noqa: ANN401
-    """Whether the autoencoder has a time axis (Qwen-Image's was made for video)."""
+    """Whether the autoencoder has a time axis. That of Qwen-Image was made for video."""
     return type(vae).__name__ == "AutoencoderKLQwenImage"
 
 
 def _multiple(pipeline: Any) -> int:  # noqa: ANN401
-    """Sides that every level of the UNet, or the 2x2 patches of a transformer, divide without remainder."""
+    """The number that divides the sides at every level of the UNet, or in the 2x2 patches of a transformer."""
     scale = int(pipeline.vae_scale_factor)
     unet = getattr(pipeline, "unet", None)
     whole = scale * (2 ** (len(unet.config.block_out_channels) - 1) if unet is not None else 2)
-    return math.lcm(whole, 8)  # the calls themselves ask for 8, whatever the model
+    return math.lcm(whole, 8)  # the calls themselves require 8, whatever the model
 
 
 def _native(pipeline: Any) -> int:  # noqa: ANN401
-    """The size that the model was trained at, as its configuration says; 1024 where it says nothing."""
+    """The training size of the model according to its configuration; 1024 if it has none."""
     unet = getattr(pipeline, "unet", None)
     if unet is not None:
         return int(unet.config.sample_size) * int(pipeline.vae_scale_factor)

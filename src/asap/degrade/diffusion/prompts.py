@@ -1,8 +1,8 @@
-"""What a painter is asked for. The paper names no prompts, so all of this is our choice.
+"""Prompts for inpainting. The paper names no prompts, so all of them are our choice.
 
-A prompt says the fault first and the caption after it: text encoders of 77 tokens cut the end. The negative prompt
-names what is right, because models of photographs lean towards it. What comes out is not known from what was asked;
-that is what the screens are for.
+A prompt starts with the fault and ends with the caption, because text encoders with 77 tokens cut the end. The negative
+prompt names correct anatomy, because models of photographs tend towards it. The prompt does not guarantee the result;
+the screens check it.
 """
 
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from asap.core.records import Edit
 __all__ = ["STRENGTHS", "fault_prompt", "faults", "negative_prompt", "plain_prompt"]
 
 STRENGTHS: Final = MappingProxyType({1: 0.55, 2: 0.75, 3: 0.95})
-"""How much of the part is given up at each severity: at 1 its outline stays, at 3 next to nothing."""
+"""How much of the part is discarded at each severity: at 1 its outline stays, at 3 almost nothing."""
 
 _DEGREE: Final = MappingProxyType({1: "slightly", 2: "clearly", 3: "grossly"})
 _FAULTS: Final = MappingProxyType(
@@ -56,7 +56,7 @@ _FAULTS: Final = MappingProxyType(
         "neck": ("malformed, bent neck", "neck of wrong length", "twisted neck that joins the head wrongly"),
     }
 )
-_RIGHT: Final = MappingProxyType(
+_CORRECT: Final = MappingProxyType(
     {
         "hand": "well-formed hand, five fingers, natural fingers",
         "arm": "well-formed arm, natural proportions",
@@ -87,22 +87,22 @@ _OPERATIONS: Final = MappingProxyType(
 
 
 def faults(part: str) -> tuple[str, ...]:
-    """The phrases from which the fault of ``part`` is drawn; ``KeyError`` for none of ``vocabulary.PARTS``."""
+    """The phrases from which the fault of ``part`` is sampled; ``KeyError`` for an unknown part."""
     return _FAULTS[part]
 
 
 def fault_prompt(fault: str, severity: int, caption: str) -> str:
-    """A photograph with ``fault``, how bad it is, and then what else it shows."""
+    """A photograph with ``fault`` and its degree, followed by the caption."""
     return ", ".join(text for text in ("photograph", fault, f"{_DEGREE[severity]} deformed", caption.strip()) if text)
 
 
 def negative_prompt(part: str) -> str:
-    """What is right about ``part``."""
-    return f"{_RIGHT[part]}, correct anatomy"
+    """Correct anatomy of ``part``."""
+    return f"{_CORRECT[part]}, correct anatomy"
 
 
 def plain_prompt(caption: str, edit: Edit | None = None) -> str:
-    """What an image shows; with ``edit`` also its fault, for a painter that is steered by maps."""
+    """The caption; with ``edit``, also its fault, for an inpainter that takes maps."""
     subject = caption.strip() or "a photograph of a person"
     if edit is None:
         return subject

@@ -1,7 +1,7 @@
-"""Screens: is the rejected side really worse? What a random repaint makes may be right.
+"""Screens check whether the rejected side of a pair is really worse. An inpainted part may be correct.
 
-A screen picks pairs, so it must never be the judge of a model that was aligned with them: the manifest lists it in the
-role ``screen`` (``instrument``), ``refuse_judges`` compares by name and by fingerprint, and so does the benchmark.
+A screen selects pairs, so it must never be the judge of a model that was aligned with them. The manifest lists it with
+the role ``screen`` (``instrument``). ``refuse_judges`` compares names and fingerprints, and so does the benchmark.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,20 +21,20 @@ from asap.degrade.diffusion.window import window_around
 __all__ = ["LandmarkScreen", "Screen", "VlmScreen", "instrument", "refuse_judges"]
 
 Find = Callable[[ByteArray], Sequence[PartRegion]]
-"""From an image (H, W, 3) to the parts in it, for example ``Landmarker.find`` of the room ``regions``."""
+"""Maps an image (H, W, 3) to the parts in it, for example ``Landmarker.find`` of the package ``regions``."""
 Ask = Callable[[ByteArray, ByteArray, str], float]
-"""From two images and a question to the probability, 0 to 1, that the answer is the second image."""
+"""Maps two images and a question to the probability, 0 to 1, that the answer is the second image."""
 
 _OVERLAP: Final = 0.1
-"""Boxes with less of their union in common are of different parts."""
+"""Boxes with a smaller intersection over union belong to different parts."""
 _LENGTH: Final = 1.5
-"""A bone whose share of the part changed by more than this factor counts; our choice, as are the next three."""
+"""A bone counts as changed if its share of the part changed by more than this factor. Our choice, as the next three."""
 _BEND: Final = float(np.radians(60.0))
-"""A joint whose bend changed by more counts."""
+"""A joint counts as changed if its bend changed by more than this."""
 _SHIFT: Final = 0.25
-"""A point of the face that moved by more of the face's size counts."""
+"""A point of the face counts as moved if it moved by more than this share of the size of the face."""
 _SHORT: Final = 2.0
-"""Bones of fewer pixels are not measured."""
+"""Bones shorter than this number of pixels are not measured."""
 _QUESTION: Final = (
     "Both images show the same {part} of a person. Look at the number, shape, length and joints of its pieces. "
     "In which of the two is the anatomy of the {part} wrong, or more wrong: the first or the second?"
@@ -42,33 +42,33 @@ _QUESTION: Final = (
 
 
 class Screen(Protocol):
-    """Says how much worse the anatomy of one part is on the rejected side."""
+    """Measures how much worse the anatomy of one part is on the rejected side."""
 
     @property
     def name(self) -> str:
-        """Of the model that looks, as the manifest lists it."""
+        """Name of the model, as the manifest lists it."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of its weights and rules."""
+        """Hash of the weights and rules."""
 
     def worse(self, chosen: ByteArray, rejected: ByteArray, region: PartRegion) -> float:
-        """From -1 (the rejected side is surely better) over 0 (cannot say) to 1 (it is surely worse).
+        """Score from -1 (the rejected side is certainly better) over 0 (undecided) to 1 (it is certainly worse).
 
         Args:
             chosen: (H, W, 3).
             rejected: (H, W, 3).
-            region: the part in question.
+            region: the part.
         """
 
 
 def instrument(screen: Screen) -> Instrument:
-    """What a manifest lists for the screen."""
+    """The manifest entry of the screen."""
     return Instrument("screen", screen.name, screen.fingerprint)
 
 
 def refuse_judges(screen: Screen, judges: Iterable[Instrument]) -> None:
-    """Refuse a screen that is, by name or fingerprint, one of the ``judges`` of the benchmark; ``InputError``.
+    """Raise ``InputError`` if the screen is, by name or fingerprint, one of the ``judges`` of the benchmark.
 
     Names are compared too, because the same model with another prompt has another fingerprint.
     """
@@ -81,21 +81,22 @@ def refuse_judges(screen: Screen, judges: Iterable[Instrument]) -> None:
 
 
 class LandmarkScreen:
-    """Compares what a landmarker finds on both sides: its confidence, lengths of bones, bends of joints, places.
+    """Compares the landmarks of both sides: their confidence, lengths of bones, bends of joints, and places.
 
-    A malformed hand still gets its 21 points, so a lost or changed skeleton is a sign, an unchanged one is none.
+    A landmarker finds 21 points on a malformed hand, too. A lost or changed skeleton is therefore evidence; an
+    unchanged one is not.
     """
 
     def __init__(self, find: Find, name: str, fingerprint: str) -> None:
-        """Look with ``find``, of the landmarker ``name`` with that ``fingerprint``."""
+        """Use ``find``, which belongs to the landmarker ``name`` with this ``fingerprint``."""
         self.find, self.name = find, name
         rules = {"overlap": _OVERLAP, "length": _LENGTH, "bend": _BEND, "shift": _SHIFT, "short": _SHORT}
         self.fingerprint = digest_json({"screen": "landmarks", "landmarker": fingerprint, "rules": rules})
 
     def worse(self, chosen: ByteArray, rejected: ByteArray, region: PartRegion) -> float:
-        """The largest share, 0 to 1, of: confidence lost, bones changed, joints changed, points of the face misplaced.
+        """The largest share, 0 to 1, of: confidence lost, bones changed, joints changed, points of the face moved.
 
-        1 when the part is found on the chosen side only, 0 when it is not found there.
+        It is 1 if the part is found on the chosen side only, and 0 if it is not found there.
         """
         before = _same_part(self.find(chosen), region)
         if before is None:
@@ -108,7 +109,7 @@ class LandmarkScreen:
 
 
 def _same_part(found: Sequence[PartRegion], region: PartRegion) -> PartRegion | None:
-    """The part of the same kind whose box has most in common with the region's; sides may be taken for each other."""
+    """The part of the same kind whose box overlaps most with that of the region. Left and right may be confused."""
     rated = [(_overlap(other.box, region.box), -i) for i, other in enumerate(found) if other.part == region.part]
     share, index = max(rated, default=(0.0, 0))
     return found[-index] if share >= _OVERLAP else None
@@ -122,7 +123,7 @@ def _overlap(one: tuple[int, int, int, int], two: tuple[int, int, int, int]) -> 
 
 
 def _chains() -> tuple[tuple[str, ...], ...]:
-    """Points one after the other along each limb and finger, without their side."""
+    """Consecutive points along each limb and finger, without their side."""
     fingers = [("hand_root", *(f"{finger}{joint}" for joint in (1, 2, 3, 4))) for finger in FINGERS]
     return (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"), *fingers)
 
@@ -132,19 +133,19 @@ _KNOWN: Final = frozenset(KEYPOINTS)
 
 
 def _points(region: PartRegion) -> dict[str, FloatArray]:
-    """(2,) pixels of each known point, its side left out where it has one."""
+    """(2,) pixels of each known point, by its name without the side."""
     rows = zip(region.keypoint_names, region.keypoints, strict=True)
     return {_sideless(name): row[:2].astype(np.float64) for name, row in rows if row[2] > 0 and name in _KNOWN}
 
 
 def _sideless(name: str) -> str:
-    """A name without the side; both sides of the face stay apart."""
+    """A name without the side. The two sides of the face stay distinct."""
     side, _, rest = name.partition("_")
     return rest if side in ("left", "right") and rest not in ("eye", "ear") else name
 
 
 def changes(before: PartRegion, after: PartRegion) -> dict[str, float]:
-    """Shares, 0 to 1, of bones, joints and points that changed beyond what another estimate of the same part would."""
+    """Shares, 0 to 1, of bones, joints and points that changed by more than two estimates of one part differ."""
     old, new = _points(before), _points(after)
     bones = [pair for chain in _CHAINS for pair in pairwise(chain)]
     joints = [three for chain in _CHAINS for three in zip(chain, chain[1:], chain[2:], strict=False)]
@@ -176,7 +177,7 @@ def _bends(old: Points, new: Points, joints: Sequence[tuple[str, ...]]) -> float
 
 
 def _bend(first: FloatArray, joint: FloatArray, last: FloatArray) -> float | None:
-    """By how much the way turns at ``joint``; None where a bone is too short to have a direction."""
+    """Angle of the turn at ``joint``; None if a bone is too short to have a direction."""
     ahead, on = joint - first, last - joint
     if min(np.linalg.norm(ahead), np.linalg.norm(on)) < _SHORT:
         return None
@@ -184,9 +185,9 @@ def _bend(first: FloatArray, joint: FloatArray, last: FloatArray) -> float | Non
 
 
 def _places(old: Points, new: Points) -> float:
-    """Share of the face's points out of place once centre and size of both faces are the same.
+    """Share of the points of the face that moved, after centre and size of both faces are aligned.
 
-    Limbs may lie in another pose and still be right, so of them only lengths and bends count.
+    Limbs may have another pose and still be correct, so only their lengths and bends count.
     """
     names = [name for name in old if name in new and name.startswith("face-")]
     if len(names) < 3:
@@ -201,15 +202,15 @@ def _places(old: Points, new: Points) -> float:
 
 
 class VlmScreen:
-    """Shows both sides, cut to the part, to a model that answers questions about images, in both orders."""
+    """Shows both sides, cropped to the part, in both orders to a model that answers questions about images."""
 
     def __init__(self, ask: Ask, name: str, fingerprint: str, question: str = _QUESTION) -> None:
-        """Ask ``ask``, of the model ``name`` with that ``fingerprint``; ``question`` may hold ``{part}``."""
+        """Use ``ask`` of the model ``name`` with this ``fingerprint``; ``question`` may contain ``{part}``."""
         self.ask, self.name, self.question = ask, name, question
         self.fingerprint = digest_json({"screen": "vlm", "model": fingerprint, "question": question})
 
     def worse(self, chosen: ByteArray, rejected: ByteArray, region: PartRegion) -> float:
-        """-1 to 1: the mean over both orders, so that a model that always says "the second" says nothing.
+        """-1 to 1: the mean over both orders, so that a model that always answers "the second" scores 0.
 
         Raises:
             InputError: an answer is not a probability.

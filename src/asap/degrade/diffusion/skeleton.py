@@ -1,4 +1,4 @@
-"""Skeleton space: keypoints with an error, drawn, and the part painted anew to fit them (arXiv:2605.25759)."""
+"""Break one part of a photograph by inpainting it to fit a drawn skeleton with an error (arXiv:2605.25759)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,17 +14,19 @@ from asap.core.vocabulary import SEVERITIES
 from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, people_of
 from asap.degrade.diffusion.inpainter import Inpainter
 from asap.degrade.diffusion.openpose import DRAWN, EDGES, draw_skeletons
-from asap.degrade.diffusion.pair import check_region, draw_seed, make_pair
+from asap.degrade.diffusion.pair import check_region, finish_pair, sample_seed
 from asap.degrade.diffusion.prompts import negative_prompt, plain_prompt
 from asap.degrade.diffusion.skeleton_operations import SKELETON_OPERATIONS
-from asap.degrade.diffusion.window import CONTEXT, Job, Seam, Window, grow, margin, touched_area, window_around
+from asap.degrade.diffusion.window import CONTEXT, InpaintTask, Seam, Window, grow, margin, touched_area, window_around
 
 __all__ = ["STRENGTH", "BrokenSkeleton", "break_skeleton", "skeleton_pair"]
 
 STRENGTH: Final = 1.0
-"""The old part is given up whole: what is to be there is said by the skeleton. Our choice."""
+"""The old part is discarded completely, because the skeleton determines the new one. Our choice."""
 _THICKNESS: Final = {"hand": 0.35, "face": 0.35, "arm": 0.25, "leg": 0.25}
-"""Half the width of what surrounds a bone, over the median length of the part's bones; our choice, rather wide."""
+"""Half the width of the area around a bone, over the median length of the bones of the part. Our choice, rather
+wide.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +36,13 @@ class BrokenSkeleton:
     whole: tuple[FloatArray, ...]
     """For each person (133, 3) x, y in pixels, confidence."""
     broken: tuple[FloatArray, ...]
-    """The same with the error; pieces that were added follow the people, as people with few points."""
+    """The same with the error. Added pieces follow the people, as people with few points."""
     reach: FloatArray
-    """(S, 4) the bones that moved, went or came, as x, y of both ends in pixels."""
+    """(S, 4) the bones that moved, were removed or were added, as x, y of both ends in pixels."""
     thickness: float
-    """Half the width, in pixels, of what surrounds such a bone."""
+    """Half the width, in pixels, of the area around such a bone."""
     detail: dict[str, float | int | str] = field(default_factory=dict)
-    """What was drawn."""
+    """The sampled parameters."""
 
 
 def break_skeleton(
@@ -49,14 +51,14 @@ def break_skeleton(
     """The skeletons of all people in ``regions``, with ``region`` broken by ``operation``.
 
     Args:
-        regions: all parts that are known; ``region`` need not be among them.
-        region: the part to break; its keypoints and those of its person's other parts are used.
-        operation: one of those that ``SKELETON_OPERATIONS`` has for the part.
+        regions: all known parts; they may leave out ``region``.
+        region: the part to break; its keypoints and those of the other parts of the person are used.
+        operation: one of those in ``SKELETON_OPERATIONS`` for the part.
         severity: 1 to 3.
-        rng: draws what the operation leaves open.
+        rng: samples the parameters of the operation.
 
     Raises:
-        InputError: the skeleton cannot say this, the severity is not 1, 2 or 3, or points that it needs are unknown.
+        InputError: the skeleton cannot show the operation, the severity is not 1, 2 or 3, or points are unknown.
     """
     if severity not in SEVERITIES:
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
@@ -84,7 +86,7 @@ def break_skeleton(
 
 
 def _bones(points: FloatArray, wanted: BoolArray) -> FloatArray:
-    """(S, 4) the bones of which an end is ``wanted`` (133,), and every other wanted point as a bone without length."""
+    """(S, 4) the bones that have an end in ``wanted`` (133,), and every other wanted point as a bone of length 0."""
     seen, rows, met = points[:, 2] >= DRAWN, [], set()
     for start, stop in EDGES:
         if seen[start] and seen[stop] and (wanted[start] or wanted[stop]):
@@ -95,7 +97,7 @@ def _bones(points: FloatArray, wanted: BoolArray) -> FloatArray:
 
 
 def _reach(figure: EditableSkeleton) -> tuple[FloatArray, float]:
-    """The bones that changed, old and new, and the median length of those that have one."""
+    """The changed bones, old and new, and the median length of those with a length."""
     changed = figure.changed()
     rows = [_bones(figure.before, changed), _bones(figure.points, changed)]
     rows += [_bones(piece, piece[:, 2] >= DRAWN) for piece in figure.extras]
@@ -107,7 +109,7 @@ def _reach(figure: EditableSkeleton) -> tuple[FloatArray, float]:
 
 
 def _around(shape: tuple[int, int], broken: BrokenSkeleton) -> BoolArray:
-    """(H, W) all pixels near a bone that changed."""
+    """(H, W) all pixels near a changed bone."""
     line = np.zeros(shape, dtype=bool)
     for x0, y0, x1, y1 in broken.reach:
         steps = int(max(abs(x1 - x0), abs(y1 - y0))) + 2
@@ -119,7 +121,7 @@ def _around(shape: tuple[int, int], broken: BrokenSkeleton) -> BoolArray:
 
 
 def _area(region: PartRegion, regions: Sequence[PartRegion], broken: BrokenSkeleton) -> BoolArray:
-    """The part and what hangs on it, where they were and where they will be."""
+    """The part and everything attached to it, at their old and new places."""
     area = touched_area(region, regions)
     around = _around(region.mask.shape, broken)
     carried = {"arm": "hand", "leg": "foot"}.get(region.part)
@@ -143,14 +145,14 @@ def skeleton_pair(
     context: float = CONTEXT,
     stroke: float = 1.0,
 ) -> EditedPhoto:
-    """Both sides of a pair in which ``region`` is painted anew to fit a skeleton that is broken by ``operation``.
+    """Inpaint ``region`` to fit a skeleton that is broken by ``operation``, and return both sides of the pair.
 
-    Arguments and errors are those of ``repaint`` and ``break_skeleton``; ``inpainter`` is of kind skeleton, and
-    ``stroke`` is a factor on the widths of the drawing (``draw_skeletons``).
+    Arguments and errors are those of ``inpaint_pair`` and ``break_skeleton``. ``inpainter`` is of kind skeleton;
+    ``stroke`` is a factor on the line widths of the drawing (``draw_skeletons``).
     """
     check_region(image, region, severity)
     if inpainter.maps != ("pose",):
-        raise InputError(f"{inpainter.name} is not steered by a pose alone; load one of kind skeleton")
+        raise InputError(f"{inpainter.name} does not take a pose alone; load one of kind skeleton")
     broken = break_skeleton(regions, region, operation, severity, rng)
     edit = Edit(
         kind="defect",
@@ -162,19 +164,19 @@ def skeleton_pair(
     )
     area = _area(region, regions, broken)
     window = window_around(area, inpainter.native_size, inpainter.size_multiple, context)
-    job = Job(
+    task = InpaintTask(
         photo=image,
         area=area,
         prompt=plain_prompt(caption, edit),
         negative=negative_prompt(region.part),
         strength=STRENGTH,
-        seed=draw_seed(rng),
+        seed=sample_seed(rng),
         seam=seam,
         context=context,
         chosen_control={"pose": _drawn(broken.whole, window, stroke)},
         rejected_control={"pose": _drawn(broken.broken, window, stroke)},
     )
-    return make_pair(job, inpainter, window, edit)
+    return finish_pair(task, inpainter, window, edit)
 
 
 def _drawn(people: Sequence[FloatArray], window: Window, stroke: float) -> ByteArray:

@@ -2,8 +2,8 @@
 
 To add an operation, write one function and register it with one line per part in ``SKELETON_OPERATIONS``.
 
-Figures are our choice unless a source is named; each list is by severity. Every function changes the figure and returns
-what it drew. It raises ``InputError`` when the points that it needs are not known.
+Magnitudes are our choice unless a source is named; each tuple is by severity. Every function edits the skeleton in
+place, returns what it sampled, and raises ``InputError`` if points that it needs are not known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +24,8 @@ SkeletonOperation = Callable[[EditableSkeleton, str, str, int, np.random.Generat
 _LONGER: Final = (1.35, 1.6, 2.0)
 _SHORTER: Final = (0.7, 0.55, 0.4)
 _BACKWARDS: Final = tuple(np.radians((50.0, 80.0, 110.0)).tolist())
-_STRAY: Final = tuple(np.radians((20.0, 35.0, 50.0)).tolist())
-_APART: Final = tuple(np.radians((30.0, 50.0, 75.0)).tolist())
+_DEVIATION: Final = tuple(np.radians((20.0, 35.0, 50.0)).tolist())
+_SEPARATION: Final = tuple(np.radians((30.0, 50.0, 75.0)).tolist())
 _LIMBS: Final = MappingProxyType({"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")})
 _FACE: Final = MappingProxyType(
     {
@@ -35,50 +35,50 @@ _FACE: Final = MappingProxyType(
         "mouth": tuple(f"face-{i}" for i in range(48, 68)),
     }
 )
-"""Groups of the 68-point face, and the body's point that moves with each."""
+"""Groups of the 68-point face, and the point of the body that moves with each."""
 
 
 def _fingers(skeleton: EditableSkeleton, side: str) -> list[int]:
-    """The fingers whose points are all known; ``InputError`` with fewer than two, or without the root."""
+    """The fingers with four known points; ``InputError`` if there are fewer than two, or the root is unknown."""
     found = [f for f in range(5) if skeleton.known(*finger_names(side, f))]
     if len(found) < 2 or not skeleton.known(f"{side}_hand_root"):
         raise InputError(f"the root and two fingers of the {side} hand must be known to break it; choose another part")
     return found
 
 
-def _some(pool: list[int], count: int, rng: np.random.Generator) -> list[int]:
+def _sample(pool: list[int], count: int, rng: np.random.Generator) -> list[int]:
     return sorted(int(i) for i in rng.choice(pool, size=min(count, len(pool)), replace=False))
 
 
-def _said(numbers: list[int]) -> str:
+def _joined(numbers: list[int]) -> str:
     return ",".join(map(str, numbers))
 
 
 def extra_finger(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """One to three further fingers, each midway between two neighbours."""
+    """Add one to three fingers, each midway between two neighbours."""
     found = _fingers(skeleton, side)
     gaps = [f for f in found if f + 1 in found]
     if not gaps:
         raise InputError(f"no two neighbouring fingers of the {side} hand are known; choose another operation")
-    chosen = _some(gaps, severity, rng)
+    chosen = _sample(gaps, severity, rng)
     for gap in chosen:
         piece = skeleton.copy((f"{side}_hand_root", *finger_names(side, gap)))
         for name, neighbour in zip(finger_names(side, gap), finger_names(side, gap + 1), strict=True):
             piece[row(name), :2] = (skeleton.at(name) + skeleton.at(neighbour)) / 2
         skeleton.extras.append(piece)
-    return {"after": _said(chosen)}
+    return {"after": _joined(chosen)}
 
 
 def missing_finger(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """One to three fingers gone."""
-    chosen = _some(_fingers(skeleton, side), severity, rng)
+    """Remove one to three fingers."""
+    chosen = _sample(_fingers(skeleton, side), severity, rng)
     for finger in chosen:
-        skeleton.drop(finger_names(side, finger))
-    return {"fingers": _said(chosen)}
+        skeleton.remove(finger_names(side, finger))
+    return {"fingers": _joined(chosen)}
 
 
 def fused_fingers(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Two to four neighbouring fingers in one place, their mean."""
+    """Move two to four neighbouring fingers to their mean."""
     found = _fingers(skeleton, side)
     count = min(severity + 1, len(found))
     start = int(rng.integers(len(found) - count + 1))
@@ -87,78 +87,78 @@ def fused_fingers(skeleton: EditableSkeleton, part: str, side: str, severity: in
         middle = np.mean([skeleton.at(name) for name in joints], axis=0)
         for name in joints:
             skeleton.put(name, middle)
-    return {"fingers": _said(chosen)}
+    return {"fingers": _joined(chosen)}
 
 
 def _scaled_fingers(
     skeleton: EditableSkeleton, side: str, severity: int, rng: np.random.Generator, factor: float
 ) -> Detail:
-    chosen = _some(_fingers(skeleton, side), (1, 2, 4)[severity - 1], rng)
+    chosen = _sample(_fingers(skeleton, side), (1, 2, 4)[severity - 1], rng)
     for finger in chosen:
         base, *rest = finger_names(side, finger)
         for name in rest:
             skeleton.put(name, skeleton.at(base) + factor * (skeleton.at(name) - skeleton.at(base)))
-    return {"fingers": _said(chosen), "factor": factor}
+    return {"fingers": _joined(chosen), "factor": factor}
 
 
 def elongated_finger(
     skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
 ) -> Detail:
-    """One, two or four fingers too long."""
+    """Make one, two or four fingers too long."""
     return _scaled_fingers(skeleton, side, severity, rng, _LONGER[severity - 1])
 
 
 def shortened_finger(
     skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
 ) -> Detail:
-    """One, two or four fingers too short."""
+    """Make one, two or four fingers too short."""
     return _scaled_fingers(skeleton, side, severity, rng, _SHORTER[severity - 1])
 
 
 def _reverse(
     skeleton: EditableSkeleton, chain: Sequence[str], carried: Sequence[str], severity: int, sign: float
 ) -> float:
-    """Bend the chain's middle the other way (``sign`` where it is nearly straight) and carry on what hangs on it."""
+    """Bend the middle of the chain the other way (``sign`` if it is nearly straight) and move ``carried`` along."""
     bend = skeleton.bend(chain[0], chain[1], chain[2])
     other = -np.sign(bend) if abs(bend) > np.radians(5.0) else sign
     new = float(other * max(abs(bend), _BACKWARDS[severity - 1]))
-    skeleton.spin(carried, skeleton.at(chain[1]), new - bend)
+    skeleton.rotate(carried, skeleton.at(chain[1]), new - bend)
     return new
 
 
-def _sign(rng: np.random.Generator) -> float:
+def _random_sign(rng: np.random.Generator) -> float:
     return 1.0 if rng.random() < 0.5 else -1.0
 
 
 def reversed_finger(
     skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
 ) -> Detail:
-    """One, two or three fingers bent the wrong way at their second point."""
-    chosen = _some(_fingers(skeleton, side), severity, rng)
-    sign, angle = _sign(rng), 0.0
+    """Bend one, two or three fingers the wrong way at their second point."""
+    chosen = _sample(_fingers(skeleton, side), severity, rng)
+    sign, angle = _random_sign(rng), 0.0
     for finger in chosen:
         names = finger_names(side, finger)
         angle = _reverse(skeleton, names[:3], names[2:], severity, sign)
-    return {"fingers": _said(chosen), "angle": angle}
+    return {"fingers": _joined(chosen), "angle": angle}
 
 
 def misshapen_hand(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Every known finger turned at its first three points, each by its own angle."""
-    limit = _STRAY[severity - 1]
+    """Rotate every known finger at its first three points, each by its own angle."""
+    limit = _DEVIATION[severity - 1]
     for finger in _fingers(skeleton, side):
         names = finger_names(side, finger)
         for joint in range(3):
-            angle = float(_sign(rng) * rng.uniform(0.5, 1.0) * limit)
-            skeleton.spin(names[joint + 1 :], skeleton.at(names[joint]), angle)
+            angle = float(_random_sign(rng) * rng.uniform(0.5, 1.0) * limit)
+            skeleton.rotate(names[joint + 1 :], skeleton.at(names[joint]), angle)
     return {"largest": limit}
 
 
 def duplicated_hand(
     skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
 ) -> Detail:
-    """A second hand on the same wrist, turned about it."""
+    """Add a second hand at the same wrist, rotated about it."""
     _fingers(skeleton, side)
-    angle = _sign(rng) * _APART[severity - 1]
+    angle = _random_sign(rng) * _SEPARATION[severity - 1]
     piece = skeleton.copy(hand_names(side)[1:])
     piece[:, :2] = turn(piece[:, :2], skeleton.at(f"{side}_hand_root"), angle)
     skeleton.extras.append(piece)
@@ -166,7 +166,10 @@ def duplicated_hand(
 
 
 def swapped_hand(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """The hand mirrored on the line from its root to the middle of its fingers' bases: thumb and pinky change sides."""
+    """Mirror the hand about its axis, so that thumb and little finger change places.
+
+    The axis is the line from the root of the hand to the middle of the bases of its fingers.
+    """
     found = _fingers(skeleton, side)
     root = skeleton.at(f"{side}_hand_root")
     axis = np.mean([skeleton.at(finger_names(side, f)[0]) for f in found], axis=0) - root
@@ -179,17 +182,17 @@ def swapped_hand(skeleton: EditableSkeleton, part: str, side: str, severity: int
 
 
 def detached_hand(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """The hand moved away from its arm by a part of its own length."""
+    """Move the hand away from its arm by a share of its length."""
     found = _fingers(skeleton, side)
     root = skeleton.at(f"{side}_hand_root")
     axis = np.mean([skeleton.at(finger_names(side, f)[3]) for f in found], axis=0) - root
     share = (0.4, 0.7, 1.0)[severity - 1]
-    skeleton.shift(hand_names(side)[1:], share * axis)
+    skeleton.translate(hand_names(side)[1:], share * axis)
     return {"share": share}
 
 
 def _limb(skeleton: EditableSkeleton, part: str, side: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
-    """The three joints of a limb and all points that hang on the middle one; ``InputError`` when a joint is unknown."""
+    """The three joints of a limb and all points that move with the middle one; ``InputError`` if a joint is unknown."""
     first, middle, last = (f"{side}_{joint}" for joint in _LIMBS[part])
     if not skeleton.known(first, middle, last):
         raise InputError(f"{first}, {middle} and {last} must be known to break the {part}; choose another part")
@@ -203,54 +206,54 @@ def _scaled_limb(skeleton: EditableSkeleton, part: str, side: str, factor: float
     upper = rng.random() < 0.5
     start, stop = (first, middle) if upper else (middle, last)
     step = (factor - 1.0) * (skeleton.at(stop) - skeleton.at(start))
-    skeleton.shift((middle, *carried) if upper else carried, step)
+    skeleton.translate((middle, *carried) if upper else carried, step)
     return {"factor": factor, "bone": "upper" if upper else "lower"}
 
 
 def elongated_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """The upper or the lower bone too long; what hangs on it moves along."""
+    """Make the upper or the lower bone too long and move the rest along."""
     return _scaled_limb(skeleton, part, side, _LONGER[severity - 1], rng)
 
 
 def shortened_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """The upper or the lower bone too short."""
+    """Make the upper or the lower bone too short."""
     return _scaled_limb(skeleton, part, side, _SHORTER[severity - 1], rng)
 
 
 def reversed_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """The elbow or the knee bent the other way."""
+    """Bend the elbow or the knee the other way."""
     chain, carried = _limb(skeleton, part, side)
-    return {"angle": _reverse(skeleton, chain, carried, severity, _sign(rng))}
+    return {"angle": _reverse(skeleton, chain, carried, severity, _random_sign(rng))}
 
 
 def misshapen_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Both bones off their direction, each by its own angle, and the lower one of another length."""
+    """Rotate each of the two bones by its own angle, and change the length of the lower one."""
     (first, middle, last), carried = _limb(skeleton, part, side)
-    upper, lower = (float(_sign(rng) * rng.uniform(0.5, 1.0) * _STRAY[severity - 1]) for _ in range(2))
-    skeleton.spin((middle, *carried), skeleton.at(first), upper)
-    skeleton.spin(carried, skeleton.at(middle), lower)
+    upper, lower = (float(_random_sign(rng) * rng.uniform(0.5, 1.0) * _DEVIATION[severity - 1]) for _ in range(2))
+    skeleton.rotate((middle, *carried), skeleton.at(first), upper)
+    skeleton.rotate(carried, skeleton.at(middle), lower)
     factor = (_LONGER if rng.random() < 0.5 else _SHORTER)[severity - 1]
-    skeleton.shift(carried, (factor - 1.0) * (skeleton.at(last) - skeleton.at(middle)))
+    skeleton.translate(carried, (factor - 1.0) * (skeleton.at(last) - skeleton.at(middle)))
     return {"upper": upper, "lower": lower, "factor": factor}
 
 
 def missing_limb(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Nothing beyond the wrist (severity 1 with a known hand), from the wrist or ankle on, or from the middle on."""
+    """Remove the hand (severity 1, if known), the points from the wrist or ankle on, or those from the middle on."""
     (_, middle, last), carried = _limb(skeleton, part, side)
     beyond = [name for name in carried if name != last and skeleton.known(name)]
     if severity == 1 and part == "arm" and beyond:
-        skeleton.drop(beyond)
+        skeleton.remove(beyond)
         return {"beyond": last}
-    skeleton.drop(carried if severity < 3 else (middle, *carried))
+    skeleton.remove(carried if severity < 3 else (middle, *carried))
     return {"from": middle if severity == 3 else last}
 
 
 def duplicated_limb(
     skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
 ) -> Detail:
-    """A second limb from the same shoulder or hip, turned about it."""
+    """Add a second limb at the same shoulder or hip, rotated about it."""
     (first, middle, last), carried = _limb(skeleton, part, side)
-    angle = _sign(rng) * _APART[severity - 1]
+    angle = _random_sign(rng) * _SEPARATION[severity - 1]
     piece = skeleton.copy((first, middle, last, *carried))
     piece[:, :2] = turn(piece[:, :2], skeleton.at(first), angle)
     skeleton.extras.append(piece)
@@ -258,7 +261,7 @@ def duplicated_limb(
 
 
 def _features(skeleton: EditableSkeleton) -> tuple[dict[str, tuple[str, ...]], FloatArray, float]:
-    """The groups of the face that are known, the face's centre and its size in pixels."""
+    """The known groups of the face, the centre of the face and its size in pixels."""
     known = {key: tuple(n for n in names if skeleton.known(n)) for key, names in _FACE.items()}
     known = {key: names for key, names in known.items() if sum(name.startswith("face") for name in names) > 2}
     if len(known) < 2:
@@ -268,46 +271,46 @@ def _features(skeleton: EditableSkeleton) -> tuple[dict[str, tuple[str, ...]], F
 
 
 def misshapen_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Eyes, nose and mouth each moved and turned."""
+    """Move and rotate eyes, nose and mouth separately."""
     groups, _, size = _features(skeleton)
     reach = (0.06, 0.12, 0.2)[severity - 1]
     for names in groups.values():
         direction = rng.uniform(0, 2 * np.pi)
-        skeleton.shift(names, np.array([np.cos(direction), np.sin(direction)], dtype=np.float32) * reach * size)
+        skeleton.translate(names, np.array([np.cos(direction), np.sin(direction)], dtype=np.float32) * reach * size)
         centre = np.mean([skeleton.at(name) for name in names], axis=0)
-        skeleton.spin(names, centre, float(_sign(rng) * rng.uniform(0.5, 1.0) * _STRAY[severity - 1]))
+        skeleton.rotate(names, centre, float(_random_sign(rng) * rng.uniform(0.5, 1.0) * _DEVIATION[severity - 1]))
     return {"share": reach}
 
 
 def missing_feature(
     skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator
 ) -> Detail:
-    """One to three of eyes, nose and mouth gone."""
+    """Remove one to three of eyes, nose and mouth."""
     groups, _, _ = _features(skeleton)
     keys = list(groups)
-    chosen = [keys[i] for i in _some(list(range(len(keys))), severity, rng)]
+    chosen = [keys[i] for i in _sample(list(range(len(keys))), severity, rng)]
     for key in chosen:
-        skeleton.drop(groups[key])
+        skeleton.remove(groups[key])
     return {"features": ",".join(chosen)}
 
 
 def extra_feature(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """One to three of eyes, nose and mouth doubled, beside where they are."""
+    """Add a copy of one to three of eyes, nose and mouth beside the original."""
     groups, _, size = _features(skeleton)
     keys = list(groups)
-    chosen = [keys[i] for i in _some(list(range(len(keys))), severity, rng)]
+    chosen = [keys[i] for i in _sample(list(range(len(keys))), severity, rng)]
     for key in chosen:
         piece = skeleton.copy(name for name in groups[key] if name.startswith("face"))
-        piece[:, :2] += np.array([0.0, _sign(rng) * 0.35 * size])
+        piece[:, :2] += np.array([0.0, _random_sign(rng) * 0.35 * size])
         skeleton.extras.append(piece)
     return {"features": ",".join(chosen)}
 
 
 def twisted_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """Eyes, nose and mouth turned together inside the face's outline."""
+    """Rotate eyes, nose and mouth together within the outline of the face."""
     groups, centre, _ = _features(skeleton)
-    angle = _sign(rng) * _APART[severity - 1]
-    skeleton.spin((name for names in groups.values() for name in names), centre, angle)
+    angle = _random_sign(rng) * _SEPARATION[severity - 1]
+    skeleton.rotate((name for names in groups.values() for name in names), centre, angle)
     return {"angle": angle}
 
 
@@ -320,12 +323,12 @@ def _stretched(skeleton: EditableSkeleton, factor: float) -> Detail:
 
 
 def elongated_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """The face too long, its outline with it."""
+    """Make the face too long, including its outline."""
     return _stretched(skeleton, _LONGER[severity - 1])
 
 
 def shortened_face(skeleton: EditableSkeleton, part: str, side: str, severity: int, rng: np.random.Generator) -> Detail:
-    """The face too short."""
+    """Make the face too short."""
     return _stretched(skeleton, _SHORTER[severity - 1])
 
 

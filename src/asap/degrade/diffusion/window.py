@@ -1,6 +1,6 @@
-"""Cutting a window around a part, painting in it, and pasting it back so that nothing outside the mask changes.
+"""Cut a window around a part, inpaint it, and paste it back so that nothing outside the mask changes.
 
-Legend: H and W pixels of the photograph, h and w of the window at the size that the model paints at.
+Legend: H and W pixels of the photograph, h and w of the window at the resolution of the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,27 +20,29 @@ from asap.degrade.diffusion.inpainter import Inpainter
 __all__ = [
     "CONTEXT",
     "SEAMS",
-    "Job",
+    "InpaintTask",
     "Seam",
     "Window",
     "feather",
     "grow",
+    "inpaint_both",
     "margin",
     "mix",
-    "paint_both",
     "touched_area",
     "window_around",
 ]
 
 Seam = Literal["feather", "ring"]
 SEAMS: Final[tuple[Seam, ...]] = ("feather", "ring")
-"""``feather``: the paste fades out towards the mask's rim. ``ring``: a band along the rim is also painted anew."""
+"""``feather``: the pasted area fades out towards the rim of the mask. ``ring``: a band along the rim is also
+inpainted.
+"""
 CONTEXT: Final = 2.0
-"""Side of the window over the longer side of the mask; our choice: the model sees what the part is attached to."""
+"""Side of the window over the longer side of the mask. Our choice: the model sees what the part is attached to."""
 ENLARGE: Final = 4.0
-"""The window is enlarged at most so much: beyond, the model would paint a sharp part into a blurred image."""
+"""Largest enlargement of the window. Beyond it, the model would paint a sharp part into a blurred image."""
 RING_STRENGTH: Final = 0.4
-"""How much of the band is given up; our choice: enough to draw lines through, too little for a new content."""
+"""How much of the band is discarded. Our choice: enough to continue lines, too little for new content."""
 RING_PROMPT: Final = "a photograph, seamless, natural skin and cloth"
 _NEIGHBOURS: Final = (
     {"hand", "arm"},
@@ -54,7 +56,7 @@ _NEIGHBOURS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A part of the photograph, and the size at which the model sees it."""
+    """A rectangle of the photograph, and the resolution at which the model sees it."""
 
     box: tuple[int, int, int, int]
     """x0, y0, x1, y1 in pixels of the photograph, end exclusive."""
@@ -62,26 +64,26 @@ class Window:
     width: int
 
     def cut(self, array: ByteArray) -> ByteArray:
-        """The window out of an image (H, W, 3), resampled to (h, w, 3)."""
+        """Crop the window out of an image (H, W, 3) and resample it to (h, w, 3)."""
         x0, y0, x1, y1 = self.box
         return _resize(array[y0:y1, x0:x1], self.width, self.height)
 
     def cut_mask(self, mask: BoolArray) -> BoolArray:
-        """The window out of a mask (H, W) as (h, w); a pixel is in when at least half of it is."""
+        """Crop the window out of a mask (H, W) as (h, w). A pixel is True if at least half of it is covered."""
         grey = np.where(mask, 255, 0).astype(np.uint8)
         x0, y0, x1, y1 = self.box
         image = Image.fromarray(grey[y0:y1, x0:x1]).resize((self.width, self.height), Image.Resampling.BILINEAR)
         return np.asarray(image) >= 128
 
-    def back(self, picture: ByteArray, photo: ByteArray) -> ByteArray:
-        """``photo`` (H, W, 3) with ``picture`` (h, w, 3) resampled into the window."""
+    def paste(self, image: ByteArray, photo: ByteArray) -> ByteArray:
+        """``photo`` (H, W, 3) with ``image`` (h, w, 3) resampled into the window."""
         x0, y0, x1, y1 = self.box
         out = photo.copy()
-        out[y0:y1, x0:x1] = _resize(picture, x1 - x0, y1 - y0)
+        out[y0:y1, x0:x1] = _resize(image, x1 - x0, y1 - y0)
         return out
 
     def place(self, points: FloatArray) -> FloatArray:
-        """Points (..., 2) or (..., 3) in pixels of the photograph, as pixels of the window at the model's size."""
+        """Map points (..., 2) or (..., 3) from pixels of the photograph to pixels of the resampled window."""
         x0, y0, x1, y1 = self.box
         out = np.array(points, dtype=np.float32)
         out[..., 0] = (points[..., 0] - x0) * (self.width / (x1 - x0))
@@ -90,7 +92,7 @@ class Window:
 
 
 def window_around(mask: BoolArray, native: int, multiple: int, context: float = CONTEXT) -> Window:
-    """A window, square where the image allows, of ``context`` times the longer side of ``mask`` (H, W).
+    """A window of ``context`` times the longer side of ``mask`` (H, W), square if the image allows.
 
     Raises:
         InputError: the mask is empty.
@@ -112,7 +114,7 @@ def window_around(mask: BoolArray, native: int, multiple: int, context: float = 
 
 
 def _span(twice_centre: int, side: int, limit: int) -> tuple[int, int]:
-    """``side`` pixels around a centre (given doubled), shifted into [0, limit) and cut to it."""
+    """The start and end of ``side`` pixels around a centre (given doubled), shifted into [0, limit) and cut to it."""
     side = min(side, limit)
     start = min(max((twice_centre - side) // 2, 0), limit - side)
     return start, start + side
@@ -124,22 +126,22 @@ def _resize(array: ByteArray, width: int, height: int) -> ByteArray:
 
 
 def grow(mask: BoolArray, pixels: float) -> BoolArray:
-    """``mask`` (H, W) with all pixels whose centres are at most ``pixels`` from one in it."""
+    """Dilate ``mask`` (H, W) to all pixels whose centres are at most ``pixels`` away from one in it."""
     if not mask.any():
         return mask.copy()
     return np.asarray(ndimage.distance_transform_edt(~mask) <= pixels, dtype=bool)
 
 
 def margin(mask: BoolArray) -> int:
-    """How far a mask is grown and its paste feathered: a twelfth of its longer side, from 2 pixels on; our choice."""
+    """Width of dilation and feathering of a mask: a twelfth of its longer side, at least 2 pixels. Our choice."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return max(2, round((max(np.ptp(rows), np.ptp(columns)) + 1) / 12))
 
 
 def feather(mask: BoolArray, width: float) -> FloatArray:
-    """(H, W) weights: 0 outside ``mask``, rising smoothly over ``width`` pixels from its rim inwards to 1.
+    """(H, W) weights: 0 outside ``mask``, rising smoothly to 1 over ``width`` pixels from its rim inwards.
 
-    The edge of the image is no rim.
+    The edge of the image does not count as a rim.
     """
     if mask.all():
         return np.ones(mask.shape, dtype=np.float32)
@@ -148,9 +150,9 @@ def feather(mask: BoolArray, width: float) -> FloatArray:
 
 
 def touched_area(region: PartRegion, regions: Sequence[PartRegion]) -> BoolArray:
-    """The region's mask, grown by its margin, but not into other parts (H, W).
+    """The mask of the region, dilated by its margin, but not into other parts (H, W).
 
-    Parts that it is attached to, of the same person, may be grown into: there the seam has to be hidden.
+    It may extend into parts of the same person to which it is attached, because the seam is hidden there.
     """
     area = grow(region.mask, margin(region.mask))
     for other in regions:
@@ -162,13 +164,13 @@ def touched_area(region: PartRegion, regions: Sequence[PartRegion]) -> BoolArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is to be painted where."""
+class InpaintTask:
+    """An inpainting task."""
 
     photo: ByteArray
     """(H, W, 3)."""
     area: BoolArray
-    """(H, W) True where the rejected side is made anew."""
+    """(H, W) True where the rejected side is regenerated."""
     prompt: str
     negative: str
     strength: float
@@ -176,9 +178,9 @@ class Job:
     seam: Seam = "feather"
     context: float = CONTEXT
     chosen_control: Mapping[str, ByteArray] | None = None
-    """Maps (h, w, 3) of what is right; used by the ring of the chosen side."""
+    """Maps (h, w, 3) of the correct part; the ring of the chosen side uses them."""
     rejected_control: Mapping[str, ByteArray] | None = None
-    """Maps (h, w, 3) of what is broken."""
+    """Maps (h, w, 3) of the broken part."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown seam (``UnknownNameError``) and a window smaller than the mask (``InputError``)."""
@@ -188,59 +190,59 @@ class Job:
             raise InputError(f"context must be at least 1, not {self.context}")
 
 
-def paint_both(job: Job, inpainter: Inpainter, window: Window) -> tuple[ByteArray, ByteArray, BoolArray]:
+def inpaint_both(task: InpaintTask, inpainter: Inpainter, window: Window) -> tuple[ByteArray, ByteArray, BoolArray]:
     """Both sides of a pair, and the area in which they differ from the photograph.
 
-    The rejected side's area is painted anew; the chosen side goes through the same cut, encoder, decoder and paste
-    without being painted, so that resampling and the model's own trace tell nothing. Both are the photograph, to the
-    bit, outside the area. A ring is painted on both sides from one seed.
+    The area of the rejected side is inpainted. The chosen side goes through the same crop, encoder, decoder and paste
+    without inpainting, so that traces of resampling and of the model do not reveal the side. Outside the area both are
+    bit-identical to the photograph. A ring is inpainted on both sides with one seed.
 
     Raises:
         InputError: as ``Inpainter.paint``.
     """
-    before = window.cut(job.photo)
+    before = window.cut(task.photo)
     chosen = inpainter.roundtrip(before)
     rejected = inpainter.paint(
         before,
-        window.cut_mask(job.area),
-        job.prompt,
-        seed=job.seed,
-        strength=job.strength,
-        control=job.rejected_control,
-        negative=job.negative,
+        window.cut_mask(task.area),
+        task.prompt,
+        seed=task.seed,
+        strength=task.strength,
+        control=task.rejected_control,
+        negative=task.negative,
     )
-    area, width = job.area, margin(job.area)
-    if job.seam == "ring":
+    area, width = task.area, margin(task.area)
+    if task.seam == "ring":
         band = grow(area, width) & grow(~area, width)
-        chosen, rejected = _ring(job, inpainter, window, (chosen, rejected), band)
+        chosen, rejected = _ring(task, inpainter, window, (chosen, rejected), band)
         area = area | band
         width = max(1, width // 2)
     weights = feather(area, width)
-    return _paste(job.photo, chosen, window, weights), _paste(job.photo, rejected, window, weights), area
+    return _paste(task.photo, chosen, window, weights), _paste(task.photo, rejected, window, weights), area
 
 
 def _ring(
-    job: Job, inpainter: Inpainter, window: Window, sides: tuple[ByteArray, ByteArray], band: BoolArray
+    task: InpaintTask, inpainter: Inpainter, window: Window, sides: tuple[ByteArray, ByteArray], band: BoolArray
 ) -> tuple[ByteArray, ByteArray]:
-    """Both sides (h, w, 3) with the band painted anew from one seed; first the rejected is pasted onto the chosen."""
+    """Both sides (h, w, 3) with the band inpainted with one seed, the rejected area on top of the chosen side."""
     chosen, rejected = sides
-    joined = np.where(window.cut_mask(job.area)[..., None], rejected, chosen).astype(np.uint8)
-    ring, seed = window.cut_mask(band), derive(job.seed, "ring")
+    joined = np.where(window.cut_mask(task.area)[..., None], rejected, chosen).astype(np.uint8)
+    ring, seed = window.cut_mask(band), derive(task.seed, "ring")
     if not ring.any():
         return chosen, joined
     new = [
         inpainter.paint(side, ring, RING_PROMPT, seed=seed, strength=RING_STRENGTH, control=control)
-        for side, control in ((chosen, job.chosen_control), (joined, job.rejected_control))
+        for side, control in ((chosen, task.chosen_control), (joined, task.rejected_control))
     ]
     return new[0], new[1]
 
 
 def _paste(photo: ByteArray, side: ByteArray, window: Window, weights: FloatArray) -> ByteArray:
-    return mix(photo, window.back(side, photo), weights)
+    return mix(photo, window.paste(side, photo), weights)
 
 
 def mix(photo: ByteArray, side: ByteArray, weights: FloatArray) -> ByteArray:
-    """``photo`` where ``weights`` (H, W) are 0, to the bit, ``side`` where they are 1, and in between a mixture."""
+    """``photo`` where ``weights`` (H, W) are 0 (bit-identical), ``side`` where they are 1, and a mixture in between."""
     mixed = photo + (side.astype(np.float32) - photo) * weights[..., None]
     out = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     out[weights == 0] = photo[weights == 0]

@@ -1,6 +1,7 @@
-"""Break one part of a person in a photograph on the CPU: warps, removal, grafts. numpy, scipy and scikit-image only.
+"""Break one part of a person in a photograph on the CPU by warps, removal and grafts.
 
-Both sides of a pair are looked up once from the photograph by one spline (``easel``), so their sharpness is the same.
+Both sides of a pair are resampled once from the photograph with the same spline (``compositor``), so they are equally
+sharp. Only numpy, scipy and scikit-image are needed.
 """
 
 from collections.abc import Sequence
@@ -10,26 +11,25 @@ from scipy import ndimage
 
 from asap.core.errors import InputError, UnknownNameError
 from asap.core.photos import EditedPhoto, PartRegion
-from asap.core.records import ByteArray, Edit
+from asap.core.records import ByteArray, Edit, Floats
 from asap.core.vocabulary import OPERATIONS, PARTS, SEVERITIES
 from asap.core.wholebody import FINGERS
 from asap.degrade.operation_table import SEVERITY_SHARES
 from asap.degrade.photo import faces, finger_warps, limbs, whole_hand
-from asap.degrade.photo.arrays import Floats
 from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.limb_warp import Composition, composite
 from asap.degrade.photo.operation_table import METHODS, OPERATION_TABLE, Entry
 from asap.degrade.photo.sampling import pixels, smooth_noise
-from asap.degrade.photo.window import LEAST, Window
+from asap.degrade.photo.window import MIN_PART_SIDE, Window
 
 __all__ = ["METHODS", "OPERATION_TABLE", "apply", "null_edit", "null_equal", "sample_edit"]
 
-_LEAST_FACE = 14
-"""Pixels between the eyes below which a face is left alone."""
-_ASIDE = 0.7
-"""Standard deviation, in pixels, of the shift of a part that is only looked up again."""
-_CALM = 10.0
-"""Pixels from the part's rim from which that shift is whole."""
+_MIN_EYE_DISTANCE = 14
+"""Smallest distance between the eyes, in pixels, of a face that can be edited."""
+_DISPLACEMENT = 0.7
+"""Standard deviation, in pixels, of the random displacement of a part that is only resampled."""
+_FADE_WIDTH = 10.0
+"""Distance from the rim of the part, in pixels, from which this displacement has its full strength."""
 
 
 def sample_edit(
@@ -39,12 +39,12 @@ def sample_edit(
     methods: Sequence[str] = METHODS,
     operations: Sequence[str] | None = None,
 ) -> tuple[PartRegion, str, str, int]:
-    """Draw (region, method, operation, severity) by the weights of ``OPERATION_TABLE`` among what the keypoints allow.
+    """Sample (region, method, operation, severity) by the weights of the table, among those that the keypoints allow.
 
     Several regions of one part share its weight.
 
     Raises:
-        InputError: no cell fits.
+        InputError: no operation fits.
         UnknownNameError: a method or operation is not known.
     """
     for method in methods:
@@ -78,15 +78,15 @@ def apply(
     *,
     regions: Sequence[PartRegion] = (),
 ) -> EditedPhoto:
-    """Break ``region`` of ``image`` (H, W, 3) by ``operation``; neither is changed.
+    """Break ``region`` of ``image`` (H, W, 3) by ``operation``. Neither argument is changed.
 
-    ``regions`` are all parts in the image: a limb's hand goes with it, and what is nearer stays in front. Severity 1
-    to 3 grows the change. ``chosen`` has the same traces of resampling as ``rejected``; outside the mask both are equal
-    to the bit.
+    ``regions`` are all parts in the image: the hand of a limb moves with it, and parts in front stay in front. A higher
+    severity (1 to 3) makes a larger change. ``chosen`` has the same traces of resampling as ``rejected``; outside the
+    mask the two are bit-identical.
 
     Raises:
         UnknownNameError: a name is not known.
-        InputError: the operation makes no sense on the part, or what is seen of the part does not allow it.
+        InputError: the operation does not fit the part, or the visible area of the part does not allow it.
     """
     _known("method", method, METHODS)
     _known("operation", operation, OPERATIONS)
@@ -99,7 +99,7 @@ def apply(
         raise InputError(f"severity must be 1, 2 or 3, not {severity}")
     also = limbs.ending(region, regions) if entry.follows else []
     window = Window(image, region, rng, also=also, margin=1.0 if also else 0.6)
-    composition = _first(entry, window, severity, rng, regions)
+    composition = _first_fitting(entry, window, severity, rng, regions)
     edit = Edit(
         kind="defect",
         part=region.part,
@@ -112,18 +112,18 @@ def apply(
 
 
 def null_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) -> EditedPhoto:
-    """Touch ``region`` without harm: a finger bent by a few degrees, a hand turned a little, a mouth's corner raised.
+    """Change ``region`` within correct anatomy: a finger bent slightly, a hand rotated slightly, a mouth corner raised.
 
-    One in four is the same region looked up again a fraction of a pixel aside.
+    In one of four cases, the region is only resampled at a displacement of less than a pixel.
 
     Raises:
         InputError: the part is too small.
     """
     window = Window(image, region, rng)
     try:
-        composition = _remade(window, rng) if rng.random() < 0.25 else _harmless(window, rng)
+        composition = _resampled(window, rng) if rng.random() < 0.25 else _within_anatomy(window, rng)
     except InputError:
-        composition = _remade(window, rng)
+        composition = _resampled(window, rng)
     edit = Edit(
         kind="null_pose", part=region.part, side=region.side, operation="none", severity=0, detail=composition.detail
     )
@@ -131,7 +131,7 @@ def null_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) ->
 
 
 def null_equal(image: ByteArray, region: PartRegion) -> EditedPhoto:
-    """The photograph on both sides, the part as the mask."""
+    """The unchanged photograph on both sides, with the part as the mask."""
     edit = Edit(kind="null_equal", part=region.part, side=region.side, operation="none", severity=0)
     mask = np.where(region.mask, np.uint8(255), np.uint8(0))
     return EditedPhoto(chosen=image.copy(), rejected=image.copy(), mask=mask, edit=edit)
@@ -143,9 +143,9 @@ def _known(kind: str, name: str, names: Sequence[str]) -> None:
 
 
 def _allows(region: PartRegion, part: str, operation: str) -> bool:
-    """Whether the keypoints and the size of ``region`` give the operation a chance."""
+    """Whether the keypoints and the size of ``region`` allow the operation."""
     x0, y0, x1, y1 = region.box
-    if region.part != part or min(x1 - x0, y1 - y0) < LEAST:
+    if region.part != part or min(x1 - x0, y1 - y0) < MIN_PART_SIDE:
         return False
     if part == "hand":
         known = [all(region.point(f"{region.side}_{f}{n}") is not None for n in (1, 2, 3, 4)) for f in FINGERS]
@@ -157,14 +157,14 @@ def _allows(region: PartRegion, part: str, operation: str) -> bool:
         if any(point is None for point in points):
             return False
         eyes: Floats = np.array(points[36:48]).reshape(2, 6, 2).mean(axis=1)
-        return float(np.linalg.norm(eyes[1] - eyes[0])) >= 0.7 * _LEAST_FACE
+        return float(np.linalg.norm(eyes[1] - eyes[0])) >= 0.7 * _MIN_EYE_DISTANCE
     return limbs.joints_of(region) is not None
 
 
-def _first(
+def _first_fitting(
     entry: Entry, window: Window, severity: int, rng: np.random.Generator, regions: Sequence[PartRegion]
 ) -> Composition:
-    """The first way, in a drawn order, that fits what is seen."""
+    """The first alternative, in random order, that fits the window."""
     odds = np.array(entry.odds)
     order = rng.choice(len(odds), size=len(odds), replace=False, p=odds / odds.sum())
     fault: InputError | None = None
@@ -173,28 +173,28 @@ def _first(
             return entry.functions[int(number)](window, severity, rng, regions)
         except InputError as error:
             fault = fault or error
-    raise fault or InputError("no way to do it")
+    raise fault or InputError("no alternative is registered for this operation")
 
 
-def _harmless(window: Window, rng: np.random.Generator) -> Composition:
+def _within_anatomy(window: Window, rng: np.random.Generator) -> Composition:
     part = window.region.part
     if part == "face":
         return faces.expression(window, rng)
     if part != "hand":
-        return limbs.swayed(window, rng, ())
+        return limbs.bent_sideways(window, rng, ())
     if rng.random() < 0.5:
         try:
             return finger_warps.bent_a_little(window, rng)
         except InputError:
-            pass  # no finger stands free: the whole hand can still turn
+            pass  # no finger is free-standing: the whole hand can still rotate
     return whole_hand.turned(window, float(rng.uniform(0.03, 0.06) * rng.choice([-1.0, 1.0])))
 
 
-def _remade(window: Window, rng: np.random.Generator) -> Composition:
-    """The part as it is, looked up about a pixel aside; towards its rim less and less, else its outline would tear."""
+def _resampled(window: Window, rng: np.random.Generator) -> Composition:
+    """The part resampled about a pixel aside, with a displacement that fades towards the rim to keep the outline."""
     where = window.share > 0.5
     inward = ndimage.distance_transform_edt(where)[where]
-    aside = _ASIDE * np.minimum(inward / _CALM, 1)[:, None].astype(np.float32)
+    aside = _DISPLACEMENT * np.minimum(inward / _FADE_WIDTH, 1)[:, None].astype(np.float32)
     shift = np.stack([smooth_noise(window.shape, 30, rng)[where] for _ in range(2)], axis=1)
     share = np.ones(len(shift), dtype=np.float32)
     layer = Layer(where=where, source=pixels(where) + aside * shift, share=share, image=window.image)

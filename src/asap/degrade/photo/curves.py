@@ -1,7 +1,8 @@
-"""Bones as curves: each pixel near a curve is told by how far along and how far beside it lies.
+"""Curves along bones, with coordinates for the pixels near them: position along the curve and distance beside it.
 
-A warp of a finger or limb is a second curve with the same numbers along it: a pixel of the result looks for its source
-at the same place along the first curve, so the part bends, stretches and swells with its bones and nothing else does.
+A warp of a finger or limb is a second curve with the same coordinates. Each pixel of the result reads the source pixel
+with the same coordinates on the first curve. The part then bends, stretches and swells with its bones, and nothing else
+moves.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from asap.degrade.photo.arrays import Floats
+from asap.core.records import Floats
 
 PER_BONE = 24
 """Samples of a curve between two joints."""
@@ -29,19 +30,19 @@ class Curve:
 
     @property
     def normals(self) -> Floats:
-        """(N, 2) unit vectors, a quarter turn clockwise on the screen from the tangents."""
+        """(N,  2) unit vectors, a quarter turn clockwise on the screen from the tangents."""
         return np.stack([-self.tangents[:, 1], self.tangents[:, 0]], axis=1)
 
     @property
     def steps(self) -> Floats:
-        """(N,) pixels between samples, around each."""
+        """(N,) distance in pixels between samples, around each sample."""
         return np.asarray(np.linalg.norm(np.gradient(self.points, axis=0), axis=1), dtype=np.float32)
 
     def locate(self, places: Floats) -> tuple[Floats, Floats]:
-        """Number along the curve (in samples, with fractions) and pixels beside it, (M,) each, of ``places`` (M, 2)."""
+        """Position along the curve in fractional samples, and pixels beside it, (M,) each, of ``places`` (M, 2)."""
         _, nearest = cKDTree(self.points).query(places)
         local = places - self.points[nearest]
-        # one step of Newton to where the place lies at a right angle to the curve; far outside a bend it is a small one
+        # one Newton step to the foot of the perpendicular; the step is small far outside a bend
         bend = np.gradient(self.tangents, axis=0)[nearest]
         step = np.maximum(self.steps[nearest], 1e-3)
         slope = np.maximum(step - (local * bend).sum(axis=1), 0.3 * step)
@@ -51,21 +52,21 @@ class Curve:
         return along.astype(np.float32), beside.astype(np.float32)
 
     def at(self, along: Floats, values: Floats) -> Floats:
-        """``values`` (N, ...) of the samples, read between them at ``along`` (M,)."""
+        """``values`` (N, ...) of the samples, interpolated at ``along`` (M,)."""
         low = np.clip(np.floor(along).astype(np.int64), 0, len(values) - 2)
         part = np.clip(along - low, 0, 1)
         part = part.reshape(-1, *(1,) * (values.ndim - 1)).astype(np.float32)
         return np.asarray(values[low] * (1 - part) + values[low + 1] * part, dtype=np.float32)
 
     def places(self, along: Floats, beside: Floats) -> Floats:
-        """(M, 2) pixels of the numbers that ``locate`` gives."""
+        """(M, 2) pixels of the coordinates that ``locate`` returns."""
         return self.at(along, self.points) + self.at(along, self.normals) * beside[:, None]
 
 
 def curve(joints: Floats, before: float, after: float, softness: float = 0.22) -> Curve:
     """A curve through ``joints`` (K, 2) with ends of ``before`` and ``after`` pixels.
 
-    ``softness`` is how far a corner is rounded, as a share of a bone.
+    ``softness`` is the rounding of corners, as a share of a bone.
     """
     joints = np.asarray(joints, dtype=np.float64)
     share = np.arange(PER_BONE * (len(joints) - 1) + 1) / PER_BONE
@@ -79,7 +80,7 @@ def curve(joints: Floats, before: float, after: float, softness: float = 0.22) -
 
 
 def through(points: Floats) -> Curve:
-    """The curve through samples that are there already, (N, 2)."""
+    """The curve through existing samples, (N, 2)."""
     slope = np.gradient(points, axis=0)
     slope /= np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-6)
     return Curve(points=points.astype(np.float32), tangents=slope.astype(np.float32))

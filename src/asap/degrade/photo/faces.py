@@ -1,4 +1,4 @@
-"""Faces whose features are shifted, swollen, melted, painted over or set twice, in place on the face's own skin."""
+"""Operations on faces: features shifted, swollen, melted, removed or copied, within the skin of the face."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,23 @@ from skimage.draw import polygon
 
 from asap.core.errors import InputError
 from asap.core.photos import PartRegion
-from asap.degrade.photo.arrays import Bools, Floats
+from asap.core.records import BoolArray, Floats
 from asap.degrade.photo.compositor import Layer
-from asap.degrade.photo.grain import grain
+from asap.degrade.photo.detail import grain
 from asap.degrade.photo.limb_warp import Composition
 from asap.degrade.photo.poisson import clone, membrane
 from asap.degrade.photo.sampling import Sampler, grid, pixels, smooth_noise
 from asap.degrade.photo.window import Window
 
 Flow = Callable[[Floats], Floats]
-"""From places (M, 2) of the result to the places (M, 2) they show."""
+"""Maps places (M, 2) of the result to the places (M, 2) of the source."""
 
 _EYES = {"right eye": range(36, 42), "left eye": range(42, 48)}
 _MOUTH = range(48, 60)
 _LIGHT = 45.0
-"""Grey levels between the skin around a feature and around its copy above which the copy looks pasted."""
+"""Largest difference in grey levels between the skin around a feature and around its copy. Above it the copy looks
+pasted.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,11 @@ class Face:
     right: Floats
     """(2,) unit vector from the person's right eye to the left."""
     down: Floats
-    """(2,) unit vector from the eyes to the mouth, at a right angle to ``right``."""
+    """(2,) unit vector from the eyes to the mouth, perpendicular to ``right``."""
     unit: float
-    """Pixels between the middles of the eyes, or the height of the face where a turned head narrows them."""
+    """Pixels between the centres of the eyes, or from the height of the face if a rotated head brings the eyes
+    closer.
+    """
 
     def middle(self, numbers: Sequence[int] | range) -> Floats:
         """(2,) mean of some points."""
@@ -45,7 +49,7 @@ class Face:
 
 
 def face_of(window: Window) -> Face:
-    """The face's features.
+    """The facial features in the window.
 
     Raises:
         InputError: points are missing, or the face is too small.
@@ -57,7 +61,7 @@ def face_of(window: Window) -> Face:
     height = float(np.linalg.norm(mouth - 0.5 * (eyes[0] + eyes[1])))
     unit = max(float(np.linalg.norm(across)), 0.85 * height)
     if unit < 14:
-        raise InputError(f"the eyes are {unit:.0f} pixels apart; at least 14 are needed to see what is wrong")
+        raise InputError(f"the eyes are {unit:.0f} pixels apart; at least 14 are needed to see an error")
     right = across / max(float(np.linalg.norm(across)), 1e-6)
     down = np.array([-right[1], right[0]])
     down = down * (1.0 if (mouth - eyes[0]) @ down > 0 else -1.0)
@@ -65,7 +69,7 @@ def face_of(window: Window) -> Face:
 
 
 def _weight(places: Floats, centre: Floats, radius: float, core: float = 0.0) -> Floats:
-    """(M, 1) 1 within ``core`` of the radius, falling smoothly to 0 at the radius."""
+    """(M, 1) weight 1 within ``core`` of the radius, falling smoothly to 0 at the radius."""
     away = np.linalg.norm(places - centre, axis=1) / radius
     share = np.clip((1 - away) / (1 - core), 0, 1)
     return np.asarray((share * share * (3 - 2 * share))[:, None])
@@ -90,7 +94,7 @@ def _rolled(centre: Floats, radius: float, angle: float, core: float = 0.4) -> F
 
 
 def _flowed(window: Window, flows: Sequence[Flow], detail: dict[str, float | int | str]) -> Composition:
-    """The window seen through ``flows``, the last one first."""
+    """The window warped by ``flows``, the last one first."""
     where = np.ones(window.shape, dtype=bool)
     spots = pixels(where)
     source: Floats = spots.astype(np.float64)
@@ -106,7 +110,7 @@ def _flowed(window: Window, flows: Sequence[Flow], detail: dict[str, float | int
 
 
 def misshapen(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """Features of a wrong size, place or slant: two of them, three at severity 3."""
+    """Change size, place or slant of two features (three at severity 3)."""
     face = face_of(window)
     strength = (0.6, 0.78, 0.95)[severity - 1] * float(rng.uniform(0.9, 1.1))
     ways = {"eye": _eye, "other eye": _eye, "mouth": _mouth, "melt": _melt, "jaw": _jaw, "nose": _nose}
@@ -143,7 +147,7 @@ def _mouth(face: Face, _: str, strength: float, rng: np.random.Generator) -> lis
 
 
 def _melt(face: Face, _: str, strength: float, rng: np.random.Generator) -> list[Flow]:
-    """Mouth or eyes run like wax."""
+    """Make the mouth or the eyes run like melted wax."""
     unit = face.unit
     centre = face.middle(_MOUTH) if rng.random() < 0.6 else face.middle(_EYES[str(rng.choice(list(_EYES)))])
     side = int(4 * unit)
@@ -173,7 +177,7 @@ def _nose(face: Face, _: str, strength: float, rng: np.random.Generator) -> list
 
 
 def _lengthened(window: Window, factor: float) -> Composition:
-    """The lower face drawn down, or up towards the eyes."""
+    """Stretch the lower face downwards, or compress it towards the eyes."""
     face = face_of(window)
     eyes = 0.5 * (face.middle(_EYES["right eye"]) + face.middle(_EYES["left eye"]))
     way = (factor - 1) * 1.2 * face.unit
@@ -183,7 +187,7 @@ def _lengthened(window: Window, factor: float) -> Composition:
     def flow(p: Floats) -> Floats:
         deep, wide = (p - eyes) @ face.down, np.abs((p - eyes) @ face.right - 0.6 * middle)
         start = _ease((deep - 0.25 * face.unit) / (chin + max(way, 0) - 0.35 * face.unit))
-        # the neck takes the rest up, and so do the sides of the face
+        # the neck and the sides of the face absorb the displacement
         rest = 1 - _ease((deep - chin - max(way, 0)) / (0.9 * face.unit))
         sides = 1 - _ease((wide - 0.8 * face.unit) / (0.8 * face.unit))
         return p - (way * start * rest * sides)[:, None] * face.down
@@ -197,17 +201,17 @@ def _ease(share: Floats) -> Floats:
 
 
 def elongated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """A face too long from the eyes to the chin."""
+    """Make the face too long from the eyes to the chin."""
     return _lengthened(window, 1 + (0.3, 0.42, 0.55)[severity - 1] * float(rng.uniform(0.9, 1.1)))
 
 
 def shortened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """A face too short: mouth and chin close under the nose."""
+    """Make the face too short: mouth and chin close to the nose."""
     return _lengthened(window, 1 - (0.22, 0.32, 0.42)[severity - 1] * float(rng.uniform(0.9, 1.1)))
 
 
 def thickened(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """A jaw far too wide, or far too narrow."""
+    """Make the jaw far too wide or far too narrow."""
     face = face_of(window)
     strength = (0.16, 0.24, 0.33)[severity - 1] * float(rng.uniform(0.9, 1.1)) * (1 if rng.random() < 0.6 else -1)
     flows = [
@@ -218,14 +222,14 @@ def thickened(window: Window, severity: int, rng: np.random.Generator, _: Sequen
 
 
 def twisted(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """All features turned in the face, which stays where it is."""
+    """Rotate all features within the face. The outline of the face does not change."""
     face = face_of(window)
     angle = (0.26, 0.36, 0.48)[severity - 1] * float(rng.uniform(0.9, 1.1)) * float(rng.choice([-1, 1]))
     return _flowed(window, [_rolled(face.points[30], 1.35 * face.unit, angle, 0.55)], {"angle": angle})
 
 
-def _patch(window: Window, face: Face, numbers: Sequence[int] | range, grown: float) -> Bools:
-    """(h, w) the polygon through some points, grown by a share of the unit."""
+def _patch(window: Window, face: Face, numbers: Sequence[int] | range, grown: float) -> BoolArray:
+    """(h, w) polygon through some points, dilated by a share of the unit."""
     points = face.points[list(numbers)]
     out = np.zeros(window.shape, dtype=bool)
     corners = np.clip(np.rint(points[:, ::-1]).astype(int), 0, np.array(window.shape) - 1)
@@ -235,8 +239,8 @@ def _patch(window: Window, face: Face, numbers: Sequence[int] | range, grown: fl
     return np.asarray(ndimage.distance_transform_edt(~out) <= grown * face.unit)
 
 
-def _skin(window: Window, face: Face) -> Bools:
-    """(h, w) pixels of the face as bright and as coloured as its cheeks: no hair, brows, eyes, lips."""
+def _skin(window: Window, face: Face) -> BoolArray:
+    """(h, w) pixels of the face with the brightness and colour of its cheeks, without hair, brows, eyes and lips."""
     cheeks = [0.5 * (face.middle(_EYES[eye]) + face.points[n]) for eye, n in (("right eye", 4), ("left eye", 12))]
     away = [np.linalg.norm(grid(window.shape) - cheek, axis=2) < 0.2 * face.unit for cheek in cheeks]
     colour = window.image[away[0] | away[1]]
@@ -244,15 +248,15 @@ def _skin(window: Window, face: Face) -> Bools:
     return np.asarray(np.abs(soft - np.median(colour, axis=0)).max(axis=2) < 80)
 
 
-def _painted_over(image: Floats, hole: Bools, feather: float) -> Composition:
-    """``image`` in the hole, coming in over ``feather`` pixels."""
+def _painted_over(image: Floats, hole: BoolArray, feather: float) -> Composition:
+    """``image`` with the hole filled with smooth skin, blended over ``feather`` pixels."""
     spots = pixels(hole)
     share = _ease(ndimage.distance_transform_edt(hole)[hole] / feather).astype(np.float32)
     return Composition(layers=[Layer(where=hole, source=spots, share=share, image=image)])
 
 
 def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """An eye or the mouth under smooth skin; two of them at severity 3, the brow too at severity 2."""
+    """Replace an eye or the mouth with smooth skin: the brow too at severity 2, two features at severity 3."""
     face = face_of(window)
     features = {**_EYES, "mouth": _MOUTH}
     chances = np.array([0.35, 0.35, 0.3])
@@ -270,10 +274,10 @@ def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence
     return Composition(layers=composition.layers, detail={"features": ",".join(gone)})
 
 
-def _set_again(
+def _cloned_feature(
     window: Window, face: Face, numbers: Sequence[int] | range, way: Floats, angle: float, size: float
 ) -> Composition | None:
-    """A feature cloned to ``way`` from where it is, turned and scaled; None where the skin there is none or unlike."""
+    """A feature cloned at ``way`` from its place, rotated and scaled; None if the skin there is missing or unlike."""
     centre = face.middle(numbers)
     source_hole = _patch(window, face, numbers, 0.14)
     spots = grid(window.shape).reshape(-1, 2)
@@ -295,39 +299,39 @@ def _set_again(
     return _painted_over(clone(window.image, copied, hole), hole, 2.0)
 
 
-def _again(
+def _add_feature(
     window: Window, severity: int, rng: np.random.Generator, ways: Sequence[tuple[str, float, float]]
 ) -> Composition:
-    """The first of the ``ways`` (feature, outward and downward by units), in a drawn order, that falls on like skin."""
+    """The first of ``ways`` (feature, outward and downward by units), in random order, that falls on similar skin."""
     face = face_of(window)
     angle, size = float(rng.uniform(-0.2, 0.2)), (0.75, 0.9, 1.05)[severity - 1] * float(rng.uniform(0.95, 1.05))
     for number in rng.permutation(len(ways)):
         name, sideways, down = ways[int(number)]
         outward = -1.0 if name == "right eye" else 1.0
         way = face.unit * (sideways * outward * face.right + down * face.down)
-        composition = _set_again(window, face, {**_EYES, "mouth": _MOUTH}[name], way, angle, size)
+        composition = _cloned_feature(window, face, {**_EYES, "mouth": _MOUTH}[name], way, angle, size)
         if composition is not None:
             return Composition(layers=composition.layers, detail={"feature": name, "size": size})
-    raise InputError("no skin of the face is free for another feature; choose another operation")
+    raise InputError("the face has no free skin for another feature; choose another operation")
 
 
 def extra(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """A third eye on the cheek or the forehead, or a second mouth on the chin."""
+    """Add a third eye on the cheek or the forehead, or a second mouth on the chin."""
     ways = [(eye, s, d) for eye in _EYES for s, d in ((0.05, 0.6), (-0.45, -0.55), (0.0, -0.6))] + [("mouth", 0.0, 0.5)]
-    return _again(window, severity, rng, ways)
+    return _add_feature(window, severity, rng, ways)
 
 
 def duplicated(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """An eye or the mouth that is there twice, close to itself."""
+    """Add a copy of an eye or the mouth close to the original."""
     ways = [(eye, s, d) for eye in _EYES for s, d in ((0.12, 0.34), (-0.1, 0.36))] + [
         ("mouth", 0.1, 0.34),
         ("mouth", -0.3, 0.3),
     ]
-    return _again(window, severity, rng, ways)
+    return _add_feature(window, severity, rng, ways)
 
 
 def expression(window: Window, rng: np.random.Generator) -> Composition:
-    """The mouth's corners or a brow a little higher or lower, as a face does by itself."""
+    """Move the corners of the mouth or a brow slightly, as a facial expression does."""
     face = face_of(window)
     amount = float(rng.uniform(0.05, 0.09) * rng.choice([-1.0, 1.0]))
     way = amount * face.unit * face.down

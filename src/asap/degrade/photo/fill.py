@@ -1,8 +1,8 @@
-"""Fill a hole of an image from the image itself.
+"""Fill a hole of an image with patches of the same image.
 
-On a small copy, patches are copied from outside by priority of what is known around them (after Criminisi, Perez and
-Toyama 2004) and then made to agree (after Wexler, Shechtman and Irani 2007). The full image takes whole pixels from
-the same places, so grain and sharpness are the photograph's own, and a membrane takes steps of light at the rim away.
+On a small copy, patches are copied from outside in the order of how much is known around them (after Criminisi, Perez
+and Toyama 2004), and are then made consistent (after Wexler, Shechtman and Irani 2007). The full image copies whole
+pixels from the same places, so it keeps its grain and sharpness. A membrane removes steps of brightness at the rim.
 """
 
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from asap.degrade.photo.arrays import Bools, Floats, Ints
+from asap.core.records import BoolArray, Floats, Ints
 from asap.degrade.photo.poisson import membrane, solve
 from asap.degrade.photo.sampling import block_mean, blocks
 
 _HALF = 3
-"""Pixels from a patch's middle to its edge, on the small copy."""
+"""Pixels from the middle of a patch to its edge, on the small copy."""
 _SPAN = 2 * _HALF + 1
 _BUDGET = 500
-"""Pixels of the hole on the small copy."""
+"""Largest number of pixels of the hole on the small copy."""
 _CANDIDATES = 2000
 _ROUNDS = 3
 _NEARNESS = 10.0
-"""Squared grey levels that a patch costs more one search radius (8 half patches) away."""
+"""Additional cost, in squared grey levels, of a patch one search radius (8 half patches) away."""
 _EDGE = 24.0
-"""Grey levels from which a step between patches counts as the edge of a thing."""
+"""Grey levels from which a step between patches counts as an edge in the scene."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Patches:
-    """What may be copied: P patches of the small image."""
+    """Patches that may be copied: P patches of the small image."""
 
     centres: Ints
     """(P, 2) rows and columns."""
@@ -39,10 +39,10 @@ class _Patches:
     """(P, span * span) sum of the squared channels."""
 
 
-def fill(image: Floats, hole: Bools, source: Bools) -> Floats:
+def fill(image: Floats, hole: BoolArray, source: BoolArray) -> Floats:
     """``image`` (H, W, 3) with ``hole`` (H, W) filled by patches of ``source`` pixels (H, W).
 
-    What is neither hole nor source is not looked at. Where the source is too small for patches, a membrane through its
+    Pixels that are neither hole nor source are not read. If the source is too small for patches, a membrane through its
     rim fills the hole.
     """
     if not hole.any():
@@ -57,7 +57,7 @@ def fill(image: Floats, hole: Bools, source: Bools) -> Floats:
     return np.where(hole[:, :, None], out, image)
 
 
-def _around(hole: Bools, distance: int) -> tuple[slice, slice]:
+def _around(hole: BoolArray, distance: int) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     return (
         slice(max(0, int(rows[0]) - distance), int(rows[-1]) + distance + 1),
@@ -65,12 +65,12 @@ def _around(hole: Bools, distance: int) -> tuple[slice, slice]:
     )
 
 
-def _any(inside: Bools, scale: int) -> Bools:
+def _any(inside: BoolArray, scale: int) -> BoolArray:
     return np.asarray(blocks(inside, scale).any(axis=(1, 3)))
 
 
-def _offsets(small: Floats, hole: Bools, source: Bools) -> Ints | None:
-    """(h, w, 2) rows and columns from each hole pixel to the one it copies, or None without room for a patch."""
+def _offsets(small: Floats, hole: BoolArray, source: BoolArray) -> Ints | None:
+    """(h, w, 2) rows and columns from each hole pixel to its source pixel, or None if no patch fits."""
     pad = ((_HALF, _HALF), (_HALF, _HALF))
     image = np.pad(small, (*pad, (0, 0)), mode="edge")
     source, hole = np.pad(source & ~hole, pad), np.pad(hole, pad)
@@ -86,7 +86,7 @@ def _offsets(small: Floats, hole: Bools, source: Bools) -> Ints | None:
     offsets = np.zeros((*hole.shape, 2), dtype=np.int32)
     _grow(image, source, hole, patches, offsets)
     for _ in range(_ROUNDS):
-        _agree(image, source | hole, hole, patches, offsets)
+        _make_consistent(image, source | hole, hole, patches, offsets)
     return offsets[_HALF:-_HALF, _HALF:-_HALF]
 
 
@@ -95,13 +95,13 @@ def _cut(image: Floats, centres: Ints) -> Floats:
     return windows[centres[:, 0] - _HALF, centres[:, 1] - _HALF].reshape(len(centres), -1).astype(np.float32)
 
 
-def _grow(image: Floats, source: Bools, hole: Bools, patches: _Patches, offsets: Ints) -> None:
-    """Fill the padded ``image`` in place, patch by patch, and write where each pixel came from into ``offsets``."""
+def _grow(image: Floats, source: BoolArray, hole: BoolArray, patches: _Patches, offsets: Ints) -> None:
+    """Fill the padded ``image`` in place, patch by patch, and write the offset to each source into ``offsets``."""
     known, left = source.copy(), hole.copy()
     trust = known.astype(np.float32)
     grey = image.mean(axis=2)
     while left.any():
-        y, x = _next(grey, known, left, trust)
+        y, x = _next_pixel(grey, known, left, trust)
         around = (slice(y - _HALF, y + _HALF + 1), slice(x - _HALF, x + _HALF + 1))
         seen = known[around]
         target = np.where(seen[:, :, None], image[around], 0).transpose(2, 0, 1).reshape(-1)
@@ -118,8 +118,8 @@ def _grow(image: Floats, source: Bools, hole: Bools, patches: _Patches, offsets:
         left[around] &= ~wanted
 
 
-def _next(grey: Floats, known: Bools, left: Bools, trust: Floats) -> tuple[int, int]:
-    """The pixel of the hole around which most is known and an edge runs in."""
+def _next_pixel(grey: Floats, known: BoolArray, left: BoolArray, trust: Floats) -> tuple[int, int]:
+    """The pixel of the hole that has the most known surroundings and an edge that runs into it."""
     seen = known.astype(np.float32)
     stack = np.stack([trust * seen, seen, grey * seen, grey * grey * seen])
     trusted, count, first, second = ndimage.uniform_filter(stack, size=(0, _SPAN, _SPAN), mode="constant")
@@ -130,8 +130,8 @@ def _next(grey: Floats, known: Bools, left: Bools, trust: Floats) -> tuple[int, 
     return y, x
 
 
-def _agree(image: Floats, seen: Bools, hole: Bools, patches: _Patches, offsets: Ints) -> None:
-    """One round: the nearest patch of every hole pixel, then the mean of the patches over each."""
+def _make_consistent(image: Floats, seen: BoolArray, hole: BoolArray, patches: _Patches, offsets: Ints) -> None:
+    """One round: find the nearest patch for every hole pixel, then average the patches over each pixel."""
     places = np.argwhere(hole).astype(np.int32)
     mask = _cut(seen.astype(np.float32)[:, :, None], places)
     wanted = _cut(image, places) * np.tile(mask, (1, 3))
@@ -144,7 +144,7 @@ def _agree(image: Floats, seen: Bools, hole: Bools, patches: _Patches, offsets: 
     squares = patches.colours[best].reshape(len(best), 3, _SPAN, _SPAN)
     for dy in range(-_HALF, _HALF + 1):
         for dx in range(-_HALF, _HALF + 1):
-            # a patch votes most for its middle
+            # the middle of a patch has the largest weight
             weight = np.float32(np.exp(-(dy * dy + dx * dx) / (2 * (0.5 * _HALF) ** 2)))
             rows, columns = places[:, 0] + dy, places[:, 1] + dx
             total[rows, columns] += weight * squares[:, :, dy + _HALF, dx + _HALF]
@@ -152,8 +152,8 @@ def _agree(image: Floats, seen: Bools, hole: Bools, patches: _Patches, offsets: 
     image[hole] = total[hole] / count[hole]
 
 
-def _copy(image: Floats, hole: Bools, source: Bools, small: Ints, scale: int) -> Floats:
-    """Take whole pixels of the full image; between the blocks of the small copy the sources fade into each other."""
+def _copy(image: Floats, hole: BoolArray, source: BoolArray, small: Ints, scale: int) -> Floats:
+    """Copy whole pixels of the full image. Between the blocks of the small copy, the sources are blended."""
     places = np.argwhere(hole)
     out = image.copy()
     out[hole] = _blend(image, places, small, scale)
@@ -166,13 +166,13 @@ def _copy(image: Floats, hole: Bools, source: Bools, small: Ints, scale: int) ->
     return np.asarray(out + solve(right, hole, 2, loose=~source), dtype=np.float32)
 
 
-def _look(image: Floats, spots: Ints) -> Floats:
+def _read(image: Floats, spots: Ints) -> Floats:
     spots = np.clip(spots, 0, np.array(image.shape[:2]) - 1)
     return np.asarray(image[spots[:, 0], spots[:, 1]])
 
 
 def _blend(image: Floats, places: Ints, small: Ints, scale: int) -> Floats:
-    """(N, 3) mean over the four nearest blocks that were filled, the nearest counting most."""
+    """(N, 3) mean over the four nearest filled blocks; the nearest has the largest weight."""
     middle = (places + 0.5) / scale - 0.5
     low = np.floor(middle).astype(np.int64)
     part = middle - low
@@ -183,15 +183,15 @@ def _blend(image: Floats, places: Ints, small: Ints, scale: int) -> Floats:
         offset = small[block[:, 0], block[:, 1]]
         weight = np.prod(np.where(corner, part, 1 - part), axis=1) ** 2 + 1e-9
         weight = np.where((offset == 0).all(axis=1), 0, weight)[:, None].astype(np.float32)
-        total += weight * _look(image, places + scale * offset)
+        total += weight * _read(image, places + scale * offset)
         weights += weight
     return total / np.maximum(weights, 1e-12)
 
 
 def _jumps(image: Floats, out: Floats, inside: Ints, outside: Ints, small: Ints, scale: int) -> Floats:
-    """What the difference across the rim should be, less what it is: a step of light, not the edge of a thing."""
+    """Wanted minus present step across the rim, if it is a step of brightness and not an edge in the scene."""
     offset = scale * small[inside[:, 0] // scale, inside[:, 1] // scale]
-    wanted = _look(image, inside + offset) - _look(image, outside + offset)
+    wanted = _read(image, inside + offset) - _read(image, outside + offset)
     jump = wanted - (out[tuple(inside.T)] - out[tuple(outside.T)])
     strength = np.abs(jump).max(axis=1, keepdims=True)
     return np.asarray(jump * np.exp(-((strength / _EDGE) ** 2)), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Fingers that lie side by side, read as one cloth: a number across says which finger, a number along how far.
+"""Rows of fingers that lie side by side, with coordinates across the row (which finger) and along it (how far).
 
-Leaving an interval out of the numbers across closes the row over a missing finger; reading one twice gives a row with a
-finger too many; reading past the crease between two fingers makes them one. Nothing has to be pasted or painted over.
+Leaving out an interval across the row closes it over a missing finger. Reading an interval twice adds a finger. Reading
+over the crease between two fingers fuses them. Nothing has to be pasted or painted over.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from scipy.spatial import cKDTree
 
 from asap.core.errors import InputError
 from asap.core.photos import PartRegion
+from asap.core.records import BoolArray, Floats
 from asap.core.wholebody import FINGERS
-from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.curves import ENDS, Curve, through
 from asap.degrade.photo.fingers import Tube, fingers
-from asap.degrade.photo.limb_warp import Composition, footprint, near, uncovered, warp_to_curve
+from asap.degrade.photo.limb_warp import Composition, footprint, near, warp_to_curve, with_fragments
 from asap.degrade.photo.poisson import membrane
 from asap.degrade.photo.sampling import pixels
 from asap.degrade.photo.window import Window
 
 _TOUCH = 1.35
-"""Two fingers lie side by side when their middles are nearer than so many times the sum of their radii."""
+"""Two fingers are neighbours if their middles are closer than this factor times the sum of their radii."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +32,16 @@ class Row:
     """F fingers side by side, and the M pixels that show them."""
 
     tubes: Sequence[Tube]
-    where: Bools
+    where: BoolArray
     """(h, w)."""
     across: Floats
-    """(M,) in [0, F]: finger n reaches from n to n + 1."""
+    """(M,) in [0, F]: finger n covers n to n + 1."""
     along: Floats
-    """(M,) samples along the finger's curve."""
+    """(M,) position along the curve of the finger, in samples."""
     weight: Floats
     """(M,) 1 on the fingers, fading to 0 beyond their ends and sides."""
     signs: Floats
-    """(F,) whether a finger's normals lead to the next finger."""
+    """(F,) whether the normals of a finger point to the next finger."""
 
     def local(self, across: float) -> Floats:
         """(N,) half the width of a finger along the row at ``across``."""
@@ -51,7 +51,7 @@ class Row:
         return np.asarray(halves[low] + (place - low) * (halves[low + 1] - halves[low]), dtype=np.float32)
 
     def places(self, across: Floats, along: Floats) -> Floats:
-        """(M, 2) pixels of the numbers."""
+        """(M, 2) pixels of the coordinates."""
         out = np.empty((len(across), 2), dtype=np.float32)
         number = np.clip(np.floor(across).astype(int), 0, len(self.tubes) - 1)
         for n, tube in enumerate(self.tubes):
@@ -62,7 +62,7 @@ class Row:
 
 
 def rows(tubes: Sequence[Tube]) -> list[list[Tube]]:
-    """The fingers but the thumb in groups of neighbours that touch, of two or more."""
+    """The fingers except the thumb, in groups of two or more neighbours that touch."""
     groups: list[list[Tube]] = []
     for name in FINGERS[1:]:
         tube = next((t for t in tubes if t.name == name), None)
@@ -86,8 +86,8 @@ def _touch(first: Tube, second: Tube) -> bool:
     return side_by_side and float(np.median(gap)) < _TOUCH * (first.radius + second.radius)
 
 
-def read(window: Window, tubes: Sequence[Tube]) -> Row:
-    """Number the pixels of a row of fingers."""
+def read_row(window: Window, tubes: Sequence[Tube]) -> Row:
+    """Compute the coordinates of the pixels of a row of fingers."""
     where = np.zeros(window.shape, dtype=bool)
     for tube in tubes:
         where |= near(window.shape, tube.curve, 1.1 * float(np.maximum(tube.below, tube.above).max()))
@@ -133,7 +133,7 @@ def _group(window: Window, least: int, rng: np.random.Generator) -> list[Tube]:
     return groups[int(rng.integers(len(groups)))]
 
 
-def _woven(
+def _resampled_row(
     window: Window,
     group: Sequence[Tube],
     order: Sequence[int],
@@ -141,11 +141,11 @@ def _woven(
     spread: float,
     grown: float = 1.0,
 ) -> Composition:
-    """The row drawn anew: ``order`` lists the fingers to show; their widths and places vary by ``spread``.
+    """The row resampled: ``order`` lists the fingers to show; ``spread`` varies their widths and places.
 
     ``grown`` is the factor on the width of the row.
     """
-    row = read(window, group)
+    row = read_row(window, group)
     widths = rng.uniform(1 - spread, 1 + spread, size=len(order))
     edges = np.concatenate([[0], np.cumsum(widths)]) / widths.sum() * len(group)
     edges = 0.5 * len(group) + grown * (edges - 0.5 * len(group))
@@ -163,11 +163,11 @@ def _woven(
         bare |= footprint(
             window, tube, [other for other in group if other is not tube], start=0.0 if tube.curled else 0.8
         )
-    return Composition(layers=layers, bare=uncovered(window, bare), on_part=group[0].curled)
+    return Composition(layers=layers, bare=with_fragments(window, bare), on_part=group[0].curled)
 
 
 def _between(row: Row, across: float) -> Curve:
-    """The curve at ``across`` of a row."""
+    """The curve at position ``across`` of a row."""
     number = np.arange(len(row.tubes[0].curve.points), dtype=np.float32)
     low = int(np.clip(np.floor(across - 0.5), 0, len(row.tubes) - 2))
     part = across - 0.5 - low
@@ -177,35 +177,35 @@ def _between(row: Row, across: float) -> Curve:
 
 
 def missing(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """A row with a finger too few, the others grown together over the gap; two too few at severity 3."""
+    """Remove one finger of a row and close the gap; two fingers at severity 3."""
     group = _group(window, 4 if severity == 3 else 3, rng)
     count = 2 if severity == 3 else 1
     gone = [int(n) for n in rng.choice(len(group), size=count, replace=False)]
     order = [n for n in range(len(group)) if n not in gone]
-    composition = _woven(window, group, order, rng, (0.08, 0.15, 0.15)[severity - 1])
+    composition = _resampled_row(window, group, order, rng, (0.08, 0.15, 0.15)[severity - 1])
     return replace(composition, detail={"fingers": ",".join(group[n].name for n in gone), "way": "closed"})
 
 
 def extra(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """A row with a finger too many; two too many at severity 3."""
+    """Add one finger to a row; two fingers at severity 3."""
     group = _group(window, 3, rng)
     twice = sorted(int(n) for n in rng.choice(len(group), size=2 if severity == 3 else 1, replace=False))
     order = sorted([*range(len(group)), *twice])
     spread, grown = ((0.1, 1.0), (0.15, 1.08), (0.15, 1.2))[severity - 1]
-    composition = _woven(window, group, order, rng, spread, grown)
+    composition = _resampled_row(window, group, order, rng, spread, grown)
     return replace(composition, detail={"fingers": ",".join(group[n].name for n in twice), "way": "woven"})
 
 
 def fused(window: Window, severity: int, rng: np.random.Generator, _: Sequence[PartRegion]) -> Composition:
-    """Two neighbours, three at severity 3, with one skin."""
+    """Give two neighbours (three at severity 3) a common skin."""
     group = _group(window, 2, rng)
     count = min({1: 1, 2: 1, 3: 2}[severity], len(group) - 1)
     start = int(rng.integers(len(group) - count))
-    row = read(window, group)
+    row = read_row(window, group)
     reach = (0.75, 1.0, 1.0)[severity - 1]
     image, hole = window.image, np.zeros(window.shape, dtype=bool)
     for crease in range(start + 1, start + count + 1):
-        image, band = _skinned(window, image, row, crease, reach, rng)
+        image, band = _common_skin(window, image, row, crease, reach, rng)
         hole |= band
     if not hole.any():
         raise InputError("the fingers of this hand do not touch; choose another operation")
@@ -215,13 +215,13 @@ def fused(window: Window, severity: int, rng: np.random.Generator, _: Sequence[P
     return Composition(layers=[layer], detail={"fingers": joined, "reach": reach})
 
 
-def _skinned(
+def _common_skin(
     window: Window, image: Floats, row: Row, crease: int, reach: float, rng: np.random.Generator
-) -> tuple[Floats, Bools]:
-    """``image`` with the grain of a finger's back cloned over the crease, and where."""
+) -> tuple[Floats, BoolArray]:
+    """``image`` with the texture of the back of a finger cloned over the crease, and the area of the clone."""
     last = len(row.tubes[0].curve.points) - 1
     run = (row.along - ENDS) / (last - 2 * ENDS)
-    # the band is widest in its middle and ends in points
+    # the band is widest in its middle and has pointed ends
     part = np.clip((run - 0.02) / reach, 0, 1)
     wide = 0.42 * np.clip(4 * part * (1 - part), 0, 1) ** 0.35
     band = row.where.copy()

@@ -1,4 +1,4 @@
-"""The fingers of a hand in a photograph: their curves, how thick they are, and whether they stand free."""
+"""The fingers of a hand in a photograph: their curves, their widths, and whether they are free-standing."""
 
 from dataclasses import dataclass
 
@@ -6,51 +6,51 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from asap.core.records import BoolArray, Floats
 from asap.core.wholebody import FINGERS
-from asap.degrade.photo.arrays import Bools, Floats
 from asap.degrade.photo.curves import ENDS, PER_BONE, Curve, curve
 from asap.degrade.photo.sampling import linear
 from asap.degrade.photo.window import Window
 
 _FOLD = np.deg2rad(75)
-"""A joint bent by more on the image hides the bone before it: the finger is seen from there on only."""
+"""A joint that bends by more in the image hides the bone before it. The finger is visible from this joint on only."""
 _THICK = 0.09
-"""Half the width of a finger as a share of the square root of the hand's area, read off hands of five photographs."""
+"""Half the width of a finger as a share of the square root of the area of the hand, measured on five photographs."""
 _WIDEST = 1.7
-"""Times that width beyond which no edge of a finger is looked for."""
+"""The search for the edge of a finger ends at this factor times its usual width."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tube:
-    """A finger or limb as it is seen: a curve of N samples, and how far it reaches on both sides of it."""
+    """The visible shape of a finger or limb: a curve of N samples, and its extent on both sides."""
 
     name: str
     joints: Floats
-    """(K, 2) the joints that are seen, from the root to the tip."""
+    """(K, 2) visible joints from the root to the tip."""
     curve: Curve
     below: Floats
-    """(N,) pixels to the edge against the normals."""
+    """(N,) pixels to the edge, against the normals."""
     above: Floats
-    """(N,) pixels to the edge along the normals."""
-    open_below: Bools
-    """(N,) whether background ends it there, and not another finger."""
-    open_above: Bools
+    """(N,) pixels to the edge, along the normals."""
+    open_below: BoolArray
+    """(N,) whether the edge borders on background and not on another finger."""
+    open_above: BoolArray
     """(N,) the same along the normals."""
     curled: bool = False
-    """Whether bones before the first joint are hidden by a fold."""
+    """Whether a fold hides bones before the first joint."""
     ends_open: bool = True
-    """Whether background is beyond the tip."""
+    """Whether there is background beyond the tip."""
 
     @property
-    def standing(self) -> bool:
-        """Whether it is seen from its root to its tip against something else than its own hand."""
+    def free_standing(self) -> bool:
+        """Whether it is visible from its root to its tip, in front of something other than its own hand."""
         outer = slice(ENDS + PER_BONE, -ENDS)
         rim = max(float(self.open_below[outer].mean()), float(self.open_above[outer].mean()))
         return not self.curled and self.ends_open and rim > 0.15
 
     @property
     def even(self) -> bool:
-        """Whether its width hardly varies; a finger whose keypoints lie beside it is read as a thin spike."""
+        """Whether its width is nearly constant. A finger whose keypoints lie beside it is read as a thin spike."""
         halves = 0.5 * (self.below + self.above)[ENDS:-ENDS]
         return float(np.quantile(halves, 0.1)) > 0.55 * float(np.median(halves))
 
@@ -67,7 +67,7 @@ class Tube:
 
     @property
     def free(self) -> bool:
-        """Whether background is on both sides for most of it, from the second joint on."""
+        """Whether there is background on both sides for most of its length, from the second joint on."""
         outer = slice(ENDS + PER_BONE, -ENDS)
         return bool(min(self.open_below[outer].mean(), self.open_above[outer].mean()) > 0.5)
 
@@ -78,12 +78,12 @@ class Tube:
         return np.maximum((ENDS - along) * before, 0), np.maximum((along - last) * after, 0)
 
     def limit(self, along: Floats, beside: Floats) -> Floats:
-        """(M,) pixels from the curve to the edge on the side of each place."""
+        """(M,) pixels from the curve to the edge, on the side of each place."""
         return np.where(beside < 0, self.curve.at(along, self.below), self.curve.at(along, self.above))
 
 
 def fingers(window: Window) -> list[Tube]:
-    """The fingers whose four keypoints are known and that no other finger crosses, thumb first."""
+    """The fingers whose four keypoints are known and which no other finger crosses, thumb first."""
     side = window.region.side
     runs: list[tuple[str, Floats, bool]] = []
     for name in FINGERS:
@@ -98,20 +98,20 @@ def fingers(window: Window) -> list[Tube]:
     for n, (name, joints, curled) in enumerate(runs):
         others = [c.points[ENDS:-ENDS] for m, c in enumerate(curves) if m != n]
         tubes.append(tube(window, name, joints, curves[n], others, thick, curled=curled))
-    return _apart(tubes)
+    return _without_crossing(tubes)
 
 
 def seen(joints: Floats) -> tuple[Floats, bool]:
-    """The joints after the last sharp fold on the image, and whether there is one."""
+    """The joints after the last sharp fold in the image, and whether there is one."""
     bones = np.diff(joints, axis=0)
     for n in reversed(range(len(bones) - 2)):
-        if abs(turn(bones[n], bones[n + 1])) > _FOLD:
+        if abs(signed_angle(bones[n], bones[n + 1])) > _FOLD:
             return joints[n + 1 :], True
     return joints, False
 
 
-def turn(first: Floats, second: Floats) -> float:
-    """Radians from one bone to the next, in (-pi, pi]; positive is clockwise on the screen."""
+def signed_angle(first: Floats, second: Floats) -> float:
+    """Angle in radians from one bone to the next, in (-pi, pi]; positive is clockwise on the screen."""
     cross = first[0] * second[1] - first[1] * second[0]
     return float(np.arctan2(cross, (first * second).sum()))
 
@@ -126,7 +126,7 @@ def tube(
     *,
     curled: bool = False,
 ) -> Tube:
-    """The part along ``line``; ``others`` (each (n, 2)) claim what is nearer to them, ``thick`` is its usual radius."""
+    """The part along ``line``; ``others`` (each (n, 2)) own the pixels near them, ``thick`` is the usual radius."""
     below, open_below = _reach(window.share, line, -1, others, thick)
     above, open_above = _reach(window.share, line, 1, others, thick)
     return Tube(
@@ -142,8 +142,8 @@ def tube(
     )
 
 
-def _reach(share: Floats, line: Curve, sign: int, others: list[Floats], usual: float) -> tuple[Floats, Bools]:
-    """(N,) pixels from the curve to the part's edge or half way to another curve; and whether background ends it."""
+def _reach(share: Floats, line: Curve, sign: int, others: list[Floats], usual: float) -> tuple[Floats, BoolArray]:
+    """(N,) pixels to the edge of the part or half way to another curve, and whether background is beyond the edge."""
     steps = np.arange(0.5, _WIDEST * usual, max(0.5, usual / 24), dtype=np.float32)
     places = line.points[:, None] + sign * line.normals[:, None] * steps[None, :, None]
     out = (linear(share, places.reshape(-1, 2)) < 0.5).reshape(len(line.points), -1)
@@ -151,18 +151,18 @@ def _reach(share: Floats, line: Curve, sign: int, others: list[Floats], usual: f
     if others:
         gap = cKDTree(np.concatenate(others)).query(places.reshape(-1, 2))[0].reshape(out.shape)
         ends |= gap < steps[None]
-    found: Bools = np.asarray(ends.any(axis=1))
+    found: BoolArray = np.asarray(ends.any(axis=1))
     found[:ENDS] = found[-ENDS:] = False
     first = steps[ends.argmax(axis=1)]
     level = float(np.median(first[found])) if found.sum() > 8 else usual
     filled = np.clip(np.where(found, first, level), 0.45 * level, 1.8 * level)
     smooth = ndimage.gaussian_filter1d(ndimage.median_filter(filled, 9, mode="nearest"), 3, mode="nearest")
-    background: Bools = found & out[np.arange(len(out)), ends.argmax(axis=1)]
+    background: BoolArray = found & out[np.arange(len(out)), ends.argmax(axis=1)]
     return smooth.astype(np.float32), np.asarray(background, dtype=bool)
 
 
-def _apart(tubes: list[Tube]) -> list[Tube]:
-    """Without the fingers that lie across others: one of the two is hidden there."""
+def _without_crossing(tubes: list[Tube]) -> list[Tube]:
+    """The fingers without those that cross others: of two crossing fingers, one is partly hidden."""
     kept = list(tubes)
     while len(kept) > 1:
         crossed = [sum(_cross(a, b) for b in kept if b is not a) for a in kept]

@@ -1,4 +1,4 @@
-"""Lay a finger or limb along another curve, and find what that leaves bare."""
+"""Warp a finger or limb along another curve, and find the area that this uncovers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,8 +9,7 @@ from scipy.spatial import cKDTree
 
 from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto
-from asap.core.records import Edit
-from asap.degrade.photo.arrays import Bools, Floats
+from asap.core.records import BoolArray, Edit, Floats
 from asap.degrade.photo.compositor import Layer
 from asap.degrade.photo.curves import ENDS, PER_BONE, Curve
 from asap.degrade.photo.fill import fill
@@ -19,39 +18,40 @@ from asap.degrade.photo.sampling import linear, pixels
 from asap.degrade.photo.window import Window
 
 _LARGE = 0.4
-"""Share of the part that is left bare from which its background must be plain."""
+"""Share of the part from which an uncovered area needs a plain background."""
 _LIVELY = 45.0
-"""Mean grey levels from the median around a hole above which it is not."""
+"""Mean difference in grey levels from the median around a hole, above which the background is not plain."""
 _SMALL = 0.02
-"""Share of the part that may be left bare in front of the rest of the body."""
+"""Largest share of the part that may be uncovered in front of the rest of the body."""
 _SLIT = 0.045
-"""Half the width, as a share of the square root of the hand's area, of a gap that is no gap between fingers: a quarter
-of a finger."""
+"""Half the width of the narrowest gap between fingers, as a share of the square root of the area of the hand. It is a
+quarter of a finger.
+"""
 _TIP = 1.15
-"""Radii by which a finger reaches beyond its last keypoint at most."""
+"""Largest distance in radii between the last keypoint of a finger and its tip."""
 
 Detail = dict[str, float | int | str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """What an operation wants painted."""
+    """What an operation returns: layers to composite and the area that they uncover."""
 
     layers: Sequence[Layer]
-    """From the first to the last on top."""
-    bare: Bools | None = None
-    """(h, w) where the part was and is taken away, before the layers."""
+    """In order; the last one is on top."""
+    bare: BoolArray | None = None
+    """(h, w) where the part is removed before the layers are composited."""
     on_part: bool = False
-    """Whether the part itself may be behind, so that what is bare is filled with skin where skin is nearer."""
-    barred: Bools | None = None
-    """(h, w) what must not be copied into the background."""
-    body: Bools | None = None
+    """Whether the part itself may be behind, so that skin fills the uncovered area where skin is nearer."""
+    barred: BoolArray | None = None
+    """(h, w) pixels that must not be copied into the background."""
+    body: BoolArray | None = None
     """(h, w) the rest of the same person."""
     detail: Detail = field(default_factory=dict)
 
 
 def composite(window: Window, composition: Composition, edit: Edit) -> EditedPhoto:
-    """Fill what the layers leave bare, and paint."""
+    """Fill the uncovered area and composite the layers."""
     if composition.bare is None:
         return window.finish(composition.layers, edit)
     covered = np.zeros(window.shape, dtype=np.float32)
@@ -61,23 +61,23 @@ def composite(window: Window, composition: Composition, edit: Edit) -> EditedPho
     ground = (window.share < 0.02) & ~composition.bare
     if composition.barred is not None:
         ground &= ~composition.barred
-    _guessable(window, hole, ground)
+    _refuse_textured_background(window, hole, ground)
     if composition.body is not None:
-        _apart(window, hole, composition.body)
+        _refuse_body_behind(window, hole, composition.body)
     skin = ndimage.minimum_filter(window.share, size=3) > 0.95
     skin &= ~ndimage.binary_dilation(composition.bare)
     if composition.on_part:
         flesh = hole & (ndimage.distance_transform_edt(~skin) < ndimage.distance_transform_edt(~ground))
     else:
-        flesh = hole & ndimage.binary_dilation(hole & _between(window, composition.bare, covered), iterations=2)
+        flesh = hole & ndimage.binary_dilation(hole & _slits(window, composition.bare, covered), iterations=2)
     plate = fill(window.image, hole & ~flesh, ground)
     if flesh.any() and skin.any():
         plate = np.where(flesh[:, :, None], fill(window.image, flesh, skin), plate)
     return window.finish(composition.layers, edit, plate=plate, hole=hole)
 
 
-def _between(window: Window, bare: Bools, covered: Floats) -> Bools:
-    """(h, w) slits and holes of a hand once its fingers are laid anew: flesh is behind them, and no background."""
+def _slits(window: Window, bare: BoolArray, covered: Floats) -> BoolArray:
+    """(h, w) slits and holes of a hand after its fingers moved: flesh is behind them, not background."""
     if window.region.part != "hand":
         return np.zeros(window.shape, dtype=bool)
     body = ((window.share > 0.5) & ~bare) | (covered > 0.5)
@@ -86,15 +86,15 @@ def _between(window: Window, bare: Bools, covered: Floats) -> Bools:
     closed = ndimage.distance_transform_edt(~padded) <= reach
     closed = ndimage.distance_transform_edt(closed) > reach
     closed = ndimage.binary_fill_holes(closed | padded)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
-    # what is a single pixel wide is the soft rim of what was laid
+    # a slit of one pixel is the soft rim of a layer
     return np.asarray(ndimage.binary_opening(closed & ~body, np.ones((2, 2))))
 
 
-def _guessable(window: Window, hole: Bools, ground: Bools) -> None:
-    """Refuse a large hole before a lively background, which nobody could draw right from its surroundings.
+def _refuse_textured_background(window: Window, hole: BoolArray, ground: BoolArray) -> None:
+    """Refuse a large hole in front of a textured background, which cannot be reconstructed from its surroundings.
 
     Raises:
-        InputError: it is one.
+        InputError: the hole is of this kind.
     """
     if hole.sum() < _LARGE * window.mask.sum():
         return
@@ -102,12 +102,13 @@ def _guessable(window: Window, hole: Bools, ground: Bools) -> None:
     spread = float(np.abs(window.image[rim] - np.median(window.image[rim], axis=0)).mean()) if rim.any() else np.inf
     if spread > _LIVELY:
         raise InputError(
-            f"what lies behind the {window.region.part} cannot be drawn from its surroundings; choose another operation"
+            f"the background behind the {window.region.part} cannot be reconstructed from its surroundings; "
+            "choose another operation"
         )
 
 
-def _apart(window: Window, hole: Bools, body: Bools) -> None:
-    """Refuse a hole in front of the rest of the person: cloth and skin would be made up from what lies around.
+def _refuse_body_behind(window: Window, hole: BoolArray, body: BoolArray) -> None:
+    """Refuse a hole in front of the rest of the person: cloth and skin would be invented from the surroundings.
 
     Raises:
         InputError: more than half of its surroundings is ``body``.
@@ -118,13 +119,13 @@ def _apart(window: Window, hole: Bools, body: Bools) -> None:
     around &= ~hole & (window.share < 0.02)
     if around.any() and body[around].mean() > 0.5:
         raise InputError(
-            f"behind the {window.region.part} is the rest of the body, which cannot be drawn from its surroundings; "
+            f"the body behind the {window.region.part} cannot be reconstructed from its surroundings; "
             "choose another operation"
         )
 
 
-def uncovered(window: Window, bare: Bools) -> Bools:
-    """``bare`` and the crumbs of the part that it cuts off, within the part and its soft rim."""
+def with_fragments(window: Window, bare: BoolArray) -> BoolArray:
+    """``bare`` plus the fragments of the part that it cuts off, within the part and its soft rim."""
     labels, count = ndimage.label((window.share > 0.15) & ~bare)
     if count > 1:
         sizes = np.bincount(labels.ravel())
@@ -134,7 +135,7 @@ def uncovered(window: Window, bare: Bools) -> Bools:
     return np.asarray(bare & (ndimage.maximum_filter(window.share, size=5) > 0.02))
 
 
-def near(shape: tuple[int, int], line: Curve, distance: float) -> Bools:
+def near(shape: tuple[int, int], line: Curve, distance: float) -> BoolArray:
     """(h, w) True within about ``distance`` pixels of the curve."""
     inside = np.zeros(shape, dtype=bool)
     reach = int(np.ceil(distance)) + 1
@@ -153,20 +154,20 @@ def near(shape: tuple[int, int], line: Curve, distance: float) -> Bools:
 
 
 def warp_to_curve(window: Window, tube: Tube, target: Curve, *, wide: Floats | float = 1.0, root: float = 0.5) -> Layer:
-    """The tube laid along ``target`` with ``wide`` (N,) the factor on its width; it fades in over ``root`` bones."""
+    """The tube warped to ``target``; ``wide`` (N,) scales its width, and it fades in over ``root`` bones."""
     factors = np.broadcast_to(np.asarray(wide, dtype=np.float32), (len(target.points),))
     furthest = float((np.maximum(tube.below, tube.above) * factors).max())
     where = near(window.shape, target, furthest + 3)
     along, beside = target.locate(pixels(where))
     beside = beside / target.at(along, factors)
-    share = cover_of(window, tube, along, beside, root=root)
+    share = coverage_of(window, tube, along, beside, root=root)
     return Layer(where=where, source=tube.curve.places(along, beside), share=share)
 
 
-def cover_of(window: Window, tube: Tube, along: Floats, beside: Floats, *, root: float = 0.5) -> Floats:
-    """(M,) how much the tube covers at source places given along and beside its curve.
+def coverage_of(window: Window, tube: Tube, along: Floats, beside: Floats, *, root: float = 0.5) -> Floats:
+    """(M,) coverage of the tube at source places, given along and beside its curve.
 
-    It fades in over ``root`` bones around its first joint, so that the tube grows out of its part.
+    The coverage fades in over ``root`` bones around the first joint, so that the tube grows out of its part.
     """
     limit = tube.limit(along, beside) * _cap(tube, along)
     inside = np.clip(limit + 0.75 - np.abs(beside), 0, 1.5) / 1.5
@@ -180,15 +181,15 @@ def cover_of(window: Window, tube: Tube, along: Floats, beside: Floats, *, root:
 
 
 def _cap(tube: Tube, along: Floats) -> Floats:
-    """(M,) factor on the width that rounds what is seen of its ends: 0 from one radius beyond the last joint."""
+    """(M,) factor on the width that rounds the visible ends: 0 from one radius beyond the last joint."""
     before, after = tube.beyond(along)
-    # the tip of a curled finger lies on the palm, where nothing else ends it
+    # the tip of a curled finger lies on the palm, where nothing else limits it
     outer = np.maximum(before, after * _TIP / 0.6) if tube.curled else after
     beyond = np.clip(outer / max(_TIP * tube.radius, 1), 0, 1)
     return np.asarray(np.sqrt(1 - beyond**2), dtype=np.float32)
 
 
-def footprint(window: Window, tube: Tube, others: Sequence[Tube], *, start: float = 0.5) -> Bools:
+def footprint(window: Window, tube: Tube, others: Sequence[Tube], *, start: float = 0.5) -> BoolArray:
     """(h, w) pixels that show the tube from ``start`` bones beyond its first joint, with its soft rim."""
     where = near(window.shape, tube.curve, 1.7 * float(np.maximum(tube.below, tube.above).max()) + 4)
     spots = pixels(where)
@@ -202,7 +203,7 @@ def footprint(window: Window, tube: Tube, others: Sequence[Tube], *, start: floa
         (before < 1.3 * tube.radius) if tube.curled else along > ENDS + start * PER_BONE
     )
     held = beyond & (np.abs(beside) < limit + rim)
-    # what no other finger claims, such as the side of a bent tip, goes with this one
+    # pixels that no other finger owns, such as the side of a bent tip, belong to this one
     outer = beyond & ~held & (np.abs(beside) < 1.7 * limit) & (along > ENDS + 1.2 * PER_BONE)
     if tube.curled:
         outer[:] = False

@@ -1,20 +1,20 @@
-"""From a part's mask to a soft layer: how much of each pixel the part covers, and its colour without the background."""
+"""Soft mattes from masks: the coverage of each pixel by a part, and the colour of the part without the background."""
 
 import numpy as np
 from scipy import ndimage
 
-from asap.degrade.photo.arrays import Bools, Floats
+from asap.core.records import BoolArray, Floats
 from asap.degrade.photo.sampling import block_mean, enlarge
 
 _CONTRAST = 18.0
-"""Grey levels between part and background from which the image is believed more than the mask."""
+"""Grey levels between part and background from which the image counts more than the mask."""
 
 
-def cover(image: Floats, mask: Bools, band: float) -> Floats:
-    """(H, W) share in [0, 1] of each pixel that the part covers.
+def cover(image: Floats, mask: BoolArray, band: float) -> Floats:
+    """(H, W) coverage of each pixel by the part, in [0, 1].
 
-    Within ``band`` pixels of the mask's rim the image decides: each pixel is read as a mixture of the colours of the
-    part and of the background near it. Where the two look alike, the mask's own rim is kept and made soft.
+    Within ``band`` pixels of the rim of the mask, the image decides: each pixel is read as a mixture of the colours of
+    the part and of the nearby background. Where the two look alike, the rim of the mask is kept and softened.
     """
     inward = ndimage.distance_transform_edt(mask)
     outward = ndimage.distance_transform_edt(~mask)
@@ -31,8 +31,8 @@ def cover(image: Floats, mask: Bools, band: float) -> Floats:
     return _tidy(mixed.astype(np.float32), mask & (inward > band))
 
 
-def _near(image: Floats, sure: Bools, band: float) -> Floats:
-    """Mean colour of the ``sure`` pixels near each pixel; it is smooth, so a small copy is enough."""
+def _near(image: Floats, sure: BoolArray, band: float) -> Floats:
+    """Mean colour of the ``sure`` pixels near each pixel. It is smooth, so it is computed on a small copy."""
     if not sure.any():
         return image
     scale = max(1, int(band / 1.5))
@@ -44,8 +44,8 @@ def _near(image: Floats, sure: Bools, band: float) -> Floats:
     return enlarge(small, scale, image.shape[:2])
 
 
-def _tidy(share: Floats, sure: Bools) -> Floats:
-    """Without islands that do not touch the part's sure middle, and without pinholes."""
+def _tidy(share: Floats, sure: BoolArray) -> Floats:
+    """Remove islands that do not touch the sure interior of the part, and pinholes."""
     labels, count = ndimage.label(share > 0.5)
     if count and sure.any():
         kept = np.zeros(count + 1, dtype=bool)
@@ -59,7 +59,7 @@ def _tidy(share: Floats, sure: Bools) -> Floats:
 
 
 def unmixed(image: Floats, share: Floats) -> Floats:
-    """``image`` with the part's own colour carried beyond its soft rim, so that no background shows."""
+    """``image`` with the colour of the part extended beyond its soft rim, so that no background shows."""
     whole = share > 0.97
     if not whole.any():
         return image

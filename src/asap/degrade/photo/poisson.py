@@ -1,13 +1,13 @@
 """Smooth fields inside a hole: one multigrid solver for membranes and seams.
 
-Laplace's equation with the values around the hole is the membrane of Pérez, Gangnet and Blake (Poisson Image Editing,
-2003); a right-hand side of jumps at the rim makes what was copied fit its surroundings.
+The solution of Laplace's equation with the values around the hole is the membrane of Pérez, Gangnet and Blake (Poisson
+Image Editing, 2003). A right-hand side of jumps at the rim fits copied pixels to their surroundings.
 """
 
 import numpy as np
 from scipy import ndimage
 
-from asap.degrade.photo.arrays import Bools, Floats
+from asap.core.records import BoolArray, Floats
 
 _COARSEST = 6
 
@@ -23,7 +23,7 @@ def _beside(values: Floats) -> Floats:
 
 
 def _relax(field: Floats, right: Floats, hole: Floats, count: Floats, rounds: int) -> Floats:
-    """Damped Jacobi rounds of count * u - sum of neighbours = right inside the hole; ``field`` is 0 outside."""
+    """Damped Jacobi iterations of count * u - sum of neighbours = right inside the hole; ``field`` is 0 outside."""
     for _ in range(rounds):
         field = (field + 0.8 * ((_beside(field) + right) / count - field)) * hole
     return field
@@ -37,7 +37,7 @@ def _pairs(values: Floats) -> Floats:
 
 
 def _cycle(field: Floats, right: Floats, hole: Floats, loose: Floats) -> Floats:
-    # a neighbour that is loose pulls nowhere: it counts neither in the sum nor in the number of neighbours
+    # a loose neighbour has no effect: it counts neither in the sum nor in the number of neighbours
     count = np.maximum(4 - _beside(loose * (1 - hole)), 1)
     if min(hole.shape[:2]) <= _COARSEST or not hole.any():
         return _relax(field, right, hole, count, 40)
@@ -52,10 +52,10 @@ def _cycle(field: Floats, right: Floats, hole: Floats, loose: Floats) -> Floats:
     return _relax(field + up * hole, right, hole, count, 4)
 
 
-def solve(right: Floats, hole: Bools, cycles: int = 3, *, loose: Bools | None = None) -> Floats:
+def solve(right: Floats, hole: BoolArray, cycles: int = 3, *, loose: BoolArray | None = None) -> Floats:
     """Find u (H, W, C), 0 outside ``hole``, with 4 u - sum of its four neighbours = ``right`` (H, W, C) inside.
 
-    Neighbours outside the hole that are ``loose`` (H, W) and what lies beyond the border pull nowhere.
+    Neighbours outside the hole that are ``loose`` (H, W), and places beyond the border, have no effect.
     """
     out = np.zeros_like(right)
     if not hole.any():
@@ -63,7 +63,7 @@ def solve(right: Floats, hole: Bools, cycles: int = 3, *, loose: Bools | None = 
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     cut = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     around = np.pad(np.zeros(hole.shape, dtype=bool) if loose is None else loose, 1, constant_values=True)
-    # one pixel more on every side, so that the rim of the hole has its neighbours
+    # one more pixel on every side, so that the rim of the hole has all its neighbours
     wide = (slice(rows[0], rows[-1] + 3), slice(columns[0], columns[-1] + 3))
     outside = around[wide][:, :, None].astype(np.float32)
     inside = np.pad(hole[cut], 1)[:, :, None].astype(np.float32)
@@ -75,8 +75,8 @@ def solve(right: Floats, hole: Bools, cycles: int = 3, *, loose: Bools | None = 
     return out
 
 
-def membrane(values: Floats, hole: Bools, *, loose: Bools | None = None) -> Floats:
-    """``values`` (H, W, C) with the hole filled by the smoothest surface through what of its rim is not ``loose``."""
+def membrane(values: Floats, hole: BoolArray, *, loose: BoolArray | None = None) -> Floats:
+    """``values`` (H, W, C) with the hole filled by the smoothest surface through the rim that is not ``loose``."""
     apart = np.zeros(hole.shape, dtype=bool) if loose is None else loose & ~hole
     rim = ndimage.binary_dilation(hole) & ~hole & ~apart
     if not rim.any():
@@ -87,7 +87,7 @@ def membrane(values: Floats, hole: Bools, *, loose: Bools | None = None) -> Floa
     return np.where(hole[:, :, None], level + inside, values).astype(np.float32)
 
 
-def clone(image: Floats, copied: Floats, hole: Bools) -> Floats:
-    """``image`` (H, W, C) with the details of ``copied`` inside the hole and its own light at the rim."""
+def clone(image: Floats, copied: Floats, hole: BoolArray) -> Floats:
+    """``image`` (H, W, C) with the details of ``copied`` inside the hole and its own brightness at the rim."""
     outside = np.where(hole[:, :, None], 0, image - copied).astype(np.float32)
     return np.where(hole[:, :, None], copied + solve(_beside(outside), hole, 4), image).astype(np.float32)

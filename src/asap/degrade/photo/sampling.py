@@ -1,4 +1,4 @@
-"""Resampling: one cubic spline for every pixel that moves, on both sides of a pair."""
+"""Resampling with one cubic spline, used for every pixel that moves, on both sides of a pair."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from asap.degrade.photo.arrays import Bools, Floats
+from asap.core.records import BoolArray, Floats
 
 
 class Sampler:
-    """An image (H, W, C) in float32 that can be looked at between its pixels."""
+    """An image (H, W, C) in float32 that can be read between its pixels."""
 
     def __init__(self, image: Floats) -> None:
-        """Prepare the spline's coefficients."""
+        """Compute the coefficients of the spline."""
         self.shape = image.shape
         self._channels = [
             ndimage.spline_filter(image[:, :, c], 3, output=np.float32, mode="mirror") for c in range(image.shape[2])
@@ -36,7 +36,7 @@ def linear(field: Floats, points: Floats) -> Floats:
     return np.asarray(found, dtype=np.float32)
 
 
-def pixels(inside: Bools) -> Floats:
+def pixels(inside: BoolArray) -> Floats:
     """(N, 2) x and y of the True pixels of ``inside`` (H, W), row by row."""
     return np.argwhere(inside)[:, ::-1].astype(np.float32)
 
@@ -68,7 +68,7 @@ def _spline_weights(places: Floats, count: int) -> Floats:
 
 
 def blocks(values: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
-    """(h, scale, w, scale, ...) blocks of ``values`` (H, W, ...), the last ones filled up by the edge."""
+    """(h, scale, w, scale, ...) blocks of ``values`` (H, W, ...); the last blocks are padded with edge values."""
     pad = [(0, -n % scale) for n in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
     padded = np.pad(values, pad, mode="edge")
     height, width = padded.shape[0] // scale, padded.shape[1] // scale
@@ -81,7 +81,7 @@ def block_mean(values: Floats, scale: int) -> Floats:
 
 
 def enlarge(small: Floats, scale: int, shape: tuple[int, ...]) -> Floats:
-    """``small`` (h, w, C) of block means at full size, read between the blocks."""
+    """``small`` (h, w, C) of block means at full size, interpolated between the blocks."""
     if scale == 1:
         return small
     for axis in (0, 1):

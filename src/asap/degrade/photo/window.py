@@ -1,4 +1,4 @@
-"""A window of a photograph around one part: its pixels, its keypoints, how much the part covers."""
+"""A window of a photograph around one part: its pixels, its keypoints and its coverage."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -8,14 +8,13 @@ from scipy import ndimage
 
 from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto, PartRegion
-from asap.core.records import ByteArray, Edit
-from asap.degrade.photo.arrays import Bools, Floats
-from asap.degrade.photo.compositor import ROOM, Compositor, Layer, difference
+from asap.core.records import BoolArray, ByteArray, Edit, Floats
+from asap.degrade.photo.compositor import MARGIN, Compositor, Layer, difference
 from asap.degrade.photo.matte import cover, unmixed
 from asap.degrade.photo.sampling import linear
 
-LEAST = 24
-"""Pixels of the shorter side of a part below which nothing can be broken that a viewer would see."""
+MIN_PART_SIDE = 24
+"""Smallest shorter side of a part in pixels at which a viewer can see a fault."""
 
 
 class Window:
@@ -30,7 +29,7 @@ class Window:
         also: Sequence[PartRegion] = (),
         margin: float = 0.6,
     ) -> None:
-        """Cut the window: the part's box and those of ``also``, grown by ``margin`` of its longer side.
+        """Cut the window: the box of the part and those of ``also``, extended by ``margin`` times the longer side.
 
         Raises:
             InputError: the image or the mask has the wrong shape, or the part is too small.
@@ -46,26 +45,26 @@ class Window:
         self.columns = slice(int(self.corner[0]), int(min(width, x1 + grown)))
         self.image: Floats = image[self.rows, self.columns].astype(np.float32)
         self.shape: tuple[int, int] = (self.image.shape[0], self.image.shape[1])
-        self.mask: Bools = self.crop(region.mask).copy()
+        self.mask: BoolArray = self.crop(region.mask).copy()
         for other in also:
             self.mask |= self.crop(other.mask)
         if also:
-            # two masks of neighbouring parts seldom touch
+            # masks of neighbouring parts often leave a gap
             gap = int(0.03 * np.sqrt(self.mask.sum())) + 2
             self.mask = np.asarray(ndimage.binary_closing(np.pad(self.mask, gap), iterations=gap)[gap:-gap, gap:-gap])
         self._trace = int(rng.integers(2**31))
 
-    def crop(self, values: Bools) -> Bools:
+    def crop(self, values: BoolArray) -> BoolArray:
         """The window of an (H, W) array of the whole image."""
         return np.asarray(values[self.rows, self.columns])
 
     def point(self, name: str) -> Floats | None:
-        """(2,) keypoint ``name`` in the window's pixels, or None where it is not known."""
+        """(2,) keypoint ``name`` in window pixels, or None if it is not known."""
         found = self.region.point(name)
         return None if found is None else np.asarray(found - self.corner, dtype=np.float32)
 
     def points(self, names: Sequence[str]) -> Floats:
-        """(K, 2) keypoints in the window's pixels.
+        """(K, 2) keypoints in window pixels.
 
         Raises:
             InputError: one of them is not known.
@@ -78,12 +77,12 @@ class Window:
 
     @cached_property
     def size(self) -> float:
-        """Square root of the part's area in pixels."""
+        """Square root of the area of the part in pixels."""
         return float(np.sqrt(self.mask.sum()))
 
     @cached_property
     def share(self) -> Floats:
-        """(h, w) how much of each pixel the part covers."""
+        """(h, w) coverage of each pixel by the part."""
         band = float(np.clip(0.02 * self.size, 2, 8))
         reach = int(6 * band) + 4
         rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
@@ -97,13 +96,13 @@ class Window:
 
     @cached_property
     def colour(self) -> Floats:
-        """(h, w, 3) the part's own colour, carried beyond its rim."""
+        """(h, w, 3) colour of the part, extended beyond its rim."""
         return unmixed(self.image, self.share)
 
     def finish(
-        self, layers: Sequence[Layer], edit: Edit, *, plate: Floats | None = None, hole: Bools | None = None
+        self, layers: Sequence[Layer], edit: Edit, *, plate: Floats | None = None, hole: BoolArray | None = None
     ) -> EditedPhoto:
-        """Both sides of the pair: ``plate`` where ``hole``, then the ``layers`` from the first to the last on top."""
+        """Both sides of the pair: ``plate`` where ``hole`` is True, then ``layers``, the last one on top."""
         touched = np.zeros(self.shape, dtype=bool) if hole is None else ndimage.binary_dilation(hole)
         for layer in layers:
             touched[layer.where] |= layer.share > 0.004
@@ -113,18 +112,18 @@ class Window:
             easel.under(plate, hole)
         for layer in layers:
             easel.paint(layer)
-        right, wrong = self.whole.copy(), self.whole.copy()
+        chosen, rejected = self.whole.copy(), self.whole.copy()
         place = (_shift(rows, self.rows), _shift(columns, self.columns))
-        right[place], wrong[place] = easel.sides()
+        chosen[place], rejected[place] = easel.sides()
         mask = np.zeros(self.whole.shape[:2], dtype=np.uint8)
-        mask[place] = np.where(difference(right[place], wrong[place]), np.uint8(255), np.uint8(0))
-        # faint differences that the mask leaves out belong to neither side, else one of them has a step along the rim
-        mean = ((right.astype(np.uint16) + wrong + 1) // 2).astype(np.uint8)
-        right, wrong = (np.where(mask[:, :, None] > 0, side, mean) for side in (right, wrong))
-        return EditedPhoto(chosen=right, rejected=wrong, mask=mask, edit=edit)
+        mask[place] = np.where(difference(chosen[place], rejected[place]), np.uint8(255), np.uint8(0))
+        # faint differences outside the mask are averaged, otherwise one side would have a step along the rim
+        mean = ((chosen.astype(np.uint16) + rejected + 1) // 2).astype(np.uint8)
+        chosen, rejected = (np.where(mask[:, :, None] > 0, side, mean) for side in (chosen, rejected))
+        return EditedPhoto(chosen=chosen, rejected=rejected, mask=mask, edit=edit)
 
-    def _bounds(self, layers: Sequence[Layer], touched: Bools) -> tuple[slice, slice]:
-        """Rows and columns of all that is touched or looked at, with room for the trace to die out."""
+    def _bounds(self, layers: Sequence[Layer], touched: BoolArray) -> tuple[slice, slice]:
+        """Rows and columns of everything that is touched or read, with margin for the trace to fade out."""
         ends = []
         for layer in layers:
             seen = layer.source[layer.share > 0.004]
@@ -135,12 +134,12 @@ class Window:
             ends += [places.min(axis=0), places.max(axis=0)]
         if not ends:
             return slice(0, min(1, self.shape[0])), slice(0, min(1, self.shape[1]))
-        low = np.maximum(np.floor(np.min(ends, axis=0)) - ROOM, 0).astype(int)
-        high = np.minimum(np.ceil(np.max(ends, axis=0)) + ROOM, np.array(self.shape)[::-1]).astype(int)
+        low = np.maximum(np.floor(np.min(ends, axis=0)) - MARGIN, 0).astype(int)
+        high = np.minimum(np.ceil(np.max(ends, axis=0)) + MARGIN, np.array(self.shape)[::-1]).astype(int)
         return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
     def part_at(self, points: Floats) -> Floats:
-        """(N,) how much of the places ``points`` (N, 2) the part covers."""
+        """(N,) coverage by the part at ``points`` (N, 2)."""
         return linear(self.share, points)
 
 
@@ -150,9 +149,11 @@ def _shift(part: slice, whole: slice) -> slice:
 
 def _check(image: ByteArray, region: PartRegion) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"a photograph is (H, W, 3) uint8, not {image.shape} {image.dtype}")
+        raise InputError(f"a photograph must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
     if region.mask.shape != image.shape[:2]:
         raise InputError(f"the mask is {region.mask.shape}, the image {image.shape[:2]}; give them one size")
     x0, y0, x1, y1 = region.box
-    if min(x1 - x0, y1 - y0) < LEAST or not region.mask.any():
-        raise InputError(f"the {region.part} is {x1 - x0}x{y1 - y0} pixels; at least {LEAST} are needed to see a fault")
+    if min(x1 - x0, y1 - y0) < MIN_PART_SIDE or not region.mask.any():
+        raise InputError(
+            f"the {region.part} is {x1 - x0}x{y1 - y0} pixels; it needs at least {MIN_PART_SIDE} on each side"
+        )
