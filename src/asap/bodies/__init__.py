@@ -1,4 +1,4 @@
-"""People we can render: bodies, poses, gestures, clothes, camera, light, captions, and the truth beside each."""
+"""Rendered people: bodies, poses, gestures, clothes, camera, light, captions, and exact ground truth for each image."""
 
 from asap.bodies.keypoints import keypoints
 from asap.bodies.pieces import pieces

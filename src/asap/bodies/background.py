@@ -1,4 +1,4 @@
-"""Procedural backgrounds: colours as a function of the place in the image, so that any ray can ask for one."""
+"""Procedural backgrounds: colour as a function of the position in the image, so that any ray can evaluate it."""
 
 import numpy as np
 

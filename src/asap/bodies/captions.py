@@ -1,4 +1,4 @@
-"""Captions by a small grammar, from the same parameters that make the picture."""
+"""Captions from a small grammar, generated from the parameters of the image."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from asap.core.hashing import digest_json
 
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 RESERVED_SHARE = 8
-"""One in so many attribute combinations is kept for the evaluation suite and never trained on."""
+"""One of this many combinations of attributes is reserved for the evaluation suite and never used for training."""
 
 
 def attributes(plan: Plan, person: Person, backdrop: str, backdrop_colour: str) -> dict[str, str]:
-    """What the caption says, by name; absent things are empty strings."""
+    """The facts of the caption by name; absent facts are empty strings."""
     wears = plan.view in ("bust", "full", "face")
     return {
         "category": plan.category,
@@ -33,7 +33,7 @@ def attributes(plan: Plan, person: Person, backdrop: str, backdrop_colour: str) 
 
 
 def caption(facts: dict[str, str], rng: np.random.Generator) -> str:
-    """One sentence for ``facts``; ``rng`` picks among equal wordings."""
+    """One sentence for ``facts``; ``rng`` chooses between equivalent wordings."""
     start = str(rng.choice(["a photo of", "a picture of", ""]))
     ground = f"{facts['backdrop']} {facts['background']} background"
     middle = _hand(facts) if facts["view"] == "hand" else _body(facts)
@@ -41,7 +41,7 @@ def caption(facts: dict[str, str], rng: np.random.Generator) -> str:
 
 
 def reserved(facts: dict[str, str]) -> bool:
-    """Whether this combination is kept for the suite (the wording and the backdrop's pattern do not count)."""
+    """Whether this combination is reserved for the suite. The wording and the pattern of the backdrop do not count."""
     key = {name: value for name, value in facts.items() if name != "backdrop"}
     return int(digest_json(key)[:8], 16) % RESERVED_SHARE == 0
 

@@ -1,4 +1,4 @@
-"""Do limbs run through each other? Hands, forearms, shins and feet against the rest of the body, by mesh queries."""
+"""Detect hands, forearms, shins and feet that penetrate the rest of the body, by mesh queries."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ from asap.core.records import BoolArray, FloatArray, IntArray, PosedBody
 from asap.core.vocabulary import region_id
 
 TOLERANCE = 0.018
-"""Metres: how deep a limb may sit in flesh (a hand that rests on a hip presses into it)."""
+"""Largest depth in metres that is no collision: a hand that rests on a hip presses into it."""
 _LIMBS = {"L": ("arm.L", "hand.L"), "R": ("arm.R", "hand.R")}
 _LEGS = {"L": ("leg.L", "foot.L"), "R": ("leg.R", "foot.R")}
 
@@ -29,13 +29,13 @@ def _depths(
 
 
 def penetration(rig: Rig, body: PosedBody) -> float:
-    """Largest depth in metres of a lower arm, hand, shin or foot inside another part; 0 or less when nothing meets."""
+    """Largest depth in metres of a forearm, hand, shin or foot inside another part; 0 if nothing penetrates."""
     return max(0.0, *(_deepest(body.vertices, others, body.vertices[probes]) for probes, others in _limbs(rig)))
 
 
 @lru_cache(maxsize=2)
 def _limbs(rig: Rig) -> tuple[tuple[IntArray, IntArray], ...]:
-    """For each limb its probes (vertex numbers) and the triangles (F, 3) of everything else."""
+    """For each limb its probes (vertex indices) and the triangles (F, 3) of everything else."""
     out = []
     for limbs, joint in ((_LIMBS, "lowerarm"), (_LEGS, "lowerleg")):
         beyond = _beyond(rig, joint)
@@ -47,7 +47,7 @@ def _limbs(rig: Rig) -> tuple[tuple[IntArray, IntArray], ...]:
 
 
 def _beyond(rig: Rig, joint: str) -> BoolArray:
-    """(V,) False on the upper limb, whose own joint with the trunk is no collision."""
+    """(V,) False on the upper limb, whose joint with the trunk is no collision."""
     upper = ("upperarm", "upperleg", joint + "01")
     return np.array([not label.startswith(upper) for label in rig.labels])[rig.dominant]
 

@@ -1,4 +1,4 @@
-"""Hand shapes by name: counted fingers, gestures that mean something, grips."""
+"""Hand shapes by name: counted fingers, gestures with a meaning, and grips."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ COUNTED = {
     4: (_hand(_THUMB_IN, (1, 2, 3, 4), spread=6.0),),
     5: (_hand(_THUMB_OUT, (1, 2, 3, 4), spread=7.0, across=0.0),),
 }
-"""Shapes with that many fingers held up (the thumb counts)."""
+"""Shapes by number of extended fingers, including the thumb."""
 
 GESTURES = {
     "thumbs up": _hand(_THUMB_UP, (), spread=0.0, across=0.0),
@@ -49,7 +49,7 @@ FINGERS_UP = {
     "call me sign": 2,
     "horns sign": 2,
 }
-"""Extended fingers of a gesture, where the count is plain to see."""
+"""Number of extended fingers of each gesture for which the count is unambiguous."""
 
 GRIPS = {
     "stick": HandShape(
@@ -82,7 +82,7 @@ CUPPED = HandShape(
 
 
 def jitter(shape: HandShape, rng: np.random.Generator, degrees: float = 4.0) -> HandShape:
-    """``shape`` with every joint moved a little, never bent backwards beyond what a hand does."""
+    """``shape`` with small random changes of every joint, within the range of a hand."""
     moved = np.clip(np.asarray(shape.curls) + rng.normal(0.0, degrees, (5, 3)), -18.0, 100.0)
     thumb, index, middle, ring, little = ((float(a), float(b), float(c)) for a, b, c in moved)
     spread = max(0.0, shape.spread + float(rng.normal(0.0, 1.0)))

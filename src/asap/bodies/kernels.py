@@ -1,16 +1,17 @@
-"""Warp kernels of the renderer: which triangle covers a sample, what is seen there, what lies in shadow, how it is lit.
+"""Warp kernels of the renderer: coverage of samples by triangles, visible surfaces, shadows and lighting.
 
-A sample is a place in the image: a pixel's centre, or one of several places in a pixel on an edge. Triangles look for
-the samples in their box, not rays for triangles in a tree: at these sizes a triangle holds few samples, mostly none.
-The signs that decide whether a sample is inside are opposite for the two triangles of an edge, so none slips between
-them, and the nearest triangle wins by an integer minimum, so the order of triangles does not matter.
+A sample is a position in the image: the centre of a pixel, or one of several positions in a pixel on an edge. Triangles
+search the samples in their bounding box, instead of rays that search triangles in a tree, because at these sizes a
+triangle covers few samples or none. The signs that decide whether a sample is inside are opposite for the two triangles
+of an edge, so no sample falls between them. The nearest triangle wins by an integer minimum, so the order of triangles
+does not matter.
 
-Legend: V vertices, F triangles, P pixels, S samples a pixel, N = P * S samples (those of a pixel in a row), R shadow
-rays, L lights. View coordinates: metres to the right, down and ahead of the eye. Light coordinates: cells of a grid
-across the light, both ways, and metres towards it, from where the first ray starts.
+Legend: V vertices, F triangles, P pixels, S samples per pixel, N = P * S samples (those of a pixel are consecutive), R
+shadow rays, L lights. View coordinates: metres right, down and ahead of the eye. Light coordinates: cells of a grid
+across the light in both directions, and metres towards the light, from the start of the first ray.
 """
 
-# warp compiles these functions itself; its stubs know neither what tid() gives nor vectors of float64
+# warp compiles these functions itself; its stubs do not know the result of tid() or vectors of float64
 # mypy: disable-error-code="arg-type, call-overload, index, operator"
 
 import warp as wp
@@ -33,7 +34,7 @@ def _double(point: wp.vec3) -> wp.vec3d:
 
 @wp.func  # type: ignore[untyped-decorator]
 def _shares(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, ray: wp.vec3d) -> wp.vec3d:
-    """How much of each corner there is where ``ray`` from the origin meets the plane, not normalized.
+    """Unnormalized barycentric weights of the point where ``ray`` from the origin meets the plane.
 
     Products of float32 numbers are exact in float64, so swapping two corners changes the sign and nothing else.
     """
@@ -42,7 +43,7 @@ def _shares(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, ray: wp.vec3d) -> wp.vec3d:
 
 @wp.func  # type: ignore[untyped-decorator]
 def _turn(a: wp.vec3d, b: wp.vec3d) -> wp.float64:
-    """The same share for parallel rays along the third axis, where two corners say all."""
+    """The same weight for parallel rays along the third axis, where two corners are sufficient."""
     return a[0] * b[1] - a[1] * b[0]
 
 
@@ -60,7 +61,7 @@ def _mean(shares: wp.vec3d, a: wp.float64, b: wp.float64, c: wp.float64) -> wp.f
 
 @wp.func  # type: ignore[untyped-decorator]
 def _stops(a: wp.vec3, b: wp.vec3, c: wp.vec3, low: wp.vec3, high: wp.vec3, o: wp.vec3) -> wp.bool:
-    """Whether a triangle with this box is within five metres above ``o``."""
+    """Whether a triangle with this bounding box is within five metres above ``o``."""
     if o[0] < low[0] or o[0] > high[0] or o[1] < low[1] or o[1] > high[1] or o[2] > high[2]:
         return False
     first, second, third = _double(a - o), _double(b - o), _double(c - o)
@@ -85,9 +86,9 @@ def tilt(
     faces: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
     sums: wp.array2d(dtype=wp.int64),  # type: ignore[valid-type]
 ) -> None:
-    """Add the normal of each triangle, as long as twice its area, to its corners' ``sums`` (V, 3).
+    """Add the normal of each triangle, with a length of twice its area, to the ``sums`` (V, 3) of its corners.
 
-    Sums of integers are the same in any order. One is 1e-17 square metres, so that 90 square metres still fit.
+    Sums of integers do not depend on the order. One unit is 1e-17 square metres, so 90 square metres still fit.
     """
     face = wp.tid()
     a, b, c = faces[3 * face], faces[3 * face + 1], faces[3 * face + 2]
@@ -101,7 +102,7 @@ def tilt(
 
 @wp.kernel  # type: ignore[untyped-decorator]
 def smooth(sums: wp.array2d(dtype=wp.int64), normals: wp.array(dtype=wp.vec3)) -> None:  # type: ignore[valid-type]
-    """Unit vectors (V,) along the ``sums`` (V, 3) of ``tilt``, 0 where these are 0."""
+    """Unit vectors (V,) along the ``sums`` (V, 3) of ``tilt``; 0 where these are 0."""
     i = wp.tid()
     total = wp.vec3d(wp.float64(sums[i, 0]), wp.float64(sums[i, 1]), wp.float64(sums[i, 2]))
     unit = wp.normalize(total)
@@ -117,7 +118,7 @@ def place(
     view: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
     spots: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
 ) -> None:
-    """``vertices`` (V,) in view coordinates, and pixels right and down of the image's middle with metres ahead."""
+    """``vertices`` (V,) in view coordinates, and pixels right and down of the image centre with metres ahead."""
     i = wp.tid()
     at = axes * (vertices[i] - eye)
     view[i] = at
@@ -136,17 +137,17 @@ def cover(
     slots: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
     keys: wp.array(dtype=wp.int64),  # type: ignore[valid-type]
 ) -> None:
-    """For each triangle, lower the keys of the samples that it covers to its distance ahead (nanometres) and number.
+    """For each triangle, lower the keys of the samples that it covers to its distance ahead (nanometres) and its index.
 
     Args:
         view: (V,) corners in view coordinates.
         spots: (V,) corners in the image, both from ``place``.
-        faces: (3F,) their numbers.
+        faces: (3F,) vertex indices.
         size: pixels along each side.
-        reach: half the image's width one metre ahead.
+        reach: half the width of the image one metre ahead.
         spread: the largest of ``offsets``.
-        offsets: (S,) places of a pixel's samples from its centre, in pixels.
-        slots: (size * size,) place of each pixel among the P asked for, -1 for others.
+        offsets: (S,) positions of the samples of a pixel relative to its centre, in pixels.
+        slots: (size * size,) index of each pixel among the P requested pixels, -1 for others.
         keys: (N,).
     """
     face = wp.tid()
@@ -194,13 +195,13 @@ def surface(
     out_normal: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
     out_colour: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
 ) -> None:
-    """For each sample, what the triangle of its key shows there; nothing is written where none covers it.
+    """For each covered sample, write the visible surface of the triangle in its key.
 
     ``keys`` (N,) come from ``cover``, as do ``view``, ``faces``, ``size``, ``reach`` and ``offsets``. ``normals`` and
-    ``colours`` (V,) are unit vectors in the world and linear albedo. ``eye`` is the camera's place in the world, the
-    rows of ``axes`` are the view's axes there, ``pixels`` (P,) are those asked for. Written (N,): ``out_vertex``, the
-    corner with the largest share; ``out_depth``, metres along the ray; ``out_ray``, unit vectors from the eye;
-    ``out_normal``, unit vectors towards the eye's side; ``out_colour``, albedo.
+    ``colours`` (V,) are unit vectors in the world and linear albedo. ``eye`` is the position of the camera in the
+    world, the rows of ``axes`` are the axes of the view in the world, ``pixels`` (P,) are the requested pixels. Outputs
+    (N,): ``out_vertex``, the corner with the largest weight; ``out_depth``, metres along the ray; ``out_ray``, unit
+    vectors from the eye; ``out_normal``, unit vectors towards the side of the eye; ``out_colour``, albedo.
     """
     i = wp.tid()
     key = keys[i]
@@ -240,15 +241,15 @@ def shadow(
     grid: wp.int32,
     dark: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
 ) -> None:
-    """For each triangle, mark the shadow rays that it stops within five metres.
+    """For each triangle, mark the shadow rays that it blocks within five metres.
 
     Args:
         places: (V, L) corners in light coordinates.
-        faces: (3F,) their numbers.
-        origins: (R,) where the rays start, in light coordinates, sorted by light and cell of its grid, row by row.
-        starts: (L, grid * grid + 1) the first ray of each cell.
+        faces: (3F,) vertex indices.
+        origins: (R,) starts of the rays in light coordinates, sorted by light and grid cell, row by row.
+        starts: (L, grid * grid + 1) index of the first ray of each cell.
         grid: cells along each side.
-        dark: (R,) set to 1 for rays that are stopped.
+        dark: (R,) set to 1 for blocked rays.
     """
     face = wp.tid()
     first, second, third = faces[3 * face], faces[3 * face + 1], faces[3 * face + 2]
@@ -275,14 +276,14 @@ def light(
     key: float,
     ambient: float,
 ) -> None:
-    """Turn the albedo of each sample into light seen: sky and headlight, and the key light where it is not in shadow.
+    """Multiply the albedo of each sample by its light: sky, headlight, and the key light unless it is in shadow.
 
     Args:
         rays: (N,) from ``surface``.
         normals: (N,) from ``surface``.
         colours: (N,) from ``surface``, changed in place.
         lights: (L,) unit vectors to the samples of the key light.
-        bright: (L, N) 1 where a light shines on the sample.
+        bright: (L, N) 1 if a light reaches the sample.
         key: radiance of the key light.
         ambient: radiance of the sky.
     """

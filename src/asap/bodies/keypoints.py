@@ -1,6 +1,6 @@
-"""2D keypoints with visibility in COCO-WholeBody order (133 points), from the rig's own joints and skin.
+"""2D keypoints with visibility in COCO-WholeBody order (133 points), from the joints and the skin of the rig.
 
-Body, foot and hand points are joints of the rig, the 68 face points are vertices of its skin.
+Body, foot and hand points are joints of the rig. The 68 face points are vertices of its skin.
 """
 
 from typing import Final
@@ -43,7 +43,7 @@ eyebrow (17-26), bridge and base of the nose (27-35), right and left eye (36-47)
 
 
 def keypoints(body: PosedBody, camera: Camera, rendering: Rendering) -> FloatArray:
-    """(133, 3): x and y in pixels, and 0 absent or out of frame, 1 hidden, 2 seen."""
+    """(133, 3): x and y in pixels, and 0 absent or outside the image, 1 hidden, 2 visible."""
     size = rendering.image.shape[0]
     places = _places(body)
     names = KEYPOINTS
@@ -59,14 +59,14 @@ def keypoints(body: PosedBody, camera: Camera, rendering: Rendering) -> FloatArr
     for (index, _, region), (x, y, ahead), far in zip(known, pixels, distance, strict=True):
         if ahead <= 0 or not (0 <= x < size and 0 <= y < size):
             continue
-        slack = _slack(KEYPOINTS[index], region)
+        slack = _depth_tolerance(KEYPOINTS[index], region)
         seen = rendering.depth[int(y), int(x)] > far - slack and np.isfinite(rendering.depth[int(y), int(x)])
         out[index] = (x, y, 2.0 if seen else 1.0)
     return out
 
 
-def _slack(name: str, region: int) -> float:
-    """How far behind the surface a seen point may lie, metres: joints are inside, points of the skin are not."""
+def _depth_tolerance(name: str, region: int) -> float:
+    """Largest depth in metres of a visible point behind the surface: joints lie inside the body, skin points do not."""
     if name.startswith("face-"):
         return _TOLERANCE["face"]
     return _TOLERANCE["hand" if region in (region_id("hand.L"), region_id("hand.R")) else "body"]
@@ -109,7 +109,7 @@ def _places(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
 
 
 def _face(body: PosedBody) -> dict[str, tuple[FloatArray, int]]:
-    """The face's points, on a body whose vertices are numbered as ``_FACE_VERTICES`` are; else none."""
+    """The points of the face, if the body has the vertices of the body model; else none."""
     if len(body.vertices) < _BODY_VERTICES:
         return {}
     head = region_id("head")

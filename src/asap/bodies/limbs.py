@@ -1,4 +1,4 @@
-"""Poses of single limbs: fingers by joint angles, arms and legs by where the wrist or ankle is."""
+"""Poses of single limbs: fingers by joint angles, arms and legs by the position of the wrist or ankle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from asap.core.records import FloatArray, Floats
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 Curl = tuple[float, float, float]
-"""Flexion of a finger's three joints in degrees, knuckle first."""
+"""Flexion of the three joints of a finger in degrees, knuckle first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandShape:
-    """What the fingers do, in degrees: flexion of each, sideways spread; ``across`` swings the thumb over the palm."""
+    """Shape of a hand in degrees: flexion and spread of the fingers, and the angle of the thumb ``across`` the palm."""
 
     curls: tuple[Curl, Curl, Curl, Curl, Curl]
     spread: float = 4.0
@@ -34,7 +34,7 @@ class HandShape:
 
 @dataclass(frozen=True, kw_only=True)
 class HandAxes:
-    """The rest hand's own directions (unit vectors): towards the fingers, out of the palm, towards the thumb."""
+    """Directions of the unposed hand (unit vectors): towards the fingers, out of the palm, towards the thumb."""
 
     forward: FloatArray
     palm: FloatArray
@@ -97,10 +97,10 @@ def arm_turns(
     fingers: Floats | None = None,
     palm: Floats | None = None,
 ) -> dict[str, Floats]:
-    """World rotations of the arm and hand so that the wrist is at ``wrist`` and the elbow bends towards ``pole``.
+    """World rotations that bring the wrist to ``wrist`` and bend the elbow towards ``pole``.
 
-    ``fingers`` and ``palm`` are world directions of the hand; without them the hand goes on from the forearm.
-    ``torso`` is the rotation that the shoulder inherits, ``shoulder`` the upper arm's head in the world.
+    ``fingers`` and ``palm`` are world directions of the hand; without them the hand continues the forearm. ``torso`` is
+    the rotation that the shoulder inherits, ``shoulder`` the head of the upper arm in the world.
     """
     s, e, w = (rest.heads[rig.index[f"{b}.{side}"]] for b in ("upperarm01", "lowerarm01", "wrist"))
     upper, lower = float(length(e - s)), float(length(w - e))
@@ -135,9 +135,9 @@ def leg_turns(
     pole: Floats,
     toes: Floats | None = None,
 ) -> dict[str, Floats]:
-    """World rotations of the leg and foot so that the ankle is at ``ankle`` and the knee bends towards ``pole``.
+    """World rotations that bring the ankle to ``ankle`` and bend the knee towards ``pole``.
 
-    ``toes`` is where the foot points; without it the foot keeps its angle to the shin.
+    ``toes`` is the direction of the foot; without it the foot keeps its angle to the shin.
     """
     h, k, a = (rest.heads[rig.index[f"{b}.{side}"]] for b in ("upperleg01", "lowerleg01", "foot"))
     knee, end = two_bone_reach(hip, ankle, float(length(k - h)), float(length(a - k)), pole)

@@ -1,4 +1,4 @@
-"""Who is in the image: shape, skin, hair and clothes, and the colour of every vertex that follows from them."""
+"""Identities: body shape, skin, hair and clothes of a person, and the resulting colour of every vertex."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ _SHOES = {"barefoot": None, "black": (30, 28, 28), "white": (225, 225, 225), "br
 
 
 CLEAR_OF_BACKDROP = 30.0
-"""Least distance in CIE Lab of anything shown from the backdrop, in the scene ``clear``."""
+"""Smallest distance in CIE Lab between any visible surface and the backdrop, in the scene ``clear``."""
 CLEAR_OF_SKIN = 20.0
-"""The same of hair and clothes from skin."""
+"""The same between skin and hair or clothes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """One person; the same ``uid`` is the same shape, skin, hair and clothes."""
+    """One person. Equal ``uid`` means equal shape, skin, hair and clothes."""
 
     uid: str
     phenotype: dict[str, float]
@@ -62,11 +62,11 @@ class Person:
     legwear: str
     shoes: str
     tint: tuple[float, float, float]
-    """Small per-person factor on the skin's colour."""
+    """Small factor on the skin colour, one per person."""
 
 
 def sample_person(rng: np.random.Generator, uid: str) -> Person:
-    """An adult drawn from ``rng``: every phenotype within the middle of Anny's range, every word of the palettes."""
+    """Sample an adult: every phenotype within the middle of Anny's range, every colour of the palettes."""
     gender = float(np.clip(rng.choice([0.08, 0.92]) + rng.normal(0, 0.04), 0, 1))
     phenotype = {
         "gender": gender,
@@ -104,7 +104,7 @@ def _pick(rng: np.random.Generator, words: Iterable[str]) -> str:
 
 
 def person_uid(seed: int, identity_pool: str, number: int) -> str:
-    """Stable id of person ``number``; ids of different namespaces never meet."""
+    """Stable id of person ``number``. Ids of different identity pools never coincide."""
     return f"{identity_pool}-{digest_json([seed, identity_pool, number])[:12]}"
 
 
@@ -115,10 +115,10 @@ def linear(rgb: tuple[int, int, int]) -> FloatArray:
 
 
 def colours_apart(person: Person, backdrop: tuple[int, int, int], *, shown: Sequence[str]) -> bool:
-    """Whether no limb can vanish: ``shown`` surfaces against the backdrop, bare skin against clothes and hair.
+    """Whether no limb can vanish: ``shown`` surfaces differ from the backdrop, bare skin from clothes and hair.
 
-    ``shown`` names what the framing shows, of skin, hair, shirt and trousers; ``backdrop`` is sRGB. Distances are
-    Euclidean in CIE Lab (CIE76). Hair may have the shirt's colour: no limb lies between them.
+    ``shown`` names the visible surfaces among skin, hair, shirt and trousers; ``backdrop`` is sRGB. Distances are
+    Euclidean in CIE Lab (CIE76). Hair may have the colour of the shirt, because no limb lies between them.
     """
     rgb = {"skin": SKINS[person.skin], "hair": HAIRS[person.hair]}
     rgb |= {"shirt": CLOTHES[person.shirt], "trousers": CLOTHES[person.trousers]}
@@ -151,7 +151,7 @@ def paint_person(rig: Rig, person: Person) -> FloatArray:
 
 @lru_cache(maxsize=32)
 def _painted(rig: Rig, woman: bool, sleeves: str, legwear: str) -> IntArray:
-    """(V,) which of ``_PAINTS`` each vertex gets: the same for all people of that cut of hair and clothes."""
+    """(V,) index into ``_PAINTS`` for each vertex, the same for all people with this cut of hair and clothes."""
     out = np.zeros(len(rig.regions), dtype=np.int32)
     _paint_face(rig, woman, out)
     arm = np.isin(rig.regions, [region_id("arm.L"), region_id("arm.R")])

@@ -1,4 +1,4 @@
-"""Piece maps: which phalanx, palm, eye or limb each pixel of a rendered person shows."""
+"""Piece maps: the phalanx, palm, eye or limb that each pixel of a rendered person shows."""
 
 from functools import lru_cache
 from typing import Final
@@ -31,11 +31,13 @@ _BONES: Final = (
     ("risorius", "mouth"),
     *((name, "torso") for name in ("root", "pelvis", "spine", "breast", "clavicle", "shoulder")),
 )
-"""How the names of bones begin, and the piece they move; fingers and toes say it themselves, others move the head."""
+"""Prefixes of bone names and the piece that they move. Finger and toe bones name their piece; other bones move the
+head.
+"""
 
 
 def pieces(rendering: Rendering, rig: Rig) -> ByteArray:
-    """(H, W) index into ``vocabulary.PIECES`` of what each pixel of ``rendering`` shows."""
+    """(H, W) index into ``vocabulary.PIECES`` of the visible piece at each pixel of ``rendering``."""
     own = _of_vertices(rig)
     hit = rendering.vertices_hit
     found = np.where(hit < len(own), own[np.clip(hit, 0, len(own) - 1)], PIECES.index("object"))

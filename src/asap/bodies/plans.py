@@ -1,4 +1,4 @@
-"""What an image shows: category, framing, pose, gesture, object; drawn from the five HAF categories."""
+"""The subject of an image: category, framing, pose, gesture and object, sampled from the five HAF categories."""
 
 from dataclasses import dataclass
 
@@ -17,24 +17,24 @@ OBJECT_COLOURS = ("red", "blue", "green", "yellow", "white")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The drawn subject of one image; empty strings where a field does not apply."""
+    """The sampled subject of one image; fields that do not apply are empty strings."""
 
     category: str
     view: str
     pose: str = ""
     gesture: str = ""
     fingers: int = -1
-    """Fingers held up, -1 where the image is not about that."""
+    """Extended fingers, or -1 if the image is not about their number."""
     variant: int = 0
     side: str = "L"
     palm: bool = True
-    """The camera sees the palm (True) or the back of the hand."""
+    """Whether the camera sees the palm (True) or the back of the hand."""
     thing: str = ""
     thing_colour: str = ""
 
 
 def sample_plan(rng: np.random.Generator, category: str | None = None) -> Plan:
-    """A plan of ``category``, or of any category with equal chances."""
+    """Sample a plan of ``category``, or of any category with equal probability."""
     kind = category or str(rng.choice(CATEGORIES))
     side, palm = str(rng.choice(["L", "R"])), bool(rng.random() < 0.6)
     chance = float(rng.random())

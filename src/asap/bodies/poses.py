@@ -1,4 +1,4 @@
-"""From a plan to a pose: torso, head, arms and legs, each drawn from its own stream so that one can be drawn anew."""
+"""Poses for plans. Torso, head, arms and legs have separate random streams, so that one can be resampled alone."""
 
 from collections.abc import Callable, Mapping
 
@@ -32,20 +32,20 @@ _ARMS: Mapping[str, tuple[Vector, Vector, Vector, Vector]] = {
     "front": ((-0.05, -0.95, -0.05), (0.4, 0.0, -1.0), (0.0, -1.0, 0.0), (-0.2, 0.0, -1.0)),
     "cup": ((0.02, -0.62, -0.28), (0.8, 0.3, -0.8), (-0.7, -0.7, 0.0), (-0.7, 0.7, 0.0)),
 }
-"""Free arm poses for the left: wrist from the shoulder in arm lengths, elbow pole, fingers, palm; x is outward."""
+"""Free poses of the left arm: wrist from the shoulder in arm lengths, elbow pole, fingers, palm; x points outwards."""
 
 
 class Poser:
     """Builds the pose of one person for one plan."""
 
     def __init__(self, rig: Rig, rest: Rest, plan: Plan, streams: Streams) -> None:
-        """``rest`` is the person's own unposed body; ``streams`` are used up by one ``build``."""
+        """``rest`` is the unposed body of the person; one ``build`` consumes ``streams``."""
         self.rig, self.rest, self.plan, self.streams = rig, rest, plan, streams
         self.local: dict[str, Floats] = {}
         self.world: dict[str, Floats] = {}
 
     def build(self) -> Pose:
-        """The pose; the same streams give the same pose."""
+        """The pose. Equal streams give equal poses."""
         builder: Mapping[str, Callable[[], None]] = {
             "hand": self._hand_view,
             "foot": self._foot_view,
@@ -60,7 +60,7 @@ class Poser:
         return Pose(local=self.local, world=self.world)
 
     def shape(self, side: str) -> HandShape:
-        """The hand shape that the plan asks of ``side``."""
+        """The hand shape of ``side`` in the plan."""
         plan = self.plan
         if plan.view in ("hand", "bust") and side == plan.side:
             if plan.gesture:

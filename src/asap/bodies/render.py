@@ -1,7 +1,7 @@
-"""Images of a scene with their truth: part-id map, depth and normals, the same bits for the same scene.
+"""Render a scene with ground truth: part-id map, depth and normals. Equal scenes give bit-identical results.
 
-Every pixel has one sample at its centre; pixels on an edge (part, depth or normal changes) get four more, so that the
-cost is that of the outline and not of the image. The kernels are warp's: CPU and CUDA, with no display.
+Every pixel has one sample at its centre. Pixels on an edge (of part, depth or normal) get four more, so the cost grows
+with the outline and not with the area. The kernels run with warp on the CPU and on CUDA, without a display.
 
 Legend: H = W = size in pixels, N samples, V vertices (body first, then props), F triangles.
 """
@@ -36,12 +36,12 @@ _OFFSETS = np.array([[-0.125, -0.375], [0.375, -0.125], [0.125, 0.375], [-0.375,
 _DEPTH_STEP = 0.02
 _NORMAL_STEP = 0.75
 _LIFT = 0.002
-"""Metres above the skin at which a shadow ray starts."""
+"""Distance in metres above the skin at which a shadow ray starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """What N samples show; ``vertex`` is -1 and ``depth`` infinite where they show the background."""
+class _Surfaces:
+    """The visible surface at N samples; ``vertex`` is -1 and ``depth`` infinite on the background."""
 
     vertex: IntArray
     depth: FloatArray
@@ -51,8 +51,8 @@ class _Seen:
     """Albedo, linear."""
 
 
-class _Stage:
-    """A scene's geometry on the device, ready to be looked at."""
+class _DeviceScene:
+    """The geometry of a scene on the device."""
 
     def __init__(self, scene: Scene, size: int, device: str) -> None:
         self.scene, self.size, self.device = scene, size, device
@@ -69,11 +69,11 @@ class _Stage:
         self.faces = wp.array(faces.ravel(), dtype=wp.int32, device=device, copy=False)
 
     def vectors(self, rows: Floats) -> "wp.array":
-        """Rows (N, 3) as warp's vectors, on the CPU without a copy."""
+        """Rows (N, 3) as vectors of warp, on the CPU without a copy."""
         return wp.array(np.asarray(rows, dtype=np.float32), dtype=wp.vec3, device=self.device, copy=False)
 
-    def look(self, pixels: IntArray, offsets: FloatArray) -> _Seen:
-        """What is seen at ``offsets`` (S, 2) from the centres of ``pixels`` (P,), S samples of a pixel in a row."""
+    def visible(self, pixels: IntArray, offsets: FloatArray) -> _Surfaces:
+        """The visible surface at ``offsets`` (S, 2) from the centres of ``pixels`` (P,), one pixel after the other."""
         count, device = len(pixels) * len(offsets), self.device
         slots = np.full(self.size**2, -1, dtype=np.int32)
         slots[pixels] = np.arange(len(pixels), dtype=np.int32)
@@ -88,10 +88,10 @@ class _Stage:
         inputs = [keys, self.view, self.faces, self.normals, self.colours, *self.lens, *frame, places, known]
         wp.launch(kernels.surface, dim=count, inputs=inputs, outputs=out, device=device)
         vertex, depth, ray, normal, colour = (array.numpy() for array in out)
-        return _Seen(vertex=vertex, depth=depth, ray=ray, normal=normal, colour=colour)
+        return _Surfaces(vertex=vertex, depth=depth, ray=ray, normal=normal, colour=colour)
 
-    def light(self, *parts: _Seen) -> list[FloatArray]:
-        """Linear colour (N, 3) of the samples of each part, black where they show the background."""
+    def light(self, *parts: _Surfaces) -> list[FloatArray]:
+        """Linear colour (N, 3) of the samples of each part, black on the background."""
         hits = [np.flatnonzero(part.vertex >= 0) for part in parts]
         ray, normal, colour, depth = (
             np.concatenate([np.take(getattr(part, name), seen, axis=0) for part, seen in zip(parts, hits, strict=True)])
@@ -115,17 +115,17 @@ class _Stage:
 def render(scene: Scene, size: int, *, device: str = "cpu") -> Rendering:
     """Render ``scene`` at ``size`` x ``size`` pixels; see ``Rendering`` for shapes and ranges.
 
-    The result depends on the scene and the size alone. Raises ``ValueError`` when ``size`` is not positive.
+    The result depends on the scene and the size only. Raises ``ValueError`` if ``size`` is not positive.
     """
     if size <= 0:
         raise ValueError(f"size must be positive, got {size}")
     start_warp()
-    stage = _Stage(scene, size, device)
+    stage = _DeviceScene(scene, size, device)
     places = _pixel_grid(size)
-    centres = stage.look(np.arange(size * size, dtype=np.int32), _CENTRE)
+    centres = stage.visible(np.arange(size * size, dtype=np.int32), _CENTRE)
     regions = np.append(stage.regions, region_id("background"))[centres.vertex].astype(np.uint8)
     edges = np.flatnonzero(_edges(regions, centres.depth, centres.normal, size)).astype(np.int32)
-    around = stage.look(edges, _OFFSETS)
+    around = stage.visible(edges, _OFFSETS)
     linear, corners = stage.light(centres, around)
     _fill(linear, centres.vertex < 0, scene.background, places / size)
     _fill(corners, around.vertex < 0, scene.background, (places[edges, None] + _OFFSETS).reshape(-1, 2) / size)
@@ -147,7 +147,7 @@ def _fill(linear: FloatArray, empty: BoolArray, background: Background, places: 
 
 
 def vertex_normals(vertices: FloatArray, faces: IntArray, device: str = "cpu") -> FloatArray:
-    """Area-weighted unit normals (V, 3) of a mesh, 0 at vertices without a triangle."""
+    """Area-weighted unit normals (V, 3) of a mesh; 0 at vertices without a triangle."""
     points = wp.array(vertices, dtype=wp.vec3, device=device, copy=False)
     corners = wp.array(faces.ravel(), dtype=wp.int32, device=device, copy=False)
     sums = wp.zeros((len(vertices), 3), dtype=wp.int64, device=device)
@@ -158,7 +158,7 @@ def vertex_normals(vertices: FloatArray, faces: IntArray, device: str = "cpu") -
 
 
 def project(camera: Camera, points: Floats, size: int) -> FloatArray:
-    """Pixel x, pixel y and distance along the view axis (metres) of world ``points`` (N, 3), as (N, 3)."""
+    """Pixel x, pixel y and distance along the viewing axis (metres) of world ``points`` (N, 3), as (N, 3)."""
     right, up, forward = camera_axes(camera)
     offset = points - np.asarray(camera.eye, dtype=np.float32)
     depth = offset @ forward
@@ -199,7 +199,7 @@ def _gather(scene: Scene) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
 
 
 def _in_view(view: FloatArray, faces: IntArray, reach: float) -> IntArray:
-    """The triangles that can matter to the image or to a shadow in it: those in a frame twice as wide."""
+    """The triangles that can affect the image or a shadow in it: those in a frame of twice the width."""
     wide = view[:, 2] * np.float32(2.0 * reach)
     near = (np.abs(view[:, 0]) < wide) & (np.abs(view[:, 1]) < wide) & (view[:, 2] > 0.01)
     if near.all():

@@ -1,8 +1,8 @@
-"""The rig: Anny's people as plain numpy arrays, and how a pose moves them.
+"""The rig: the bodies of Anny as plain numpy arrays, and skinning.
 
-Anny (Apache-2.0 code, CC0 MakeHuman data, github.com/naver/anny) supplies shapes, bones and skinning weights. Posing is
-our own: each bone has one rotation in world axes relative to the rest pose, so poses can be written as "aim the forearm
-there" without knowing a bone's private frame.
+Anny (Apache-2.0 code, CC0 MakeHuman data, github.com/naver/anny) provides shapes, bones and skinning weights. Posing is
+our own: each bone has one rotation in world axes relative to the rest pose, so a pose can aim a forearm without knowing
+the local frame of the bone.
 
 Legend: V vertices, F triangles, B bones, S blend shapes. Metres, z up, the person faces -y, their left is +x.
 """
@@ -34,7 +34,7 @@ _TORSO = ("root", "pelvis", "spine", "breast", "clavicle", "shoulder")
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """One person's unposed shape: vertices (V, 3), bone heads and tails (B, 3), all in metres."""
+    """Unposed shape of one person: vertices (V, 3), bone heads and tails (B, 3), all in metres."""
 
     vertices: FloatArray
     heads: FloatArray
@@ -43,7 +43,7 @@ class Rest:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rig:
-    """Everything that is the same for all people."""
+    """Everything that all people share."""
 
     model: "Anny"
     faces: IntArray
@@ -53,7 +53,7 @@ class Rig:
     index: Mapping[str, int]
     root: int
     levels: tuple[tuple[IntArray, IntArray], ...]
-    """The bones one, two, three... steps from the root, each group with its bones' parents."""
+    """The bones one, two, three... steps from the root, each group with the parents of its bones."""
     level_of: tuple[int, ...]
     """(B,) steps of each bone from the root."""
     regions: ByteArray
@@ -73,7 +73,7 @@ class Rig:
     """Blend shapes of vertices (S, 3V), heads (S, 3B) and tails (S, 3B)."""
 
     def rest(self, phenotypes: Sequence[Mapping[str, float]]) -> list[Rest]:
-        """Unposed bodies for ``phenotypes`` (values in [0, 1] for each name of ``PHENOTYPES``)."""
+        """Unposed bodies for ``phenotypes``: values in [0, 1] for each name of ``PHENOTYPES``."""
         columns = {name: torch.tensor([p[name] for p in phenotypes]) for name in PHENOTYPES}
         coefficients = self.model.get_phenotype_blendshape_coefficients(**columns).numpy().astype(np.float32)
         arrays = []
@@ -114,7 +114,7 @@ class Rig:
         return turns, heads
 
     def _turn(self, bones: Sequence[int], pose: "Pose", turns: FloatArray) -> None:
-        """Give ``bones``, which have their parents' rotations in ``turns``, their own."""
+        """Compute the rotations of ``bones`` from those of their parents in ``turns``."""
         for bone in bones:
             label = self.labels[bone]
             fixed = pose.world.get(label)
@@ -125,7 +125,7 @@ class Rig:
 class Pose:
     """Rotations by bone label, in world axes of the rest pose.
 
-    ``local`` turns a bone against its parent; ``world`` sets its whole rotation and wins over ``local``.
+    ``local`` rotates a bone relative to its parent. ``world`` sets its whole rotation and has priority over ``local``.
     """
 
     local: Mapping[str, Floats]
@@ -172,11 +172,11 @@ def _numpy(tensor: torch.Tensor) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def load_rig() -> Rig:
-    """The rig. The first call on a machine takes about 40 s (Anny builds its cache), later ones under 2 s."""
+    """Load the rig. The first call on a machine takes about 40 s (Anny builds its cache), later calls under 2 s."""
     start_warp()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from anny import Anny  # starts warp, so only after our own start
+        from anny import Anny  # importing anny starts warp, so it follows our own start
 
         model = Anny(rig="makehuman", skinning_method="lbs")
     labels = tuple(model.bone_labels)

@@ -1,4 +1,4 @@
-"""Rotations as 3x3 matrices: about an axis, between directions, between frames; and two-bone reach."""
+"""Rotations as 3x3 matrices (about an axis, between directions, between frames) and two-bone inverse kinematics."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def length(vector: Floats) -> np.floating[Any]:
 
 
 def cross(first: Floats, second: Floats) -> Floats:
-    """Cross product of two vectors (3,); ``np.cross`` takes twenty times as long for one pair."""
+    """Cross product of two vectors (3,), twenty times as fast as ``np.cross`` for one pair."""
     (x, y, z), (u, v, w) = first, second
     return np.array([y * w - z * v, z * u - x * w, x * v - y * u])
 
@@ -36,7 +36,7 @@ def rotation_about(axis: Floats, angle: float) -> FloatArray:
 
 
 def orthonormal_frame(main: Floats, second: Floats) -> FloatArray:
-    """Orthonormal columns: ``main``, the part of ``second`` across it, and their cross product."""
+    """Orthonormal columns: ``main``, the component of ``second`` perpendicular to it, and their cross product."""
     a = unit(main)
     b = unit(second - a * float(a @ second))
     return np.ascontiguousarray(np.array([a, b, cross(a, b)], dtype=np.float32).T)
@@ -54,7 +54,7 @@ def rotation_between(start: Floats, end: Floats) -> FloatArray:
 
 
 def twist_about(turn: FloatArray, axis: FloatArray) -> float:
-    """Angle in radians by which ``turn`` rotates about ``axis``, its swing left out."""
+    """Angle in radians by which ``turn`` rotates about ``axis``, without its swing."""
     a = unit(axis)
     straight = rotation_between(turn @ a, a) @ turn
     other = unit(cross(a, _EYE[0] if abs(a[0]) < 0.9 else _EYE[1]).astype(np.float32))
@@ -67,7 +67,7 @@ def two_bone_reach(
 ) -> tuple[FloatArray, FloatArray]:
     """Middle and end joint of a two-bone chain of lengths ``upper`` and ``lower`` (metres) from ``start`` to ``goal``.
 
-    ``pole`` is the direction towards which the middle joint bends. A goal out of reach is brought within it.
+    ``pole`` is the direction towards which the middle joint bends. A goal out of reach is moved within reach.
     """
     line = goal - start
     distance = float(np.clip(length(line), abs(upper - lower) * 1.05 + 1e-3, (upper + lower) * 0.999))

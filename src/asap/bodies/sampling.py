@@ -1,4 +1,4 @@
-"""Draw people: seed, namespace and index name one image for ever; nothing depends on batches or order."""
+"""Sample scenes with people. Seed, identity pool and index determine the scene, independent of batches and order."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,7 +18,7 @@ from asap.core.seeds import derive, generator
 from asap.core.vocabulary import REGION_PART, REGIONS, region_id
 
 PEOPLE = 4000
-"""People in a namespace; an image draws one of them, so that a person appears in several images."""
+"""People per identity pool. An image samples one of them, so a person appears in several images."""
 _ATTEMPTS = 12
 _VIEW_PARTS = {
     "hand": ("hand",),
@@ -27,7 +27,7 @@ _VIEW_PARTS = {
     "bust": ("face", "neck", "torso", "arm", "hand"),
     "full": ("face", "neck", "torso", "arm", "hand", "leg", "foot"),
 }
-_SHOWN = {
+_VISIBLE_SURFACES = {
     "hand": ("skin",),
     "foot": ("skin",),
     "face": ("skin", "hair", "shirt"),
@@ -39,7 +39,7 @@ _VISIBLE_SHARE = 0.003
 
 @dataclass(frozen=True, kw_only=True)
 class SampledScene:
-    """One drawn image before rendering, with what is needed to draw a part of it anew."""
+    """One sampled scene before rendering, with everything needed to resample a part of it."""
 
     scene: Scene
     truth: SceneTruth
@@ -48,11 +48,11 @@ class SampledScene:
     rest: Rest
     streams: dict[str, int]
     attempts: int
-    """How many poses were drawn until no limb ran through another."""
+    """Number of poses sampled until no limb penetrates another part."""
 
 
 def sample_caption(seed: int, identity_pool: str, index: int) -> str:
-    """A caption of the grammar without its image, of those that images to learn from may have."""
+    """Sample a caption of the grammar without its image, from the captions that are allowed in training."""
     for attempt in range(_ATTEMPTS * 3):
         rng = generator(seed, identity_pool, index, attempt)
         person = sample_person(rng, person_uid(seed, identity_pool, index))
@@ -74,13 +74,15 @@ def sample_scene(
     held_out: bool = False,
     scene: str = "varied",
 ) -> SampledScene:
-    """The image ``index`` of ``identity_pool``; ``held_out`` draws only captions kept for the suite, else none of them.
+    """Sample scene ``index`` of ``identity_pool``.
+
+    ``held_out`` selects captions reserved for the suite, else all others.
 
     ``scene`` is one of ``vocabulary.SCENES``. In the ``studio`` the background is plain, and camera and light vary
-    little: people, poses and captions vary as anywhere else. ``clear`` is the studio with colours that can be told
-    apart (``people.colours_apart``).
+    little; people, poses and captions vary as elsewhere. ``clear`` is the studio with distinguishable colours
+    (``people.colours_apart``).
 
-    Raises ``AsapError`` when no pose without collision is found.
+    Raises ``AsapError`` if no pose without collision is found.
     """
     studio = scene != "varied"
     for attempt in range(_ATTEMPTS * (12 if held_out or scene == "clear" else 3) * (4 if scene == "clear" else 1)):
@@ -93,7 +95,7 @@ def sample_scene(
         facts = attributes(plan, person, pattern, colour)
         if reserved(facts) != held_out or _camouflaged(facts):
             continue
-        if scene == "clear" and not colours_apart(person, BACKDROPS[colour], shown=_SHOWN[plan.view]):
+        if scene == "clear" and not colours_apart(person, BACKDROPS[colour], shown=_VISIBLE_SURFACES[plan.view]):
             continue
         rest = rig.rest([person.phenotype])[0]
         streams = {name: derive(seed, identity_pool, index, attempt, name) for name in STREAMS}
@@ -101,7 +103,7 @@ def sample_scene(
         if _collides(rig, body, plan, 0.02 if plan.view == "bust" else 0.01):
             continue
         camera = sample_camera(rig, rest, body, plan, rng, studio=studio)
-        staged = Scene(
+        scene_record = Scene(
             body=body,
             props=make_props(rig, rest, body, plan, person),
             camera=camera,
@@ -117,7 +119,7 @@ def sample_scene(
             seed=derive(seed, identity_pool, index),
         )
         return SampledScene(
-            scene=staged, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1
+            scene=scene_record, truth=truth, person=person, plan=plan, rest=rest, streams=streams, attempts=attempt + 1
         )
     raise AsapError(
         f"no pose without collision for image {index} of {identity_pool!r}; report the seed {seed} with this message"
@@ -125,7 +127,7 @@ def sample_scene(
 
 
 def resample_part(rig: Rig, drawn: SampledScene, part: str, side: str, seed: int) -> Scene | None:
-    """The same person, caption, camera and light with another correct pose of ``part``; None when none is found.
+    """The same person, caption, camera and light with another correct pose of ``part``, or None if none is found.
 
     ``part`` is one of ``vocabulary.PARTS``; ``side`` is left, right or none.
     """
@@ -151,12 +153,12 @@ def visible_parts(truth: SceneTruth, regions: ByteArray) -> tuple[str, ...]:
 
 
 def _collides(rig: Rig, body: PosedBody, plan: Plan, slack: float) -> bool:
-    """Whether a limb sits deeper in flesh than ``TOLERANCE`` and ``slack`` metres; close-ups show no two parts."""
+    """Whether a limb penetrates deeper than ``TOLERANCE`` plus ``slack`` metres. Close-ups show one part only."""
     return plan.view in ("bust", "full") and penetration(rig, body) > TOLERANCE + slack
 
 
 def _camouflaged(facts: dict[str, str]) -> bool:
-    """Whether skin or clothes have the background's own colour, so that no outline could be seen."""
+    """Whether skin or clothes have the colour of the background, so that no outline is visible."""
     near = {"black": ("black", "dark"), "white": ("white", "pale")}.get(facts["background"], (facts["background"],))
     return any(facts[name] in near for name in ("skin", "shirt", "trousers"))
 

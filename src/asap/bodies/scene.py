@@ -1,4 +1,4 @@
-"""Camera, light, background and objects around a posed person."""
+"""Sample camera, light, background and objects around a posed person."""
 
 from dataclasses import dataclass
 
@@ -33,8 +33,8 @@ _KIND = {
     "two-tone": "horizon",
 }
 _UP = np.array([0.0, 0.0, 1.0], dtype=np.float32)
-STUDIO = 0.35
-"""How far camera and light of the studio stray from their middle, beside those of the varied scene."""
+STUDIO_VARIATION = 0.35
+"""Variation of camera and light in the studio, relative to the varied scene."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,11 @@ class HandFrame:
     palm: FloatArray
     thumb: FloatArray
     length: float
-    """Wrist to the middle knuckle, metres."""
+    """Distance from the wrist to the middle knuckle, metres."""
 
 
 def hand_frame(rig: Rig, rest: Rest, body: PosedBody, side: str) -> HandFrame:
-    """Where the hand on ``side`` is and how it points."""
+    """Position and directions of the hand on ``side``."""
     axes = hand_axes(rig, rest, side)
     pose = body.bone_poses[rig.index[f"wrist.{side}"]]
     turn, wrist = pose[:3, :3], pose[:3, 3]
@@ -67,7 +67,7 @@ def hand_frame(rig: Rig, rest: Rest, body: PosedBody, side: str) -> HandFrame:
 
 
 def sample_background(rng: np.random.Generator, *, studio: bool = False) -> tuple[Background, str, str]:
-    """A background with its pattern's name and its main colour's name; in the studio it is plain."""
+    """A background, the name of its pattern and the name of its main colour. In the studio it is plain."""
     pattern = str(rng.choice(list(_PATTERNS), p=list(_PATTERNS.values())))
     pattern = "plain" if studio else pattern
     name = str(rng.choice(list(BACKDROPS)))
@@ -79,9 +79,9 @@ def sample_background(rng: np.random.Generator, *, studio: bool = False) -> tupl
 
 
 def sample_light(rng: np.random.Generator, camera: Camera, *, studio: bool = False) -> Light:
-    """A key light somewhere above and beside the camera; in the studio it hardly moves."""
+    """A key light above and beside the camera. In the studio it varies little."""
     right, up, forward = camera_axes(camera)
-    draw = _Range(rng, STUDIO if studio else 1.0)
+    draw = _Range(rng, STUDIO_VARIATION if studio else 1.0)
     direction = -forward + right * draw(-0.9, 0.9) + up * draw(0.1, 1.0)
     ambient = draw(0.42, 0.6)
     x, y, z = (float(v) for v in unit(direction))
@@ -90,7 +90,7 @@ def sample_light(rng: np.random.Generator, camera: Camera, *, studio: bool = Fal
 
 @dataclass(frozen=True)
 class _Range:
-    """Uniform draws from the middle ``part`` of a range."""
+    """Uniform samples from the middle ``part`` of a range."""
 
     rng: np.random.Generator
     part: float
@@ -105,16 +105,16 @@ class _Range:
 def sample_camera(
     rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator, *, studio: bool = False
 ) -> Camera:
-    """A camera that frames what the plan shows; in the studio it hardly moves from straight ahead."""
-    stray = STUDIO if studio else 1.0
+    """A camera that frames the subject of the plan. In the studio it stays close to straight ahead."""
+    variation = STUDIO_VARIATION if studio else 1.0
     if plan.view == "hand":
-        return _hand_camera(rig, rest, body, plan, rng, stray)
+        return _hand_camera(rig, rest, body, plan, rng, variation)
     points, around, lift = _framed(rig, body, plan)
-    around *= stray
+    around *= variation
     swing = rotation_about(_UP, float(np.clip(rng.normal(0.0, around), -2 * around, 2 * around)))
-    direction = swing @ unit(np.array([0.0, -1.0, lift + rng.normal(0.0, 0.06 * stray)], dtype=np.float32))
+    direction = swing @ unit(np.array([0.0, -1.0, lift + rng.normal(0.0, 0.06 * variation)], dtype=np.float32))
     if plan.view == "foot":
-        draw = _Range(rng, stray)
+        draw = _Range(rng, variation)
         direction = rotation_about(_UP, draw(-1.1, 1.1)) @ unit(
             np.array([0.0, -1.0, draw(0.35, 1.2)], dtype=np.float32)
         )
@@ -157,7 +157,9 @@ def _fit(points: FloatArray, direction: FloatArray, rng: np.random.Generator, *,
     return Camera(eye=_tuple(centre + direction * distance), target=_tuple(centre), up=(0.0, 0.0, 1.0), fov=fov)
 
 
-def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator, stray: float) -> Camera:
+def _hand_camera(
+    rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.random.Generator, variation: float
+) -> Camera:
     hand = hand_frame(rig, rest, body, plan.side)
     upward = (
         hand.thumb
@@ -168,13 +170,13 @@ def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.rand
     if plan.thing == "box":
         upward, facing = hand.palm, (hand.forward if plan.palm else hand.thumb)
     facing = (
-        rotation_about(upward, float(rng.normal(0.0, 0.3 * stray)))
-        @ rotation_about(cross(upward, facing), float(rng.normal(0.0, 0.2 * stray)))
+        rotation_about(upward, float(rng.normal(0.0, 0.3 * variation)))
+        @ rotation_about(cross(upward, facing), float(rng.normal(0.0, 0.2 * variation)))
         @ facing
     )
     mine = body.regions == region_id(f"hand.{plan.side}")
     points = body.vertices[mine]
-    roll = rotation_about(facing, float(rng.normal(0.0, 0.25 * stray)))
+    roll = rotation_about(facing, float(rng.normal(0.0, 0.25 * variation)))
     up = roll @ upward
     trial = Camera(eye=_tuple(hand.centre + facing), target=_tuple(hand.centre), up=_tuple(up), fov=0.42)
     right, above, _ = camera_axes(trial)
@@ -187,7 +189,7 @@ def _hand_camera(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, rng: np.rand
 
 
 def make_props(rig: Rig, rest: Rest, body: PosedBody, plan: Plan, person: Person) -> tuple[Prop, ...]:
-    """The objects of the plan, where the hands or the seat are."""
+    """The objects of the plan, placed at the hands or as the seat."""
     if plan.pose == "sitting":
         return (_seat(rig, body),)
     if not plan.thing:

@@ -1,4 +1,4 @@
-"""Which samples the light reaches: shadow rays are sorted in a grid across the light, where triangles look for them.
+"""Shadows: shadow rays are sorted into a grid across the light, where triangles search them.
 
 Legend: L lights, N samples, R shadow rays of one light (from the samples that face it), V vertices, F triangles.
 """
@@ -11,11 +11,11 @@ from asap.bodies.rotations import cross, length
 from asap.core.records import FloatArray, Floats, IntArray
 
 _GRID = 128
-"""Cells along each side; at most 256, as a cell's number has 16 bits."""
+"""Cells along each side; at most 256, because the index of a cell has 16 bits."""
 
 
 class _Rays:
-    """The shadow rays of one light, in the order of the grid's cells."""
+    """The shadow rays of one light, in the order of the grid cells."""
 
     def __init__(self, light: Floats, origins: FloatArray, normals: FloatArray) -> None:
         """Sort the rays of the samples with ``normals`` (N, 3) towards ``light``, from ``origins`` (N, 3)."""
@@ -32,7 +32,7 @@ class _Rays:
         self.samples = samples[order]
         """(R,) the sample from which each ray starts."""
         self.origins = np.take(places.T, order, axis=0)
-        """(R, 3) where, in light coordinates."""
+        """(R, 3) start in light coordinates."""
         self.starts = np.append(0, np.cumsum(np.bincount(cells, minlength=_GRID**2))).astype(np.int32)
         """(cells + 1,) the first ray of each cell."""
 
@@ -45,10 +45,10 @@ def shine(vertices: FloatArray, faces: "wp.array", lights: Floats, origins: Floa
     """(L, N) 1 where a light reaches a sample and else 0.
 
     Args:
-        vertices: (V, 3) of what may be in the way.
-        faces: (3F,) their numbers, on the device to use.
+        vertices: (V, 3) of everything that may block light.
+        faces: (3F,) vertex indices, on the device to use.
         lights: (L, 3) unit vectors to the lights.
-        origins: (N, 3) places just above the skin.
+        origins: (N, 3) positions just above the skin.
         normals: (N, 3) of the skin there.
     """
     device = faces.device

@@ -1,1 +1,1 @@
-"""What every room stands on: records, vocabulary, manifests, errors, seeds, hashes, files, registries. No torch."""
+"""Foundations of every package: records, vocabulary, manifests, errors, seeds, hashes, files, registries. No torch."""

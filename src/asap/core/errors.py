@@ -1,15 +1,15 @@
-"""The one tree of errors. Each message is one line: what was wanted, what came, what to do.
+"""The exception tree. Each message is one line: what was expected, what was given, what to do.
 
-AsapError                      our own fault, exit code 1
-└── InputError                 the caller's mistake, exit code 2
+AsapError                      an internal error, exit code 1
+└── InputError                 an error of the caller, exit code 2
     ├── ConfigError            a setting is missing, unknown or out of range (all faults reported together)
     ├── UnknownNameError       a name that no registry knows; lists the known ones
     ├── MissingDependencyError an optional package is absent; gives the pip line
-    ├── PhotoError             a file is no image that we can use; says the reason in one word
+    ├── PhotoError             a file is not a usable image; has a reason of one word
     ├── StoreError             a store is missing, corrupt, empty or locked
-    └── TrainingError          the run cannot go on (the loss is not a number...)
+    └── TrainingError          the run cannot continue (the loss is NaN, ...)
 
-An error's arguments are those that its class takes, so each crosses from a worker process to its parent unchanged.
+The arguments of an exception are those of its class, so that pickling between processes preserves it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class AsapError(Exception):
-    """Root of the tree: a fault of ours that we noticed ourselves."""
+    """Root of the tree: an internal error that the program detected itself."""
 
     exit_code: ClassVar[int] = 1
 
@@ -39,7 +39,7 @@ class AsapError(Exception):
 
 
 class InputError(AsapError):
-    """The caller asked for something that cannot be done."""
+    """The caller asked for something that is not possible."""
 
     exit_code: ClassVar[int] = 2
 
@@ -49,7 +49,7 @@ class ConfigError(InputError):
 
     @classmethod
     def collect(cls, faults: Sequence[str]) -> "ConfigError":
-        """One error out of several faults, so that the caller repairs them in one go."""
+        """One error for several faults, so that the caller can fix them together."""
         return cls("; ".join(faults))
 
 
@@ -57,7 +57,7 @@ class UnknownNameError(InputError):
     """A name that is not registered."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Say which ``kind`` of thing was wanted under which ``name``, and list the ``known`` names."""
+        """``kind`` is the kind of thing that was requested as ``name``; ``known`` lists the registered names."""
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         super().__init__(kind, name, self.known)
 
@@ -69,7 +69,7 @@ class MissingDependencyError(InputError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, purpose: str) -> None:
-        """Say what ``package`` (its pip name) is needed for."""
+        """``purpose`` is what needs ``package`` (its pip name)."""
         self.package, self.purpose = package, purpose
         super().__init__(package, purpose)
 
@@ -79,10 +79,10 @@ class MissingDependencyError(InputError):
 
 
 class PhotoError(InputError):
-    """A file is no image that we can use; ``reason`` is a short stable word, for counting."""
+    """A file is not a usable image; ``reason`` is a short stable word, for counting."""
 
     def __init__(self, reason: str, message: str) -> None:
-        """Give the ``reason`` (one of ``regions.decoding.REASONS``) and one line that names the file."""
+        """``reason`` is one of ``regions.decoding.REASONS``; ``message`` is one line that names the file."""
         super().__init__(reason, message)
         self.reason, self.message = reason, message
 
@@ -95,4 +95,4 @@ class StoreError(InputError):
 
 
 class TrainingError(InputError):
-    """A training run cannot go on, for instance because the loss is not a number."""
+    """A training run cannot continue, for instance because the loss is NaN."""

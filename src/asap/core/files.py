@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: a temporary name in the same folder, fsync, then a rename."""
+"""Atomic file writes: a temporary name in the same folder, fsync, then a rename."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 TEMPORARY = ".tmp-"
-"""Prefix of the names that a killed process may leave behind; readers ignore them."""
+"""Prefix of temporary files. A killed process may leave some behind; readers ignore them."""
 
 
 def make_folder(path: Path | str) -> Path:
@@ -40,7 +40,7 @@ def make_folder(path: Path | str) -> Path:
 
 
 def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
-    """Write ``data`` to ``path`` atomically; after a crash the old file or the new one is there, never a part.
+    """Write ``data`` to ``path`` atomically. After a crash, the file has either the old or the new content.
 
     Raises:
         InputError: the folder cannot be made or the file cannot be written.
@@ -62,7 +62,7 @@ def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
 
 
 def append_text(path: Path | str, text: str) -> None:
-    """Add UTF-8 text to the end of a file, not atomically: for logs, whose readers drop a torn last line.
+    """Append UTF-8 text to a file, not atomically. For logs, whose readers ignore an incomplete last line.
 
     Raises:
         InputError: the file cannot be written.
@@ -91,7 +91,7 @@ def write_json(path: Path | str, value: object) -> None:
 
 
 def read_json(path: Path | str) -> object:
-    """The JSON value in a file.
+    """Read a JSON value from a file.
 
     Raises:
         StoreError: the file is missing, unreadable or not JSON.
@@ -101,12 +101,12 @@ def read_json(path: Path | str) -> object:
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise StoreError(f"{path} is not valid JSON ({error}); delete it or make it anew") from error
+        raise StoreError(f"{path} is not valid JSON ({error}); delete it or create it again") from error
     return value
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in ``folder`` durable (POSIX only; elsewhere folders cannot be opened)."""
+    """Flush the directory entries of ``folder`` to disk (POSIX only; other systems cannot open folders)."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

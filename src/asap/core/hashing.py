@@ -1,4 +1,4 @@
-"""Content hashes: SHA-256 in hexadecimal, of bytes, of JSON values in one canonical form, and of files."""
+"""Content hashes: SHA-256 in hexadecimal, of bytes, of JSON values in a canonical form, and of files."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def canonical_json(value: object) -> str:
     """``value`` as JSON with sorted keys and no spaces, so that equal values give equal text.
 
     Raises:
-        ValueError: a number is NaN or infinite; JSON has no word for these.
+        ValueError: a number is NaN or infinite, which JSON cannot represent.
     """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=to_plain
@@ -53,7 +53,7 @@ def digest_json(value: object) -> str:
 
 
 def digest_json_list(values: Iterable[object]) -> str:
-    """``digest_json(list(values))`` without holding the list: one value at a time is in memory."""
+    """``digest_json(list(values))`` with only one value in memory at a time."""
     hasher, separator = hashlib.sha256(b"["), b""
     for value in values:
         hasher.update(separator + canonical_json(value).encode())
@@ -63,7 +63,7 @@ def digest_json_list(values: Iterable[object]) -> str:
 
 
 def digest_file(path: Path | str) -> str:
-    """SHA-256 of a file's content, read in blocks.
+    """SHA-256 of the content of a file, read in blocks.
 
     Raises:
         InputError: the file cannot be read.

@@ -1,7 +1,7 @@
-"""Manifests: every artefact says what it was made from, with which settings, versions and instruments.
+"""Manifests: the parents, settings, versions and instruments of every artefact.
 
-The list of instruments is what keeps a benchmark honest: a judge must not have picked the pairs that a model was
-aligned with, so ``Manifest.instruments`` holds everything that judged anatomy anywhere upstream.
+The list of instruments keeps a benchmark valid: a judge must not have selected the pairs that a model was aligned with.
+``Manifest.instruments`` therefore lists everything that judged anatomy anywhere upstream.
 """
 
 import platform
@@ -37,7 +37,7 @@ PACKAGES: Final = (
 
 
 def environment() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a result; packages that are absent are left out."""
+    """Versions of Python and of the packages that can change a result; absent packages are left out."""
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -49,7 +49,7 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Parent:
-    """An artefact that this one was made from: its kind, where it lay, and the hash of its content."""
+    """An artefact from which this one was made: its kind, its path, and the hash of its content."""
 
     kind: str
     path: str
@@ -65,14 +65,14 @@ class Instrument:
     fingerprint: str
 
     def __post_init__(self) -> None:
-        """Refuse a role that is not in the closed list (a fault of ours, hence no ``InputError``)."""
+        """Refuse a role outside the closed list. This is an internal error, hence not an ``InputError``."""
         if self.role not in ROLES:
             raise ValueError(f"unknown instrument role {self.role!r}; known: {', '.join(ROLES)}")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artefact is and where it comes from; all values plain, so that the file is JSON."""
+    """Identity and origin of an artefact. All values are plain, so that the file is JSON."""
 
     kind: str
     config: Mapping[str, object] = field(default_factory=dict)
@@ -87,14 +87,14 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path | str) -> "Manifest":
-        """Read what ``write`` wrote.
+        """Read a file that ``write`` wrote.
 
         Raises:
             StoreError: the file is missing, or not a manifest of this format.
         """
         value = read_json(path)
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise StoreError(f"{path} is not a manifest of format {FORMAT}; make it anew with this version")
+            raise StoreError(f"{path} is not a manifest of format {FORMAT}; create it again with this version")
         try:
             return cls(
                 kind=str(value["kind"]),
@@ -105,10 +105,10 @@ class Manifest:
                 notes=cast("dict[str, object]", value["notes"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path} is not a complete manifest ({error}); make it anew") from error
+            raise StoreError(f"{path} is not a complete manifest ({error}); create it again") from error
 
     def content_hashes(self) -> set[str]:
-        """Hashes of the artefact's content, of its parents' and of what its notes call ``ancestors``."""
+        """Hashes of the content of the artefact, of its parents, and of the ``ancestors`` in its notes."""
         own, further = self.notes.get("content_hash"), self.notes.get("ancestors")
         found = {parent.content_hash for parent in self.parents} | ({str(own)} if own else set())
         return found | (set(map(str, further)) if isinstance(further, list | tuple) else set())

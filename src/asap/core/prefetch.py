@@ -1,4 +1,4 @@
-"""What later steps need, made by other threads while this step runs, so that a GPU does not wait for it."""
+"""Prefetch the results of later steps in threads while a step runs, so that a GPU does not wait for them."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,23 +8,23 @@ __all__ = ["THREADS", "Prefetcher"]
 
 T = TypeVar("T")
 THREADS: Final = 4
-"""That draw for a GPU: noise for a batch of 256 images takes one core longer than a GPU computes on it."""
+"""Threads that sample noise for a GPU: noise for 256 images takes one core longer than the GPU needs to use it."""
 
 
 class Prefetcher(Generic[T]):
-    """``make(step)`` of whichever step is asked for; those of the next steps are begun.
+    """Computes ``make(step)`` for the requested step and starts the next steps in threads.
 
-    ``make`` must depend on the step's number alone, or the results would depend on the threads.
+    ``make`` must depend on ``step`` only, or the results would depend on the threads.
     """
 
     def __init__(self, make: Callable[[int], T], threads: int) -> None:
-        """With 0 ``threads`` each result is made when it is asked for, by the thread that asks."""
+        """With 0 ``threads``, each result is computed in the calling thread when it is requested."""
         self._make, self._depth = make, 2 * threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead") if threads else None
         self._begun: dict[int, Future[T]] = {}
 
     def __call__(self, step: int) -> T:
-        """The result of ``step``; raises whatever ``make`` raised."""
+        """The result of ``step``; raises the exceptions of ``make``."""
         if self._pool is None:
             return self._make(step)
         wanted = range(step, step + self._depth)

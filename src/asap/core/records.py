@@ -1,4 +1,4 @@
-"""What crosses the walls between rooms: frozen, keyword-only records of numpy arrays and plain values.
+"""Records that packages exchange: frozen, keyword-only dataclasses of numpy arrays and plain values.
 
 Legend: V vertices, F triangles, B bones, K bones that move one vertex, H and W pixels.
 """
@@ -14,9 +14,9 @@ IntArray = npt.NDArray[np.int32]
 ByteArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating[Any]]
-"""Float array of any precision, for intermediate results inside a room; records have ``FloatArray``."""
+"""Float array of any precision, for intermediate results. Records use ``FloatArray``."""
 Ints = npt.NDArray[np.integer[Any]]
-"""Integer array of any size, for intermediate results inside a room."""
+"""Integer array of any size, for intermediate results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class PosedBody:
     bone_poses: FloatArray
     """(B, 4, 4) world pose of each bone."""
     bone_tails: FloatArray
-    """(B, 3) world position of each bone's far end."""
+    """(B, 3) world position of the far end of each bone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Prop:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """A pinhole camera that looks from ``eye`` at ``target``; ``fov`` is the vertical field of view in radians."""
+    """A pinhole camera at ``eye`` that looks at ``target``; ``fov`` is the vertical field of view in radians."""
 
     eye: tuple[float, float, float]
     target: tuple[float, float, float]
@@ -97,7 +97,7 @@ class Background:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """All that a renderer needs for one image."""
+    """Everything that a renderer needs for one image."""
 
     body: PosedBody
     props: tuple[Prop, ...]
@@ -108,7 +108,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """One rendered image and its exact truth; arrays are (H, W, ...)."""
+    """One rendered image and its exact ground truth; arrays are (H, W, ...)."""
 
     image: ByteArray
     """(H, W, 3) sRGB."""
@@ -124,7 +124,7 @@ class Rendering:
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """What was done to one part of a person. ``kind`` other than "defect" has operation "none" and severity 0."""
+    """An edit of one part of a person. A ``kind`` other than "defect" has operation "none" and severity 0."""
 
     kind: str
     part: str
@@ -132,7 +132,7 @@ class Edit:
     operation: str
     severity: int
     detail: dict[str, float | int | str] = field(default_factory=dict)
-    """Drawn parameters (angle in radians, factor, finger...), enough to tell what was done."""
+    """Sampled parameters (angle in radians, factor, finger, ...) that describe the edit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,7 @@ class SceneTruth:
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
-    """Values measured on a pair, and the reasons for which it is rejected (empty when accepted)."""
+    """Values measured on a pair, and the reasons for its rejection (empty if it is accepted)."""
 
     values: dict[str, float]
     reasons: tuple[str, ...]
@@ -170,7 +170,7 @@ class GateResult:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRecord:
-    """One row of a pair store: chosen and rejected images, their mask and everything that is known of them."""
+    """One row of a pair store: chosen and rejected images, their mask and all their metadata."""
 
     uid: str
     """Stable id, derived from seed and index."""
@@ -192,8 +192,8 @@ class PairRecord:
     keypoints: FloatArray
     """(N, 3) x, y in pixels and visibility (0 absent, 1 hidden, 2 seen), order of ``wholebody.KEYPOINTS``."""
     split: str
-    """train, val or test; a person is in one only."""
+    """train, val or test; a person is in one split only."""
     recipe: dict[str, float | int | str]
     source: str = ""
-    """Name of the photograph it was made from; empty for rendered people."""
+    """Name of the source photograph; empty for rendered people."""
     parents: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Closed kinds with explicit registration: a name is given once, and an unknown one is answered with the known."""
+"""Registries with explicit registration: a name can be registered once, and an unknown name lists the known ones."""
 
 from typing import Generic, TypeVar
 
@@ -18,10 +18,10 @@ class Registry(Generic[T]):
         self._values: dict[str, T] = {}
 
     def register(self, name: str, value: T) -> T:
-        """Add ``value`` under ``name`` and return it.
+        """Register ``value`` under ``name`` and return it.
 
         Raises:
-            ValueError: the name is taken (a fault of ours: two modules claim it).
+            ValueError: the name is taken. This is an internal error: two modules claim it.
         """
         if name in self._values:
             raise ValueError(f"{self.kind} {name!r} is registered twice")

@@ -1,4 +1,4 @@
-"""Randomness without globals: every draw is named by a seed and a path of keys, so order and process never matter."""
+"""Random numbers without global state: a seed and a path of keys identify each random stream."""
 
 import operator
 from hashlib import blake2b
@@ -12,8 +12,8 @@ __all__ = ["derive", "generator"]
 def derive(seed: SupportsIndex, *keys: str | SupportsIndex) -> int:
     """A 63-bit seed in [0, 2**63) that depends on ``seed`` and every key, and on their order and types.
 
-    Text and integer keys of the same spelling differ (``"1"`` and ``1``), and keys cannot run into each other
-    (``"ab", "c"`` and ``"a", "bc"``). Integers may be numpy's. 63 bits fit torch's and Parquet's signed int64.
+    Text and integer keys of the same spelling differ (``"1"`` and ``1``), and keys are delimited (``"ab", "c"`` and
+    ``"a", "bc"``). Integers may be numpy's. 63 bits fit torch's and Parquet's signed int64.
 
     Raises:
         TypeError: a key is neither text nor an integer.

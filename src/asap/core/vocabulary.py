@@ -1,19 +1,20 @@
 """The closed vocabularies of the project: categories, parts, sides, operations.
 
-Every store column, caption, gate and judge speaks these words; nothing else invents names. The five categories
-are those of HAF-Bench (arXiv:2605.25759); the parts and operations are ours.
+Every store column, caption, gate and judge uses these names, and no other code invents names. The five categories are
+those of HAF-Bench (arXiv:2605.25759). The parts and operations are ours.
 """
 
 from typing import Final
 
 CATEGORIES: Final = ("basic_anatomy", "semantic_gesture", "self_interaction", "object_interaction", "full_body")
 SCENES: Final = ("varied", "studio", "clear")
-"""Around rendered people: any backdrop, light and camera; a plain backdrop seen from about straight ahead; or the
-studio with colours that keep every limb apart from what lies behind it."""
+"""Scenes of rendered people. ``varied``: any backdrop, light and camera. ``studio``: a plain backdrop, seen almost from
+straight ahead. ``clear``: the studio with colours that separate every limb from the surfaces behind it.
+"""
 UNSPECIFIED: Final = "unspecified"
-"""Category of a photograph of which nobody said what it is about."""
+"""Category of a photograph without a category."""
 UNKNOWN: Final = "unknown"
-"""Part and operation of an imported pair whose source did not say what is wrong; its severity is 0."""
+"""Part and operation of an imported pair whose source does not name them; its severity is 0."""
 PARTS: Final = ("hand", "arm", "leg", "foot", "face", "torso", "neck")
 SIDES: Final = ("left", "right", "none")
 OPERATIONS: Final = (
@@ -47,13 +48,13 @@ GATE_REASONS: Final = (
     "hidden",
     "not_equal",
 )
-"""Why a gate refuses a pair that was made; other reasons of a build say why none could be made."""
+"""Reasons for which a gate rejects a pair. Other reasons of a build say why no pair could be made."""
 SCREEN_REASON: Final = "not_worse"
-"""Why a screen refuses a pair that a diffusion model made: the rejected side may be right."""
+"""Reason for which a screen rejects a pair from a diffusion model: the rejected side may be correct."""
 IDENTITY_POOLS: Final = ("pairs", "judge", "rank")
-"""Whose people pairs show: those that models are aligned with, that judges learn from, and that a screen does."""
+"""Identity pools keep people apart: those of alignment pairs, of training pairs of judges, and of screens."""
 KINDS: Final = ("defect", "null_pose", "null_equal")
-"""What the rejected side is: broken anatomy, a different but correct pose, or the same image."""
+"""Kinds of the rejected side: broken anatomy, a different but correct pose, or the same image."""
 
 REGIONS: Final = (
     "background",
@@ -105,7 +106,7 @@ PIECES: Final = (
 )
 """Names of the values of a piece map (uint8), finer than ``REGIONS`` and the same for left and right."""
 FINE_PIECES: Final = tuple(name for name in PIECES if name.startswith(("finger", "palm", "toe", "eye", "mouth")))
-"""Pieces that are small in an image and large in what people look at."""
+"""Pieces that are small in an image and important to viewers."""
 
 
 def region_id(name: str) -> int:

@@ -1,4 +1,4 @@
-"""Images from a model: prompts by seeds, the round trip that gives rendered truth the model's look, regions anew."""
+"""Generate images with a model: from prompts and seeds, by a round trip of rendered images, or inside a region only."""
 
 from asap.generate.regenerate import regenerate
 from asap.generate.roundtrip import round_trip

@@ -1,11 +1,11 @@
-"""One region of an image drawn anew by a model that sees the rest: its own mistakes, in a place that is known.
+"""Regenerate one region of an image with a model that sees the rest: its own errors, at known places.
 
-The image's latents get noise up to a time t; on the way back everything outside the region is put where the image's
-own path is at that time, so that the model fills the region to fit (the known part of the path as in RePaint,
-arXiv:2201.09865, section 4.1, without its resampling). The image itself passes through the autoencoder too, so that
-both sides have its trace.
+The latents of the image get noise up to a time t. During denoising, everything outside the region is set to the noised
+image at each step, so that the model fills the region consistently (as the known part in RePaint, arXiv:2201.09865,
+section 4.1, without its resampling). The image itself passes through the autoencoder too, so that both sides have its
+traces.
 
-Legend: B images, R the model's resolution, (C, h, w) a latent.
+Legend: B images, R the resolution of the model, (C, h, w) a latent.
 """
 
 from collections.abc import Sequence
@@ -35,28 +35,28 @@ def regenerate(
     steps: int = 8,
     guidance: float = 1.0,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images as the autoencoder gives them back, and with their region drawn anew.
+    """The images after the autoencoder, and the images with their region regenerated.
 
     Args:
         backbone: the model.
         images: (B, R, R, 3) sRGB.
-        masks: (B, R, R), 255 where the image is drawn anew; every cell of the latents that it touches is.
+        masks: (B, R, R), 255 in the region; every latent cell that it touches is regenerated.
         prompts: B captions.
-        starts: B times in (0, 1) from which the region is drawn; 0.9 keeps hardly anything of it.
+        starts: B times in (0, 1) from which the region is regenerated; 0.9 keeps hardly anything of it.
         seeds: B seeds of the noise.
         steps: deterministic steps from there back to 0, evenly spaced.
-        guidance: scale of classifier-free guidance; 1 leaves it out.
+        guidance: scale of classifier-free guidance; 1 disables it.
 
     Returns:
-        Two arrays (B, R, R, 3) sRGB. They differ most inside the mask; a decoder carries a little beyond it.
+        Two arrays (B, R, R, 3) sRGB. They differ most inside the mask; a decoder spreads the change slightly beyond it.
 
     Raises:
         InputError: lengths differ, a time is out of range or there are no steps.
     """
     if not len(images) == len(masks) == len(prompts) == len(starts) == len(seeds) or steps < 1:
-        raise InputError("drawing regions anew wants a mask, prompt, time and seed an image, and at least one step")
+        raise InputError("regeneration needs a mask, prompt, time and seed per image, and at least one step")
     if not all(0 < value < 1 for value in starts):
-        raise InputError(f"times to draw anew from lie in (0, 1), got {min(starts)} to {max(starts)}")
+        raise InputError(f"start times must lie in (0, 1), got {min(starts)} to {max(starts)}")
     x = backbone.encode(to_signed(images))
     mask = to_latent_mask(torch.from_numpy(masks), (x.shape[2], x.shape[3])).to(x.device)
     noise = torch.stack([_noise(seed, x.shape[1:]) for seed in seeds]).to(x)

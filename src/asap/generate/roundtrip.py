@@ -1,10 +1,10 @@
-"""A rendered image through the generator: encode, add noise up to a moderate time, denoise back, decode.
+"""Pass a rendered image through the generator: encode, add noise up to a moderate time, denoise, decode.
 
-What comes out shows the same person with the generator's blur, texture and colour. A judge that is taught on such
-images cannot tell right from wrong by sharpness; both sides of a pair get the same noise. The idea of going part of
-the way and back is that of SDEdit (arXiv:2108.01073), section 3.
+The result shows the same person with the blur, texture and colour of the generator. A judge that learns from such
+images cannot tell the sides by their sharpness, because both sides of a pair get the same noise. The idea is that of
+SDEdit (arXiv:2108.01073), section 3.
 
-Legend: B images, R the model's resolution.
+Legend: B images, R the resolution of the model.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def round_trip(
     *,
     steps: int = 3,
 ) -> npt.NDArray[np.uint8]:
-    """Pass images through the generator; equal seeds mean equal noise.
+    """Pass images through the generator. Equal seeds give equal noise.
 
     Args:
         backbone: the generator, conditioned on the prompts without guidance.
@@ -52,7 +52,7 @@ def round_trip(
     if not len(images) == len(prompts) == len(strengths) == len(seeds) or steps < 1:
         raise InputError("a round trip needs as many prompts, strengths and seeds as images, and at least one step")
     if not all(0 <= value < 1 for value in strengths):
-        raise InputError(f"round-trip strengths lie in [0, 1), got {min(strengths)} to {max(strengths)}")
+        raise InputError(f"round-trip strengths must lie in [0, 1), got {min(strengths)} to {max(strengths)}")
     latents = backbone.encode(_pixels(images, backbone.resolution))
     moving = [row for row, value in enumerate(strengths) if value > 0]
     if moving:
@@ -67,7 +67,7 @@ def round_trip(
 def _there_and_back(
     backbone: Backbone, x: Tensor, noise: Tensor, start: Tensor, prompts: Sequence[str], steps: int
 ) -> Tensor:
-    """Noise to ``start`` (B,), then DDIM-like steps: predict data and noise, mix them at the next time."""
+    """Add noise up to ``start`` (B,), then take DDIM-like steps: predict data and noise, mix them at the next time."""
     condition, path = backbone.embed(prompts), backbone.path
     x_t, t = path.mix(x, noise, start), start
     for step in range(1, steps + 1):

@@ -1,4 +1,4 @@
-"""Prompts x seeds to images, each depending on its prompt and seed alone, so that a run can stop and go on."""
+"""Generate images for prompts and seeds. Each image depends on its prompt and seed only, so a run can be resumed."""
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,17 +38,17 @@ def generate(
     """Yield an image for every prompt and seed that is not ``done``.
 
     Args:
-        backbone: the model, with its adapter on if it has one.
+        backbone: the model, with its adapter enabled if it has one.
         prompts: id and text of each prompt.
-        seeds: the model is given ``derive(seed, "generate", prompt_id)``, so prompts do not share their noise.
-        steps: sampler steps, the model's own number if None.
-        guidance: scale of classifier-free guidance, the model's own if None.
-        size: height and width of the images; the model's own side where None.
-        batch: images at a time; it changes nothing but speed.
+        seeds: the model receives ``derive(seed, "generate", prompt_id)``, so prompts do not share their noise.
+        steps: sampler steps; None for the default of the model.
+        guidance: scale of classifier-free guidance; None for the default of the model.
+        size: height and width of the images; None for the native size of the model.
+        batch: images per batch; it affects speed only.
         done: (prompt id, seed) of images that exist already.
 
     Raises:
-        InputError: no prompts or seeds, ids given twice, or a batch below 1.
+        InputError: no prompts or seeds, duplicate ids, or a batch below 1.
     """
     ids = [name for name, _ in prompts]
     if not prompts or not seeds or len(set(ids)) < len(ids) or len(set(seeds)) < len(seeds) or batch < 1:

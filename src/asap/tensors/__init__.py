@@ -1,4 +1,4 @@
-"""Torch only: images and masks as tensors. Legend: B batch, C channels, H and W pixels, h and w latent cells."""
+"""Tensor operations on images and masks. Legend: B batch, C channels, H and W pixels, h and w latent cells."""
 
 from asap.tensors.images import resize_area, to_bytes, to_signed
 from asap.tensors.masks import to_latent_mask

@@ -1,4 +1,4 @@
-"""Which part of an image a model is shown, so that the place that matters is never cut.
+"""Crops of an image for a model, placed so that a given box stays complete.
 
 A box is x0, y0, x1, y1 in pixels, end exclusive; a frame is top, left, height, width.
 """
@@ -10,17 +10,17 @@ __all__ = ["Box", "Frame", "bucket_sizes", "crop_around", "start_of"]
 Box = tuple[int, int, int, int]
 Frame = tuple[int, int, int, int]
 FINEST = 16
-"""Sides of buckets grow by a sixteenth of the resolution (64 pixels at 1024), or by a cell where that is more."""
+"""Sides of buckets grow by a sixteenth of the resolution (64 pixels at 1024), or by one cell if that is more."""
 
 
 def crop_around(height: int, width: int, shape: tuple[int, int], box: Box | None) -> Frame:
-    """The largest frame of an image that has the aspect of ``shape``, with ``box`` whole and as central as may be.
+    """The largest frame with the aspect ratio of ``shape`` that contains ``box``, centred on it as far as possible.
 
     Args:
         height: of the image in pixels.
         width: of the image in pixels.
-        shape: height and width of which only the ratio counts; rounded down to whole pixels.
-        box: what must not be cut; None for the middle of the image.
+        shape: height and width, of which only the ratio counts; rounded down to whole pixels.
+        box: must be complete in the frame; None for the middle of the image.
 
     Raises:
         InputError: the frame is too small for the box.
@@ -41,12 +41,12 @@ def _largest(height: int, width: int, shape: tuple[int, int]) -> tuple[int, int]
 
 
 def start_of(low: int, high: int, side: int, length: int) -> int:
-    """Where ``side`` pixels begin that are centred on [low, high) and lie within [0, length)."""
+    """Start of ``side`` pixels that are centred on [low, high) and lie within [0, length)."""
     return min(max((low + high - side) // 2, 0), length - side)
 
 
 def bucket_sizes(resolution: int, cell: int) -> list[tuple[int, int]]:
-    """Heights and widths of about ``resolution`` squared pixels and never more, from 1:4 over the square to 4:1.
+    """Heights and widths with an area of at most ``resolution`` squared, with aspect ratios from 1:4 to 4:1.
 
     At 1024 and cells of 8 they are among those of SDXL (arXiv:2307.01952, appendix I): short sides that are multiples
     of 64 from 512 on, each with the longest side that the area allows.

@@ -14,13 +14,13 @@ HALF = 127.5
 """Half the range of a byte: value v of a byte is v / HALF - 1 as a signed float."""
 
 
-def to_signed(pictures: npt.NDArray[np.uint8] | Tensor) -> Tensor:
-    """Bytes (B, H, W, 3) as floats (B, 3, H, W) in [-1, 1]; ``to_bytes`` gives the same bytes back.
+def to_signed(values: npt.NDArray[np.uint8] | Tensor) -> Tensor:
+    """Convert bytes (B, H, W, 3) to floats (B, 3, H, W) in [-1, 1]; ``to_bytes`` inverts this exactly.
 
     Raises:
         InputError: the input is not uint8 or not (B, H, W, 3).
     """
-    values = torch.from_numpy(np.ascontiguousarray(pictures)) if isinstance(pictures, np.ndarray) else pictures
+    values = torch.from_numpy(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
     if values.dtype != torch.uint8 or values.ndim != 4 or values.shape[-1] != 3:
         raise InputError(f"images must be uint8 (B, H, W, 3), got {values.dtype} {tuple(values.shape)}")
     return (values.permute(0, 3, 1, 2).to(torch.float32) / HALF - 1.0).contiguous()
@@ -40,20 +40,20 @@ def to_bytes(values: Tensor) -> npt.NDArray[np.uint8]:
 
 
 def resize_area(values: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Images (B, C, H, W) at ``size``: each new pixel is the mean of the area that it covers.
+    """Resize images (B, C, H, W) to ``size``: each new pixel is the mean of the area that it covers.
 
-    Growing repeats pixels. Nothing happens when the size is right.
+    Enlarging repeats pixels. Images of the right size are returned unchanged.
 
     Args:
         values: the images.
-        size: (height, width); or the side of a square, to which only squares are brought.
+        size: (height, width), or the side of a square, for square images only.
 
     Raises:
-        InputError: an image that is not square is to become one, or ``size`` is not positive.
+        InputError: a non-square image has the side of a square as its target, or ``size`` is not positive.
     """
     height, width = values.shape[-2:]
     if isinstance(size, int) and height != width:
-        raise InputError(f"wanted square images for a size of {size}, got {height}x{width}; name both sides")
+        raise InputError(f"wanted square images for a size of {size}, got {height}x{width}; give both sides")
     wanted = (size, size) if isinstance(size, int) else size
     if min(wanted) < 1:
         raise InputError(f"wanted a positive size, got {wanted[0]}x{wanted[1]}")

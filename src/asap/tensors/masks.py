@@ -1,8 +1,8 @@
-"""Pixel masks at latent resolution.
+"""Masks at latent resolution.
 
 A finger is 4 to 8 pixels wide, so at 1/8 its mask vanishes under nearest or area sampling. Every latent cell that the
-mask touches counts in full: max-pool over the cells first; only when the sizes do not divide is the rest an area mean
-(paper.md, "Mathematics": max-pool, then area).
+mask touches therefore counts in full: max-pool over the cells, followed by an area mean only if the sizes do not
+divide.
 """
 
 import torch
@@ -15,10 +15,10 @@ __all__ = ["to_latent_mask", "touched_cells"]
 
 
 def to_latent_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks (B, H, W), uint8 0/255, bool or float in [0, 1], as float32 (B, 1, h, w) in [0, 1] for ``size`` = (h, w).
+    """Convert masks (B, H, W) of uint8 0/255, bool or float in [0, 1] to float32 (B, 1, h, w) for ``size`` = (h, w).
 
-    A single pixel anywhere gives a cell of 1 when H and W are multiples of h and w. Otherwise the mask is pooled to
-    the smallest grid of whole cells that is at least (h, w), and averaged from there by area: the mask never vanishes,
+    A single pixel gives a cell of 1 if H and W are multiples of h and w. Otherwise the mask is max-pooled to the
+    smallest grid of whole cells that is at least (h, w), and averaged from there by area. The mask then never vanishes,
     but cells at its edge may lie between 0 and 1.
 
     Raises:
@@ -40,10 +40,10 @@ def to_latent_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def touched_cells(low: int, high: int, length: int, cells: int) -> tuple[int, int]:
-    """First and end of the cells along one axis that ``to_latent_mask`` may mark for pixels [low, high) of ``length``.
+    """Start and end of the cells along one axis that ``to_latent_mask`` may mark for pixels [low, high) of ``length``.
 
-    Where the sizes divide these are the cells that the pixels lie in. Else the pooled grid is averaged to the cells,
-    and a cell is marked that shares any of a pooled one. (0, 0) for no pixels.
+    If the sizes divide, these are the cells that contain the pixels. Otherwise they are all cells that overlap a marked
+    cell of the pooled grid. The result is (0, 0) for no pixels.
     """
     if low >= high:
         return 0, 0

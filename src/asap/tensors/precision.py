@@ -1,4 +1,4 @@
-"""Which number format the networks compute in on this processor or GPU."""
+"""The dtype in which networks compute on a processor or GPU."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,7 +8,7 @@ __all__ = ["native_bf16", "precision"]
 
 
 def native_bf16(device: torch.device | str = "cpu") -> bool:
-    """Whether this processor or GPU multiplies bfloat16 itself; without that bfloat16 is slower than float32."""
+    """Whether the processor or GPU multiplies bfloat16 natively; otherwise bfloat16 is slower than float32."""
     kind = torch.device(device).type
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -18,6 +18,6 @@ def native_bf16(device: torch.device | str = "cpu") -> bool:
 
 
 def precision(bf16: bool | None = None, device: torch.device | str = "cpu") -> AbstractContextManager[object]:
-    """Context in which a network runs on ``device``: bfloat16 where it is native, or as ``bf16`` says."""
+    """Autocast context for a network on ``device``: bfloat16 if it is native, or as ``bf16`` says."""
     wanted = native_bf16(device) if bf16 is None else bf16
     return torch.autocast(torch.device(device).type, torch.bfloat16) if wanted else nullcontext()

@@ -1,4 +1,4 @@
-"""Two signs of spoiled images that need no reference: too much fine detail, and the grid of the latent's cells."""
+"""Two signs of damaged images: too much fine detail, and a grid at the borders of latent cells."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,10 @@ def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def high_frequency(images: npt.NDArray[np.uint8]) -> float:
-    """Share of the brightness's energy above a quarter of a cycle a pixel (half of Nyquist), mean over images.
+    """Share of the energy of the brightness above a quarter of a cycle per pixel (half of Nyquist), mean over images.
 
-    The mean is taken out and a Hann window laid over, so that borders do not count. White noise has 1 - pi/16 = 0.80,
-    natural images a few thousandths; 0 for an image of one colour.
+    The mean is removed and a Hann window applied, so that borders do not count. White noise has 1 - pi/16 = 0.80,
+    natural images a few thousandths, and an image of one colour 0.
 
     Args:
         images: uint8 (B, H, W, 3).
@@ -35,7 +35,7 @@ def high_frequency(images: npt.NDArray[np.uint8]) -> float:
 
 
 def grid_energy(images: npt.NDArray[np.uint8], cell: int) -> float:
-    """How much larger steps of brightness are at the borders of cells than inside them; 1 where there is no grid.
+    """Mean step of brightness at the borders of cells relative to that inside cells; 1 without a grid.
 
     Mean over the horizontal and the vertical steps of all images; 1 for images of one colour.
 

@@ -1,7 +1,7 @@
-"""Latents as the tokens of a transformer that packs 2x2 cells into one, and back.
+"""Convert latents to the tokens of a transformer that packs 2x2 cells into one, and back.
 
 Legend: B latents of C channels on h x w cells, h and w even; N = (h/2) * (w/2) tokens, row by row. A token lists its
-channels one after the other, each as its four cells row by row: FLUX.1, FLUX.2 and Qwen-Image all do.
+channels one after the other, each as its four cells row by row, as FLUX.1, FLUX.2 and Qwen-Image do.
 """
 
 import torch.nn.functional as F
