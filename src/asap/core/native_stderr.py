@@ -1,4 +1,4 @@
-"""Silence for native libraries that write to the standard error stream themselves, past Python."""
+"""Silence native libraries that write to the standard error stream directly."""
 
 import contextlib
 import os
@@ -10,9 +10,9 @@ __all__ = ["silence_native_stderr"]
 
 @contextlib.contextmanager
 def silence_native_stderr() -> Iterator[None]:
-    """What is written to file descriptor 2 inside is dropped; errors still arrive as exceptions.
+    """Discard what native code writes to file descriptor 2; errors still arrive as exceptions.
 
-    The whole process is affected for that time, so hold it briefly. Without a descriptor 2 nothing is done.
+    This affects the whole process, so the block should be short. Without a descriptor 2 it does nothing.
     """
     with contextlib.ExitStack() as stack:
         try:
