@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from asap.regions.native_stderr import silence_native_stderr
+from asap.core.native_stderr import silence_native_stderr
 
 
 def test_only_what_is_written_inside_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,9 +16,9 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from asap.core.errors import PhotoError
 from asap.core.hashing import digest
+from asap.core.native_stderr import silence_native_stderr
 from asap.core.photos import Photo
 from asap.core.records import ByteArray
-from asap.regions.native_stderr import silence_native_stderr
 
 __all__ = ["FORMATS", "MAX_ASPECT", "MAX_PIXELS", "MIN_SIDE", "REASONS", "decode"]
 

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asap.core.errors import MissingDependencyError, StoreError
+from asap.core.native_stderr import silence_native_stderr
 from asap.core.records import FloatArray
-from asap.regions.native_stderr import silence_native_stderr
 
 __all__ = ["Network"]
 
