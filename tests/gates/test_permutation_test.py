@@ -5,7 +5,7 @@ import pytest
 
 from asap.core.errors import InputError
 from asap.gates import permutation_test
-from asap.gates.permutation_test import FEWEST, auroc, separability_test
+from asap.gates.permutation_test import MIN_GROUPS, auroc, separability_test
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,9 @@ class TestTellApart:
     def test_equal_sides_are_clean_and_few_people_say_nothing(self) -> None:
         equal = separability_test(np.zeros((50, 3)), names(50), NAMES, np.random.default_rng(0))
         assert (equal.auroc, equal.low, equal.high, equal.differ, equal.verdict) == (0.5, 0.5, 0.5, 0, "clean")
-        few = separability_test(np.ones((50, 3)), names(FEWEST - 1) * 2 + names(12), NAMES, np.random.default_rng(0))
+        few = separability_test(
+            np.ones((50, 3)), names(MIN_GROUPS - 1) * 2 + names(12), NAMES, np.random.default_rng(0)
+        )
         assert few.verdict == "too few"
 
     def test_an_exchange_of_sides_changes_the_direction_only(self) -> None:

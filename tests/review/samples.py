@@ -52,7 +52,7 @@ class MadePairs:
     def facts(self) -> Sequence[PairFacts]:
         return self.made
 
-    def picture(self, uid: str, name: str) -> bytes:
+    def image(self, uid: str, name: str) -> bytes:
         self.asked.append((uid, name))
         assert uid in {item.uid for item in self.made}
         assert name in ("chosen", "rejected", "mask")

@@ -140,7 +140,7 @@ def test_a_body_must_be_json_by_name(kind: str) -> None:
 def test_pictures_are_those_of_the_pair() -> None:
     page = Page()
     for side, name in {"left": "chosen", "right": "rejected", "mask": "mask"}.items():
-        answer = page.get(f"/pictures/{UIDS[3]}/{side}?v=1")
+        answer = page.get(f"/images/{UIDS[3]}/{side}?v=1")
         assert (answer.body, answer.headers["content-type"]) == (f"{UIDS[3]} {name}".encode(), "image/png")
 
 
@@ -175,8 +175,8 @@ def test_a_blind_reviewer_is_told_nothing() -> None:
 
 def test_a_blind_reviewer_sees_either_side_on_the_left_and_always_the_same() -> None:
     page = Page(blind=True)
-    lefts = {uid: page.get(f"/pictures/{uid}/left").body.decode().split()[1] for uid in UIDS}
-    rights = {uid: page.get(f"/pictures/{uid}/right").body.decode().split()[1] for uid in UIDS}
+    lefts = {uid: page.get(f"/images/{uid}/left").body.decode().split()[1] for uid in UIDS}
+    rights = {uid: page.get(f"/images/{uid}/right").body.decode().split()[1] for uid in UIDS}
     assert set(lefts.values()) == {"chosen", "rejected"}
     assert all({lefts[uid], rights[uid]} == {"chosen", "rejected"} for uid in UIDS)
     for uid in UIDS:

@@ -265,7 +265,7 @@ def test_the_next_pictures_are_fetched_ahead(browser: Chrome, pairs: Path) -> No
         names = "performance.getEntriesByType('resource').map((entry) => entry.name)"
         for uid in uids[:5]:
             for side in ("left", "right", "mask"):
-                page.wait(f"{names}.some((name) => name.includes('/pictures/{uid}/{side}?'))")
+                page.wait(f"{names}.some((name) => name.includes('/images/{uid}/{side}?'))")
         assert uids[7] not in str(browser.execute_script(f"return {names}"))
 
 
@@ -383,7 +383,7 @@ for (const [name, options] of Object.entries({
 found.image = await new Promise((done) => {
   const image = new Image();
   image.onload = () => done("shown"); image.onerror = () => done("refused");
-  image.src = target + "/pictures/" + %s + "/left";
+  image.src = target + "/images/" + %s + "/left";
 });
 document.title = JSON.stringify(found);
 </script>"""
@@ -418,7 +418,7 @@ def test_another_site_in_the_same_browser_can_neither_decide_nor_look(browser: C
             "json": "refused",
             "token": "refused",
             "read": "refused",
-            "picture": "refused",
+            "image": "refused",
         }
         assert server.ask("/api/session")["decisions"] == {}
         assert read_reviews(pairs)["attacked"] == []

@@ -1,11 +1,11 @@
-"""The edge band: a seam along the mask's rim, or pixels just inside it that differ in kind from those just outside.
+"""Features of the edge band: a seam along the rim of the mask, or pixels inside that differ in kind from those outside.
 
-Only those places of the rim count where the two sides are nearly equal just inside, so that an edge of the anatomy that
-happens to lie along the rim does not. A seam higher than that limit shows in the gate ``edge_ssim`` instead.
+Only places of the rim count where the two sides are nearly equal just inside. An edge of the anatomy along the rim then
+does not count. A seam higher than that limit shows in the gate ``edge_ssim`` instead.
 
-Nearly equal is not enough: an outline or a shade that an edit adds may be faint, and is anatomy all the same. So the
-difference between the sides, without fine detail, must also be that of most of the rim, to a grey level: a seam or a
-tint runs along it, an outline crosses it.
+Near equality is not sufficient, because an outline or a shade that an edit adds may be faint and still belong to the
+anatomy. The low-pass difference between the sides must therefore also equal that of most of the rim, to one grey level:
+a seam or a tint runs along the rim, an outline crosses it.
 """
 
 import numpy as np
@@ -16,16 +16,16 @@ from asap.gates.residuals import Planes
 
 __all__ = ["NAMES", "edge_band_features"]
 
-NEAR = 16.0
-"""Grey levels that the sides may differ by just inside the rim."""
-LIKE = 1.0
-"""Grey levels by which the low-pass difference of the sides may deviate from its median along the rim."""
+MAX_SIDE_DIFFERENCE = 16.0
+"""Largest difference in grey levels between the sides just inside the rim."""
+MAX_DEVIATION = 1.0
+"""Largest deviation, in grey levels, of the low-pass difference of the sides from its median along the rim."""
 WIDE = 5
 """Side in pixels of the box filter of that difference."""
 LEAST = 16
-"""Fewer places of the rim than these say nothing."""
+"""Smallest number of places of the rim that is evaluated."""
 STEPS = (1.0, 2.0, 4.0, 8.0)
-"""Grey levels of steps that are counted."""
+"""Heights of steps, in grey levels, that are counted."""
 
 NAMES = (
     "step in brightness",
@@ -39,18 +39,18 @@ NAMES = (
     "residual just inside",
     "residual inside over outside",
 )
-"""Names of the features, in order. A step is what a place of the rim has beyond its neighbours on either side."""
+"""Names of the features, in order. A step is the change at a place of the rim minus that of its neighbours."""
 
 
 def edge_band_features(one: Planes, two: Planes, inside: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Features ``NAMES`` of either side; 0 on both where too little of the rim can be compared.
+    """Features ``NAMES`` of either side; 0 on both if too little of the rim can be compared.
 
     Args:
         one: a side.
         two: the other.
         inside: (H, W) the mask.
     """
-    near = np.asarray(np.abs(one.values - two.values).max(axis=2) <= NEAR) & _usual(one, two, inside)
+    near = np.asarray(np.abs(one.values - two.values).max(axis=2) <= MAX_SIDE_DIFFERENCE) & _usual(one, two, inside)
     places = [_places(inside, near, axis) for axis in (0, 1)]
     if sum(int(found.sum()) for found in places) < LEAST:
         nothing = np.zeros(len(NAMES), dtype=np.float32)
@@ -64,7 +64,7 @@ def edge_band_features(one: Planes, two: Planes, inside: BoolArray) -> tuple[Flo
 def _usual(one: Planes, two: Planes, inside: BoolArray) -> BoolArray:
     """(H, W) where the low-pass difference of the sides is, around each pixel, that of most of the rim just inside.
 
-    Both sides of the rim are filtered apart, so that a step along it does not blur into either.
+    The two sides of the rim are filtered separately, so that a step along it does not blur into either.
     """
     out = np.zeros(inside.shape, dtype=bool)
     for area in (inside, ~inside):
@@ -75,12 +75,12 @@ def _usual(one: Planes, two: Planes, inside: BoolArray) -> BoolArray:
         weight = ndimage.uniform_filter(area.astype(np.float32), WIDE)[:, :, None]
         low = ndimage.uniform_filter(gap, (WIDE, WIDE, 1)) / np.maximum(weight, 1e-3)
         away = np.abs(low - np.median(low[rim], axis=0)).max(axis=2)
-        out |= area & (ndimage.maximum_filter(np.where(area, away, 0), 3) <= LIKE)
+        out |= area & (ndimage.maximum_filter(np.where(area, away, 0), 3) <= MAX_DEVIATION)
     return out
 
 
 def _places(inside: BoolArray, near: BoolArray, axis: int) -> BoolArray:
-    """Between which neighbours along ``axis`` the rim runs; both have a further neighbour and are nearly equal."""
+    """Where the rim runs between neighbours along ``axis`` that have further neighbours and nearly equal sides."""
     area, equal = (inside, near) if axis == 1 else (inside.T, near.T)
     rim = area[:, 1:] != area[:, :-1]
     rim[:, [0, -1]] = False

@@ -1,6 +1,6 @@
-"""What an encoded image tells before it is decoded: format, dimensions, compression, metadata, tables.
+"""Features of an encoded image: format, dimensions, compression, metadata, tables.
 
-PNG and JPEG are taken apart; of anything else only the first bytes and the size are known.
+PNG and JPEG are parsed; other formats give their first bytes and their size only.
 """
 
 import struct
@@ -31,21 +31,23 @@ NAMES = (
     "bytes of metadata",
     "compression",
 )
-"""Names of the features, in order. ``compression``: zlib's header of a PNG, the sum of a JPEG's quantisation tables."""
+"""Names of the features, in order. ``compression``: the zlib header of a PNG, or the sum of the quantisation tables of
+a JPEG.
+"""
 
 
 def file_features(data: bytes, plain_size: int) -> FloatArray:
     """Features ``NAMES`` of an encoded image.
 
-    The size alone would show the anatomy (fewer fingers, fewer bytes), so it is divided by the size of the same pixels
-    encoded anew in one fixed way.
+    The size alone would reveal the anatomy (fewer fingers, fewer bytes), so it is divided by the size of the same
+    pixels after re-encoding in one fixed way.
 
     Args:
         data: the encoded image.
-        plain_size: bytes of its pixels encoded anew.
+        plain_size: bytes of its pixels after re-encoding.
 
     Raises:
-        InputError: there are no bytes, or a PNG or JPEG breaks off.
+        InputError: there are no bytes, or a PNG or JPEG is truncated.
     """
     if not data or plain_size < 1:
         raise InputError(f"wanted an encoded image and its plain size, got {len(data)} and {plain_size} bytes")
@@ -61,7 +63,7 @@ def file_features(data: bytes, plain_size: int) -> FloatArray:
             width = height = kind = pieces = extra = compression = 0
             form = float(int.from_bytes(data[:4], "big"))
     except (struct.error, IndexError) as error:
-        raise InputError(f"a stored image breaks off after {len(data)} bytes; make the store anew") from error
+        raise InputError(f"a stored image is truncated after {len(data)} bytes; build the store again") from error
     return np.array([form, width, height, kind, ratio, pieces, extra, compression], dtype=np.float32)
 
 

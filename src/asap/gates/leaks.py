@@ -1,12 +1,12 @@
-"""Leaks: what tells the rejected side from the chosen one without a look at the anatomy.
+"""Leaks: features that distinguish the rejected side from the chosen one without the anatomy.
 
-Four views, each blind to the anatomy in its own way. Each gives features of either side; their difference, rejected
-minus chosen, is what a classifier may use (``chance``). Exchanging the sides changes the sign and nothing else.
+There are four views, each blind to the anatomy in its own way. Each gives features of either side. Their difference,
+rejected minus chosen, is the input of a classifier (``permutation_test``). Exchanging the sides changes the sign and
+nothing else.
 
-- ``background``: pixels outside the mask;
-- ``edge band``: the mask's rim (``edge_band``);
-- ``high frequencies``: residuals of pixels that show the same on both sides, inside and outside (``residuals``);
-- ``file``: the encoded bytes (``file_features``).
+- ``background``: pixels outside the mask; - ``edge band``: the rim of the mask (``edge_band``); - ``high frequencies``:
+residuals of pixels with equal content on both sides, inside and outside (``residuals``); - ``file``: the encoded bytes
+(``file_features``).
 
 Legend: H and W pixels, F features of a view.
 """
@@ -23,11 +23,11 @@ from asap.gates.masks import bounding_window, check_images, difference
 __all__ = ["FEATURES", "VIEWS", "image_differences", "outside_difference"]
 
 GRID = 4
-"""The background is averaged over a grid of this many cells each way."""
+"""Cells along each side of the grid over which the background is averaged."""
 CLEAR = 2
-"""Pixels on either side of the rim that are left to the edge band: the reach of the residuals."""
+"""Pixels on either side of the rim that belong to the edge band: the reach of the residuals."""
 MARGIN = 16
-"""Pixels around the mask's box that are looked at where the sides are equal outside; two blocks of JPEG."""
+"""Pixels around the box of the mask that are evaluated if the sides are equal outside; two blocks of JPEG."""
 
 _CELLS = tuple(f"mean of cell {row + 1},{column + 1}" for row in range(GRID) for column in range(GRID))
 _BACKGROUND = (
@@ -56,9 +56,9 @@ def outside_difference(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) 
 
 
 def image_differences(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> dict[str, FloatArray]:
-    """Rejected minus chosen for every view but ``file``: (F,) each, 0 where a feature could not be measured.
+    """Rejected minus chosen for every view but ``file``: (F,) each, 0 if a feature could not be measured.
 
-    Where the sides are equal outside the mask only its surroundings are computed; what is left out would be 0.
+    If the sides are equal outside the mask, only its surroundings are evaluated; all other differences would be 0.
 
     Raises:
         InputError: shapes or types do not fit.
@@ -85,7 +85,7 @@ def image_differences(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -
 
 
 def _background(image: ByteArray, outside: BoolArray) -> FloatArray:
-    """The features of the background of one side; 0 where there is no such pixel."""
+    """The features of the background of one side; 0 if there is no such pixel."""
     if not outside.any():
         return np.zeros(len(_BACKGROUND), dtype=np.float32)
     pixels = image[outside].astype(np.float32)

@@ -1,4 +1,4 @@
-"""The mask of a pair: what differs, a little grown, so that a trainer weights the change and not its surroundings."""
+"""The mask of a pair: the difference of its sides, slightly dilated, so that training weights the change only."""
 
 import numpy as np
 from scipy import ndimage
@@ -9,7 +9,7 @@ from asap.core.records import BoolArray, ByteArray
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _BLOCK = ndimage.generate_binary_structure(2, 2)
 _SPECK = 6 / 128**2
-"""Share of the image below which a patch of difference is a speck: 6 pixels at 128."""
+"""Share of the image below which a patch of difference counts as a speck: 6 pixels at 128."""
 
 
 def check_images(chosen: ByteArray, rejected: ByteArray) -> None:
@@ -33,7 +33,7 @@ def difference(first: ByteArray, second: ByteArray) -> ByteArray:
 
 
 def box_of(mask: ByteArray | BoolArray) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 in pixels of what is set in ``mask`` (H, W), end exclusive; zeros where nothing is."""
+    """x0, y0, x1, y1 in pixels of the box of ``mask`` (H, W), end exclusive; zeros for an empty mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if len(rows) == 0:
         return (0, 0, 0, 0)
@@ -41,7 +41,7 @@ def box_of(mask: ByteArray | BoolArray) -> tuple[int, int, int, int]:
 
 
 def bounding_window(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of the box of ``inside`` (H, W), grown by ``margin`` as far as the image goes."""
+    """Rows and columns of the box of ``inside`` (H, W), extended by ``margin`` within the image."""
     x0, y0, x1, y1 = box_of(inside)
     height, width = inside.shape
     return (
@@ -51,9 +51,9 @@ def bounding_window(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, 
 
 
 def grow(inside: BoolArray, pixels: int) -> BoolArray:
-    """``inside`` (H, W) grown by about ``pixels`` in every direction (an octagon: cross and block by turns)."""
+    """Dilate ``inside`` (H, W) by about ``pixels`` in every direction (an octagon: cross and block in turn)."""
     out = np.array(inside, dtype=bool)
-    window = bounding_window(out, pixels)  # nothing beyond it can be reached, and a region is small in a large image
+    window = bounding_window(out, pixels)  # only this window can be reached, and a region is small in a large image
     grown = out[window]
     for step in range(pixels):
         grown = ndimage.binary_dilation(grown, _CROSS if step % 2 == 0 else _BLOCK)
@@ -71,16 +71,16 @@ def _without_specks(differs: BoolArray) -> BoolArray:
 
 
 def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tolerance: int = 8) -> ByteArray:
-    """(H, W) 255 where the images differ visibly, with gaps and small holes closed and grown by ``dilate`` pixels.
+    """(H, W) 255 where the images differ visibly, with small holes closed, dilated by ``dilate`` pixels.
 
     The symbol M of arXiv:2605.25759. Differences up to ``tolerance`` (of 255, in every channel) and specks of a few
-    pixels are left out: they are faint shadows and shading far from the defect, and a trainer should not weight them.
-    ``share_outside`` then makes both images equal to the bit outside the mask. At 128 pixels a
-    ``dilate`` of 3 keeps the 7x7 windows of SSIM outside free of the change. Equal images give an empty mask; 0 for
-    both numbers marks exactly what differs.
+    pixels are ignored: they are faint shadows and shading far from the defect, which training should not weight.
+    ``share_outside`` then makes both images bit-identical outside the mask. At 128 pixels, a ``dilate`` of 3 keeps the
+    7x7 windows of SSIM outside free of the change. Equal images give an empty mask. With 0 for both parameters the mask
+    is the exact difference.
 
     Raises:
-        InputError: shapes or types do not fit, or a number is out of range.
+        InputError: shapes or types do not fit, or a parameter is out of range.
     """
     check_images(chosen, rejected)
     if dilate < 0 or not 0 <= tolerance < 255:
@@ -91,7 +91,7 @@ def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tole
     if dilate == 0 or not differs.any():
         return np.where(differs, np.uint8(255), np.uint8(0))
     grown = grow(differs, dilate + 1)
-    # one step back closes gaps of two pixels without moving the rim; what differs must stay inside
+    # one erosion closes gaps of two pixels without moving the rim; the difference itself must stay inside
     closed = ndimage.binary_erosion(grown, _CROSS, border_value=1) | grow(differs, dilate)
     return np.where(closed, np.uint8(255), np.uint8(0))
 
@@ -99,9 +99,9 @@ def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tole
 def share_outside(chosen: ByteArray, rejected: ByteArray, mask: ByteArray) -> tuple[ByteArray, ByteArray]:
     """Both images with the same pixels outside ``mask`` (H, W): the mean of the two.
 
-    Outside a mask with a tolerance the images still differ faintly. Were one of them taken there for both, the other
-    would have a step of up to that tolerance along the rim, and a model could tell the sides apart by it; with the mean
-    both have the same step, of half the height.
+    Outside a mask with a tolerance, the images still differ faintly. If one of them were used for both, the other would
+    have a step of up to that tolerance along the rim, and a model could tell the sides apart by it. With the mean, both
+    have the same step of half the height.
 
     Raises:
         InputError: shapes or types do not fit.

@@ -1,4 +1,4 @@
-"""What is measured on a pair. SSIM after Wang et al. 2004, with a uniform 7x7 window over the colour channels."""
+"""Measurements on a pair. SSIM follows Wang et al. 2004, with a uniform 7x7 window over the colour channels."""
 
 from typing import Protocol
 
@@ -12,15 +12,15 @@ from asap.gates.masks import bounding_window, check_images, difference, grow
 _WINDOW = 7
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _BAND = 3
-"""Pixels at 128 across on either side of the mask's rim."""
+"""Width of the band on either side of the rim of the mask, in pixels at 128."""
 
 
 class Perceptual(Protocol):
-    """A perceptual distance that a caller plugs in; its name and fingerprint belong into the manifest."""
+    """A perceptual distance that the caller provides; its name and fingerprint belong into the manifest."""
 
     @property
     def name(self) -> str:
-        """How a manifest lists it."""
+        """Name in a manifest."""
 
     @property
     def fingerprint(self) -> str:
@@ -37,8 +37,8 @@ def _smooth(values: FloatArray) -> FloatArray:
 def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
     """(H, W) structural similarity in [-1, 1], mean over the three channels; 1 where the images are equal.
 
-    The same numbers as scikit-image's ``structural_similarity`` (uniform window of 7, sample covariance). Only windows
-    that reach a difference are computed.
+    Equals scikit-image's ``structural_similarity`` (uniform window of 7, sample covariance). Only windows that contain
+    a difference are computed.
     """
     similar = np.ones(first.shape[:2], dtype=np.float32)
     differs = difference(first, second) > 0
@@ -52,7 +52,7 @@ def similarity_map(first: ByteArray, second: ByteArray) -> FloatArray:
 
 def _similarity(first: ByteArray, second: ByteArray) -> FloatArray:
     """The map of a whole image; edges are mirrored."""
-    # centred values keep float32 exact enough: the variance is not the difference of two large numbers
+    # centred values keep float32 accurate: the variance is not the difference of two large numbers
     a, b = first.astype(np.float32) - 128, second.astype(np.float32) - 128
     mean_a, mean_b = _smooth(a), _smooth(b)
     sample = _WINDOW**2 / (_WINDOW**2 - 1)
@@ -73,26 +73,26 @@ def measure(
     touched_visible: BoolArray | None = None,
     perceptual: Perceptual | None = None,
 ) -> dict[str, float]:
-    """All gate values of a composed pair.
+    """Measure all values of the gates on a composed pair.
 
     Args:
         chosen: (H, W, 3) uint8.
-        rejected: (H, W, 3) uint8, composed: equal to ``chosen`` outside the mask.
+        rejected: (H, W, 3) uint8, equal to ``chosen`` outside the mask.
         mask: (H, W) 255 inside.
-        touched_visible: (H, W) True where a pixel of either image shows skin that the edit touched; None if unknown.
-        perceptual: a perceptual distance; None where none is at hand.
+        touched_visible: (H, W) True where a pixel of either image shows edited skin; None if unknown.
+        perceptual: a perceptual distance, or None.
 
     Returns:
         ``region_ssim``: mean SSIM of the windows centred inside the mask (1 for an empty mask).
-        ``background_ssim``: the same outside; next to the rim a window still sees a little of the region.
-        ``edge_ssim``: SSIM of the band around the mask's rim; a seam shows here.
+        ``background_ssim``: the same outside; windows next to the rim overlap the region.
+        ``edge_ssim``: SSIM of the band around the rim of the mask, where a seam shows.
         ``max_abs_diff_outside``: largest absolute difference of a channel outside, 0 to 255.
-        ``area_share``: share of the image that is masked, 0 to 1.
+        ``area_share``: masked share of the image, 0 to 1.
         ``contrast``: mean over the masked pixels of the largest channel difference, over 255.
-        ``changed_share``: share of the masked pixels that changed clearly (more than 12 of 255).
-        ``visible_share``: share of the image that shows touched skin; the changed area where that is unknown.
-        ``region_lpips``, ``background_lpips``: mean perceptual distance inside and outside the mask, 0 where there is
-        no such pixel; only with ``perceptual``.
+        ``changed_share``: share of the masked pixels that changed clearly (by more than 12 of 255).
+        ``visible_share``: share of the image that shows edited skin, or the changed area if that is unknown.
+        ``region_lpips``, ``background_lpips``: mean perceptual distance inside and outside the mask, 0 if there is no
+        such pixel; only with ``perceptual``.
 
     Raises:
         InputError: shapes or types do not fit.
@@ -127,6 +127,6 @@ def _distances(perceptual: Perceptual, chosen: ByteArray, rejected: ByteArray, i
 
 
 def _band(inside: BoolArray) -> BoolArray:
-    """Just outside the rim of the mask, as wide as ``_BAND`` at 128 pixels."""
+    """The band just outside the rim of the mask, with the width ``_BAND`` at 128 pixels."""
     width = max(1, round(_BAND * min(inside.shape) / 128))
     return grow(inside, width) & ~inside

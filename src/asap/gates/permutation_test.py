@@ -1,15 +1,16 @@
-"""Can the sides be told apart? A linear discriminant on differences between sides, and what chance alone would give.
+"""A permutation test of whether the two sides of pairs can be told apart by their features.
 
-Legend: N pairs, F features, G groups (a person with all images of it), R exchanges of sides at random.
+Legend: N pairs, F features, G groups (a person with all images of it), R random exchanges of sides.
 
-Each pair has one row x = features of the rejected side minus those of the chosen one. A discriminant w, fitted on other
-groups, gives the rejected side w.x/2 and the chosen one -w.x/2. The AUROC is the share of (rejected, chosen) couples,
-over all pairs, in which the rejected side has the higher score, ties half: P(w.x_i + w.x_j > 0) over all i and j.
+Each pair has one row x: the features of the rejected side minus those of the chosen one. A discriminant w, fitted on
+other groups, scores the rejected side w.x/2 and the chosen one -w.x/2. The AUROC is the share of (rejected, chosen)
+couples, over all pairs, in which the rejected side has the higher score, with ties counted half: P(w.x_i + w.x_j > 0)
+over all i and j.
 
-If nothing tells the sides apart, exchanging them in any group changes nothing, so R random exchanges show what the
-whole procedure gives by chance, with no assumption on how the features are distributed (a randomisation test; Fisher
-1935, Edgington 1980). The discriminant is the ridge solution of X w = 1, in closed form: X'X does not change when
-rows change sign, so all exchanges together cost a few products of matrices.
+If no feature distinguishes the sides, exchanging them in any group changes nothing. R random exchanges therefore give
+the distribution of the whole procedure under chance, without an assumption on the distribution of the features (a
+randomisation test; Fisher 1935, Edgington 1980). The discriminant is the ridge solution of X w = 1, in closed form: X'X
+does not change when rows change sign, so all exchanges together cost a few matrix products.
 """
 
 from collections.abc import Sequence
@@ -23,17 +24,17 @@ from asap.core.errors import InputError
 __all__ = ["FOLDS", "Separability", "auroc", "separability_test"]
 
 FOLDS = 5
-EXCHANGES = 2000
+PERMUTATIONS = 2000
 DRAWS = 2000
 RIDGE = 0.1
 """Added to the mean square of each scaled feature, which is about 1."""
 CLIP = 3.0
-"""Scaled differences are cut here, so that one strange image cannot carry a feature."""
-FEWEST = 20
-"""Groups that differ at all, below which nothing is said."""
+"""Scaled differences are clipped here, so that a single outlier cannot dominate a feature."""
+MIN_GROUPS = 20
+"""Smallest number of groups with a difference that is evaluated."""
 TOP = 3
 PART = 200
-"""Draws computed at once."""
+"""Samples computed at once."""
 
 Matrix = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
@@ -41,24 +42,25 @@ Groups = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Separability:
-    """What one view gave."""
+    """The result for one view."""
 
     auroc: float
-    """Of unseen groups; 0.5 is chance."""
+    """On unseen groups; 0.5 is chance."""
     low: float
     high: float
-    """Interval of the AUROC at the level asked for."""
+    """Confidence interval of the AUROC at the requested level."""
     noticed_from: float
-    """Least AUROC that chance does not reach at this level: with fewer pairs it is higher."""
+    """Smallest AUROC that exceeds chance at this level; with fewer pairs it is higher."""
     n: int
     """Pairs."""
     differ: int
-    """Pairs whose sides differ in the view at all; the AUROC is over these."""
+    """Pairs whose sides differ in the view; the AUROC is over these."""
     verdict: str
     """``clean``, ``leak`` or ``too few``."""
     top: tuple[tuple[str, str, float], ...]
-    """The most telling features: name, ``higher`` or ``lower`` in the rejected side, in which share of the pairs that
-    differ in it."""
+    """The most informative features: name, ``higher`` or ``lower`` on the rejected side, and in which share of the
+    pairs that differ.
+    """
 
 
 def separability_test(
@@ -69,18 +71,18 @@ def separability_test(
     *,
     level: float = 0.95,
 ) -> Separability:
-    """Whether the sides of pairs can be told apart by ``differences``, with groups kept together.
+    """Test whether ``differences`` distinguish the sides of pairs, with groups kept together.
 
-    The interval holds the central ``level`` of a bootstrap over groups, and is never narrower than what random
-    exchanges give, so that a false alarm (``leak`` where there is none) has a chance of at most (1 - level) / 2.
-    ``leak``: the interval lies above 0.5. ``clean``: it does not, or no pair differs. ``too few``: fewer than
-    ``FEWEST`` groups differ.
+    The interval holds the central ``level`` of a bootstrap over groups, and is never narrower than the interval of
+    random exchanges, so a false alarm (``leak`` without a leak) has a probability of at most (1 - level) / 2. ``leak``:
+    the interval lies above 0.5. ``clean``: it does not, or no pair differs. ``too few``: fewer than ``MIN_GROUPS`` groups
+    differ.
 
     Args:
         differences: (N, F) rejected minus chosen.
         groups: N names; equal names belong together.
         names: F names of features.
-        rng: folds, exchanges and bootstrap are drawn from it.
+        rng: generator of folds, exchanges and bootstrap.
         level: of the interval.
 
     Raises:
@@ -99,11 +101,11 @@ def separability_test(
     tails = [0.5 - level / 2, 0.5 + level / 2]
     folds = _folds(member, rng)
     own = _scores(rows, folds, np.ones((len(rows), 1)))[:, 0]
-    chance = np.quantile(_by_chance(rows, member, folds, rng), tails)
+    chance = np.quantile(_null_distribution(rows, member, folds, rng), tails)
     found = float(auroc(own)[0])
     low, high = np.quantile(_bootstrap(own, member, rng), tails)
     low, high = min(low, found - (chance[1] - 0.5)), max(high, found + (0.5 - chance[0]))
-    verdict = "too few" if member.max() + 1 < FEWEST else "leak" if low > 0.5 else "clean"
+    verdict = "too few" if member.max() + 1 < MIN_GROUPS else "leak" if low > 0.5 else "clean"
     return Separability(
         auroc=found,
         low=float(max(0.0, low)),
@@ -117,10 +119,10 @@ def separability_test(
 
 
 def auroc(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Matrix:
-    """(D,) P(s_i + s_j > 0) over all i and j, ties half.
+    """(D,) P(s_i + s_j > 0) over all i and j, with ties counted half.
 
     Args:
-        scores: (N,) of the rejected sides; the chosen sides have the same with the other sign.
+        scores: (N,) of the rejected sides; the chosen sides have the negative scores.
         weights: (D, N) how often each pair counts; once if None.
     """
     values = np.asarray(scores, dtype=np.float64)
@@ -134,9 +136,9 @@ def auroc(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Matrix
 
 
 def _scaled(rows: Matrix) -> Matrix:
-    """Each feature over its typical size, cut at ``CLIP``, then over its root mean square; those always 0 left out.
+    """Scale features by their typical size, clip at ``CLIP``, divide by the root mean square; drop constant ones.
 
-    Neither step looks at a sign, so an exchange of sides still changes the sign of a row and nothing else.
+    Neither step depends on signs, so an exchange of sides still changes the sign of a row and nothing else.
     """
     size = np.array([np.median(np.abs(column[column != 0])) if column.any() else np.inf for column in rows.T])
     cut = np.clip(rows / size, -CLIP, CLIP)
@@ -145,13 +147,13 @@ def _scaled(rows: Matrix) -> Matrix:
 
 
 def _folds(member: Groups, rng: np.random.Generator) -> Groups:
-    """(N,) the fold of each pair; a group is in one only."""
+    """(N,) the fold of each pair; a group is in one fold only."""
     count = int(member.max()) + 1
     return np.asarray(rng.permutation(count) % min(FOLDS, max(2, count)), dtype=np.int64)[member]
 
 
 def _scores(rows: Matrix, folds: Groups, signs: Matrix) -> Matrix:
-    """(N, R) score of each rejected side by a discriminant of the other folds; ``signs`` (N, R): -1 is exchanged."""
+    """(N, R) score of each rejected side by a discriminant of the other folds; -1 in ``signs`` (N, R) is exchanged."""
     out = np.zeros_like(signs)
     for fold in np.unique(folds):
         test, train = rows[folds == fold], rows[folds != fold]
@@ -160,10 +162,10 @@ def _scores(rows: Matrix, folds: Groups, signs: Matrix) -> Matrix:
     return np.asarray(out * signs, dtype=np.float64)
 
 
-def _by_chance(rows: Matrix, member: Groups, folds: Groups, rng: np.random.Generator) -> Matrix:
+def _null_distribution(rows: Matrix, member: Groups, folds: Groups, rng: np.random.Generator) -> Matrix:
     """(R,) AUROCs after random exchanges of sides, group by group."""
     out = []
-    for _ in range(EXCHANGES // PART):
+    for _ in range(PERMUTATIONS // PART):
         signs = rng.choice([-1.0, 1.0], size=(int(member.max()) + 1, PART))[member]
         out += [float(auroc(column)[0]) for column in _scores(rows, folds, signs).T]
     return np.array(out, dtype=np.float64)
@@ -180,7 +182,7 @@ def _bootstrap(scores: Matrix, member: Groups, rng: np.random.Generator) -> Matr
 
 
 def _top(rows: Matrix, member: Groups, names: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
-    """Features by how far their mean lies from 0, in its own standard errors over groups."""
+    """Features ordered by the distance of their mean from 0, in standard errors over groups."""
     sums = np.zeros((int(member.max()) + 1, rows.shape[1]))
     np.add.at(sums, member, rows)
     power = np.sqrt((sums**2).sum(axis=0))

@@ -1,8 +1,8 @@
-"""High frequencies without the anatomy: what noise, blur, JPEG and autoencoders leave in pixels that did not change.
+"""High-frequency residuals of unchanged pixels: traces of noise, blur, JPEG and autoencoders, without the anatomy.
 
-An edit changes edges, so edges may not count. Only pixels count whose surroundings show the same on both sides after a
-low-pass filter: there the sides may differ in traces of processing alone. The surroundings are wide, since beside an
-outline that only one side has the filter leaves little of it: in narrow ones its flanks would count.
+An edit changes edges, so edges must not count. Only pixels count whose surroundings are equal on both sides after a
+low-pass filter. There, the sides can differ in traces of processing only. The surroundings are wide, because the filter
+leaves little of an outline that only one side has, and in narrow surroundings its flanks would count.
 
 Legend: H and W pixels, P pixels of an area.
 """
@@ -18,22 +18,24 @@ from asap.core.records import BoolArray, ByteArray, FloatArray
 __all__ = ["NAMES", "Planes", "planes", "residual_features", "unchanged"]
 
 LOW = 5
-"""Side in pixels of the box filter that takes high frequencies away."""
+"""Side in pixels of the box filter that removes high frequencies."""
 AROUND = 5
-"""Side in pixels of the surroundings that must show the same."""
+"""Side in pixels of the surroundings that must be equal."""
 LIMITS = (0.0, 0.5, 1.0, 2.0, 4.0)
-"""Grey levels that the filtered sides may differ by in pixels that count as unchanged: the least that leaves enough."""
+"""Largest difference in grey levels of the filtered sides in unchanged pixels; the smallest limit with enough pixels is
+used.
+"""
 FLAT = 24.0
-"""Grey levels between the darkest and lightest of 5x5 pixels, up to which an area is smooth."""
+"""Largest range in grey levels of 5x5 pixels of a smooth area."""
 LEAST = 24
-"""Fewer pixels than these say nothing."""
+"""Smallest number of pixels that is evaluated."""
 STEP = 1 / 12
-"""Variance of rounding to whole grey levels: keeps logarithms finite where an image has no texture at all."""
+"""Variance of rounding to whole grey levels; keeps logarithms finite in areas without texture."""
 BLOCK = 8
-"""Side in pixels of the blocks of JPEG, counted from the image's upper left corner."""
+"""Side in pixels of the blocks of JPEG, counted from the upper left corner of the image."""
 
 NOTHING = 0.5
-"""Grey levels below which a cosine coefficient is nearly 0: rounding pixels alone leaves 0.29."""
+"""Grey levels below which a cosine coefficient counts as 0; rounding alone gives 0.29."""
 
 Array = TypeVar("Array", FloatArray, BoolArray)
 
@@ -78,8 +80,9 @@ class Planes:
 def planes(image: ByteArray) -> Planes:
     """Filter an (H, W, 3) uint8 image.
 
-    The residual is that of Immerkaer 1996 (Fast Noise Variance Estimation): second differences down and across, which
-    edges along either and smooth shading leave at 0; over 6, so that white noise keeps its standard deviation.
+    The residual is that of Immerkaer 1996 (Fast Noise Variance Estimation): second differences along both axes, which
+    are 0 on straight edges along either axis and on smooth shading, over 6, so that white noise keeps its standard
+    deviation.
     """
     pixels = image.astype(np.float32)
     red, green, blue = pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2]
@@ -101,10 +104,10 @@ def _residual(values: FloatArray, weights: tuple[int, ...]) -> FloatArray:
 
 
 def unchanged(gap: FloatArray, area: BoolArray) -> BoolArray:
-    """Pixels of ``area`` that count as unchanged: those with the least ``gap`` (H, W) in grey levels.
+    """Pixels of ``area`` that count as unchanged: those with the smallest ``gap`` (H, W) in grey levels.
 
-    Where enough pixels are equal to the bit, others are not looked at: they changed with the anatomy, if faintly. Where
-    the whole side was processed, none are equal, and a wider limit is taken.
+    If enough pixels are bit-identical, only these are used, because the others changed with the anatomy, if only
+    faintly. If the whole side was processed, none are identical, and a wider limit is used.
     """
     for limit in LIMITS:
         found = area & (gap <= limit)
@@ -114,7 +117,7 @@ def unchanged(gap: FloatArray, area: BoolArray) -> BoolArray:
 
 
 def surroundings(one: Planes, two: Planes) -> FloatArray:
-    """(H, W) how far the sides' low frequencies differ at most around each pixel, in grey levels."""
+    """(H, W) largest difference of the low frequencies of the sides around each pixel, in grey levels."""
     gap = np.abs(one.low - two.low).max(axis=2)
     return np.asarray(ndimage.maximum_filter(gap, AROUND), dtype=np.float32)
 
@@ -122,13 +125,13 @@ def surroundings(one: Planes, two: Planes) -> FloatArray:
 def residual_features(
     one: Planes, two: Planes, inside: BoolArray, outside: BoolArray, corner: tuple[int, int] = (0, 0)
 ) -> tuple[FloatArray, FloatArray]:
-    """Features ``NAMES`` of either side; 0 on both where an area has too few pixels.
+    """Features ``NAMES`` of either side; 0 on both if an area has too few pixels.
 
     Args:
         one: a side.
         two: the other.
         inside: (H, W) pixels of the region.
-        outside: (H, W) pixels that are surely outside it.
+        outside: (H, W) pixels that are certainly outside it.
         corner: row and column of the window in the whole image, for the grid of blocks.
     """
     gap = surroundings(one, two)
@@ -182,7 +185,7 @@ def _neighbours(values: FloatArray, area: BoolArray, axis: int) -> float:
 
 
 def _grid(bright: FloatArray, area: BoolArray, corner: tuple[int, int]) -> float:
-    """Logarithm of how much larger steps are across the borders of JPEG's blocks than elsewhere."""
+    """Logarithm of the ratio of steps across the borders of JPEG blocks to steps elsewhere."""
     on, off = [], []
     for axis in (0, 1):
         one, two = _along(area, axis)
@@ -198,7 +201,7 @@ def _grid(bright: FloatArray, area: BoolArray, corner: tuple[int, int]) -> float
 
 
 def _blocks(side: Planes, areas: list[BoolArray], corner: tuple[int, int]) -> FloatArray:
-    """For each area the share of cosine coefficients of its whole 8x8 blocks that are nearly 0."""
+    """For each area, the share of cosine coefficients of its complete 8x8 blocks that are nearly 0."""
     bright = _cut(side.values[:, :, 0], corner)
     shares = []
     for area in areas:
@@ -209,7 +212,7 @@ def _blocks(side: Planes, areas: list[BoolArray], corner: tuple[int, int]) -> Fl
 
 
 def _cut(values: Array, corner: tuple[int, int]) -> Array:
-    """(R, C, 8, 8) the whole blocks of JPEG in ``values`` (H, W)."""
+    """(R, C, 8, 8) the complete blocks of JPEG in ``values`` (H, W)."""
     top, left = (-start % BLOCK for start in corner)
     rows, columns = ((size - start) // BLOCK for size, start in zip(values.shape, (top, left), strict=True))
     part = values[top : top + max(0, rows) * BLOCK, left : left + max(0, columns) * BLOCK]

@@ -1,6 +1,6 @@
-"""People look at pairs: a page to accept or refuse them, what their decisions come to, and how far reviewers agree.
+"""Manual review of pairs: a page to accept or refuse them, the resulting selection, and the agreement of reviewers.
 
-Pure of stores: ``records.Pairs`` and ``records.Decisions`` are all that the page knows of the disk.
+This package opens no store. The page accesses the disk only through ``records.Pairs`` and ``records.Decisions``.
 """
 
 from asap.review.agreement import Agreement, Kappa, agreement

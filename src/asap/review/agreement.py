@@ -1,13 +1,13 @@
-"""How far two reviewers agree beyond chance: Cohen's kappa (Cohen 1960) with an interval at 95 %.
+"""Agreement of two reviewers beyond chance: Cohen's kappa (Cohen 1960) with a 95 % interval.
 
-    kappa = (p_o - p_e) / (1 - p_e)      p_o share of equal answers, p_e the same if the two were independent
+    kappa = (p_o - p_e) / (1 - p_e)      p_o share of equal answers, p_e the same for independent answers
 
-The interval is that of a Bayesian bootstrap over clusters: pairs of one person or photograph get one weight, drawn from
-an exponential distribution, and every cell of the table a prior of mass 1/K**2 (Perks 1947, one pair in all). With
-a cluster a pair this is the posterior of the multinomial table itself. Unlike the usual standard error (Fleiss, Cohen &
-Everitt 1969) it does not shrink to nothing when a few pairs happen to be answered alike.
+The interval is that of a Bayesian bootstrap over clusters. Pairs of one person or photograph get one weight, sampled
+from an exponential distribution, and every cell of the table has a prior of mass 1/K**2 (Perks 1947, one pair in
+total). With one pair per cluster, this is the posterior of the multinomial table. Unlike the usual standard error
+(Fleiss, Cohen & Everitt 1969), it does not shrink to 0 when a few pairs happen to have equal answers.
 
-Legend: N pairs, K answers, G clusters, R draws.
+Legend: N pairs, K answers, G clusters, R samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ Table = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Kappa:
-    """Cohen's kappa; no number where the two gave one and the same answer throughout, or nothing was compared."""
+    """Cohen's kappa; None if all answers of both are the same one, or nothing was compared."""
 
     value: float | None
-    """-1 to 1; 0 is what chance gives."""
+    """-1 to 1; 0 is chance."""
     low: float | None
     high: float | None
     observed: float | None
@@ -44,20 +44,20 @@ class Kappa:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Two reviewers on the pairs that both decided."""
+    """Agreement of two reviewers on the pairs that both decided."""
 
     decision: Kappa
     """Over the three decisions."""
     labels: dict[str, Kappa]
-    """For each decision, that one against the other two."""
+    """For each decision, that one versus the other two."""
     error: Kappa
-    """Over the error types, where both named one."""
+    """Over the error types, if both named one."""
     blind: int
-    """Pairs on which at least one of the two did not see what the other said."""
+    """Pairs on which at least one of the two did not see the decision of the other."""
 
 
 def agreement(first: Mapping[str, Decision], second: Mapping[str, Decision], clusters: Mapping[str, str]) -> Agreement:
-    """Compare two reviewers; all three arguments are by uid, ``clusters`` naming the person or photograph."""
+    """Compare two reviewers. All arguments are by uid; ``clusters`` names the person or photograph."""
     both = sorted(first.keys() & second.keys())
     one, two = ([held[uid].decision for uid in both] for held in (first, second))
     groups = [clusters[uid] for uid in both]
@@ -86,7 +86,7 @@ def cohen(
         first: N answers of one reviewer.
         second: N answers of the other to the same pairs.
         clusters: N names; pairs of one name are not independent.
-        seed: of the interval's draws.
+        seed: seed of the interval.
         draws: R.
 
     Raises:
@@ -119,7 +119,7 @@ def cohen(
 
 
 def _kappa(table: npt.NDArray[np.generic]) -> float:
-    """Of a (K, K) table of counts or weights; at least two answers occur, so that p_e < 1."""
+    """Kappa of a (K, K) table of counts or weights; at least two answers occur, so that p_e < 1."""
     shares = np.asarray(table, dtype=np.float64) / np.sum(table)
     expected = float(shares.sum(axis=1) @ shares.sum(axis=0))
     return (float(np.trace(shares)) - expected) / (1 - expected)

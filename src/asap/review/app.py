@@ -1,11 +1,11 @@
-"""The page on which one reviewer decides pairs, as an ASGI application; it knows pairs and journal by protocol only.
+"""The review page as an ASGI application. It accesses pairs and journal by protocol only.
 
 GET  /                          the page
 GET  /static/NAME               its style, script and icon
 GET  /api/session               pairs, the reviewer's own decisions, error types and keys
-GET  /pictures/UID/SIDE         PNG; SIDE is left, right or mask
+GET  /images/UID/SIDE           PNG; SIDE is left, right or mask
 POST /api/decisions             {uid, decision, error, seconds}; answers when the line is on disk
-POST /api/undo                  {undoes}: number of the line to take back, the last that stands
+POST /api/undo                  {undoes}: index of the line to undo, the last valid one
 """
 
 import math
@@ -32,23 +32,23 @@ __all__ = ["Review", "build_app", "left_side"]
 
 FILES: Final = PageFiles("asap.review", {"review.css": "text/css", "review.js": "text/javascript"})
 HIDDEN: Final = ("prompt", "kind", "part", "side", "operation", "severity", "category", "split", "source", "person")
-"""What a blind reviewer is not told. The caption is among it: it may say which side is the right one."""
+"""Fields hidden from a blind reviewer. The caption is one of them, because it may reveal which side is chosen."""
 LONGEST: Final = 86400.0
-"""Seconds that a decision may claim to have taken."""
+"""Largest duration of a decision in seconds."""
 KEEP: Final = "private, max-age=3600"
-"""Images may be kept by the browser; the page asks for them by an address of this server's own."""
+"""The browser may cache images; their addresses are specific to this server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """What one server serves."""
+    """The configuration of one review server."""
 
     title: str
     reviewer: str
     pairs: Pairs
     decisions: Decisions
     token: str
-    """The secret of this server, in the address that is printed."""
+    """The secret of this server, part of the printed address."""
     blind: bool = False
     others: Mapping[str, Mapping[str, Decision]] = field(default_factory=dict)
     """Decisions of other reviewers by name and uid, shown unless the review is blind."""
@@ -56,7 +56,7 @@ class Review:
 
 
 def left_side(reviewer: str, uid: str, *, blind: bool) -> str:
-    """Which image stands on the left: chosen, or for a blind reviewer either, always the same for a pair."""
+    """The image on the left: chosen, or for a blind reviewer either one, always the same for a pair."""
     return "rejected" if blind and derive(0, "review", reviewer, uid) % 2 else "chosen"
 
 
@@ -64,14 +64,14 @@ def build_app(review: Review) -> LocalAuth:
     """The application of ``review``, behind ``LocalAuth``.
 
     Raises:
-        InputError: the journal holds lines that are no decisions.
+        InputError: the journal has lines that are not decisions.
     """
     desk = _Desk(review)
     app = Starlette(
         routes=[
             Route("/", desk.page),
             FILES.route(),
-            Route("/pictures/{uid}/{side}", desk.picture),
+            Route("/images/{uid}/{side}", desk.image),
             Route("/api/session", desk.session),
             Route("/api/decisions", desk.decide, methods=["POST"]),
             Route("/api/undo", desk.undo, methods=["POST"]),
@@ -82,7 +82,7 @@ def build_app(review: Review) -> LocalAuth:
 
 
 class _Desk:
-    """The endpoints; those that write run on the event loop one after the other, images in threads."""
+    """The endpoints. Those that write run on the event loop one after the other; images are read in threads."""
 
     def __init__(self, review: Review) -> None:
         self.review = review
@@ -90,7 +90,7 @@ class _Desk:
         self.ledger = Ledger(review.decisions.read())
 
     def page(self, _request: Request) -> Response:
-        """The page itself."""
+        """The page."""
         return FILES.render(
             "review.html.j2",
             title=self.review.title,
@@ -101,8 +101,8 @@ class _Desk:
             commands=COMMANDS,
         )
 
-    def picture(self, request: Request) -> Response:
-        """One image of one pair; a blind reviewer's browser never learns which is the chosen one."""
+    def image(self, request: Request) -> Response:
+        """One image of one pair. The browser of a blind reviewer never learns which one is chosen."""
         uid, side = request.path_params["uid"], request.path_params["side"]
         if uid not in self.facts or side not in ("left", "right", "mask"):
             raise HTTPException(404)
@@ -110,17 +110,17 @@ class _Desk:
         if side != "mask":
             left = left_side(self.review.reviewer, uid, blind=self.review.blind)
             name = left if side == "left" else {"chosen": "rejected", "rejected": "chosen"}[left]
-        data = self.review.pairs.picture(uid, name)
+        data = self.review.pairs.image(uid, name)
         return Response(data, media_type="image/png", headers={"Cache-Control": KEEP})
 
     def session(self, _request: Request) -> Response:
-        """All that the page needs to begin."""
+        """Everything that the page needs at its start."""
         review = self.review
         held = self.ledger.current()
         return JSONResponse(
             {
                 "pairs": [self._shown(facts) for facts in self.facts.values()],
-                "decisions": {uid: _said(held[uid]) for uid in self.facts if self._holds(held.get(uid))},
+                "decisions": {uid: _as_dict(held[uid]) for uid in self.facts if self._holds(held.get(uid))},
                 "last": _number(self.ledger.last),
                 "errors": [{"name": name, "key": key} for name, key in error_keys().items()],
                 "others": {} if review.blind else self._others(),
@@ -128,13 +128,13 @@ class _Desk:
         )
 
     async def decide(self, request: Request) -> Response:
-        """Keep a decision; the answer comes after the line is on disk."""
+        """Record a decision; the answer follows when the line is on disk."""
         began = time.perf_counter()
         decision = self._read_decision(await read_object(request, {"uid", "decision", "error", "seconds"}))
         return self._keep(decide_row(decision), began)
 
     async def undo(self, request: Request) -> Response:
-        """Take back the last decision that stands, if it is the one that the page means."""
+        """Undo the last valid decision, if it is the one that the page names."""
         began = time.perf_counter()
         wanted = (await read_object(request, {"undoes"}))["undoes"]
         last = self.ledger.last
@@ -148,7 +148,7 @@ class _Desk:
         held = self.ledger.of(uid)
         answer = {
             "uid": uid,
-            "decision": _said(held) if held is not None and self._holds(held) else None,
+            "decision": _as_dict(held) if held is not None and self._holds(held) else None,
             "last": _number(self.ledger.last),
             "time": row["time"],
             "milliseconds": round(1000 * (time.perf_counter() - began), 3),
@@ -181,7 +181,7 @@ class _Desk:
         )
 
     def _holds(self, decision: Decision | None) -> bool:
-        """Whether it was made on the pair as it is now."""
+        """Whether it was made on the present version of the pair."""
         return decision is not None and self.facts[decision.uid].digest == decision.digest
 
     def _shown(self, facts: PairFacts) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class _Desk:
 
     def _others(self) -> dict[str, dict[str, Any]]:
         return {
-            name: {uid: _said(said) for uid, said in held.items() if uid in self.facts and self._holds(said)}
+            name: {uid: _as_dict(said) for uid, said in held.items() if uid in self.facts and self._holds(said)}
             for name, held in self.review.others.items()
         }
 
@@ -199,7 +199,7 @@ def _number(last: tuple[int, Decision] | None) -> int | None:
     return None if last is None else last[0]
 
 
-def _said(decision: Decision) -> dict[str, str]:
+def _as_dict(decision: Decision) -> dict[str, str]:
     return {"decision": decision.decision, "error": decision.error}
 
 
@@ -208,5 +208,5 @@ def _now() -> str:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    """The journal could not be written; the page must not say that it was."""
+    """The journal could not be written; the page must not report success."""
     return Response(str(error), 507, media_type="text/plain")

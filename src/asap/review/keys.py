@@ -1,4 +1,4 @@
-"""One key for each error type, none of which is a command of the page."""
+"""Keyboard shortcuts of the review page: one key for each error type, distinct from all commands."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "z": "Zoom to the defect and back",
     "h, ?": "Keys",
 }
-"""What the page does at a key, for its help; error types come on top."""
+"""Commands of the page by key, for its help; error types are added to them."""
 _TAKEN: Final = frozenset("arufmzgh")
 _DIGITS: Final = "123456789"
 _OWN: Final = {"not_visible": "v", "looks_pasted": "p", "leak": "l", "natural": "n"}
@@ -33,7 +33,7 @@ _OWN: Final = {"not_visible": "v", "looks_pasted": "p", "leak": "l", "natural": 
 def error_keys(errors: Sequence[str] = ERRORS) -> dict[str, str]:
     """The key of each error type: digits for the first nine operations, then the first free letter of its name.
 
-    What is no operation has a letter of its own, which a longer list of operations does not move.
+    Error types that are not operations have fixed letters, which do not change when operations are added.
 
     Raises:
         ValueError: there are more error types than keys.

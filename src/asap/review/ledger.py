@@ -1,7 +1,7 @@
-"""From the lines of a journal to what holds now: the last decision on each pair that was not undone.
+"""Replays a journal to the present decisions: the last decision on each pair that was not undone.
 
-Two kinds of line, told apart by ``action``: ``decide`` (the fields of ``Decision``), and ``undo``, which takes back the
-last decision that stands; ``undoes`` is the number of that line, counted from 0.
+A line has one of two values of ``action``: ``decide`` (with the fields of ``Decision``), and ``undo``, which undoes the
+last valid decision; ``undoes`` is the index of that line, counted from 0.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ class Ledger:
         """Replay ``rows``.
 
         Raises:
-            InputError: a line is neither a decision nor the undoing of the last one that stands.
+            InputError: a line is neither a decision nor an undo of the last valid one.
         """
         self.lines = 0
         self._standing: list[tuple[int, Decision]] = []
@@ -32,22 +32,22 @@ class Ledger:
 
     @property
     def last(self) -> tuple[int, Decision] | None:
-        """What an undo takes back, with the number of its line; None when nothing stands."""
+        """The decision that an undo removes and the index of its line, or None."""
         return self._standing[-1] if self._standing else None
 
     def current(self) -> dict[str, Decision]:
-        """The decision that holds on each pair, by uid."""
+        """The present decision on each pair, by uid."""
         return {decision.uid: decision for _, decision in self._standing}
 
     def of(self, uid: str) -> Decision | None:
-        """The decision that holds on one pair."""
+        """The present decision on one pair."""
         return next((decision for _, decision in reversed(self._standing) if decision.uid == uid), None)
 
     def apply(self, row: Row) -> Decision:
-        """Take one more line; returns the decision that was made or taken back.
+        """Replay one more line and return the decision that was made or undone.
 
         Raises:
-            InputError: as at the beginning.
+            InputError: as in the constructor.
         """
         if row.get("action") == "undo":
             found = self._undo(row)
@@ -63,18 +63,18 @@ class Ledger:
             wanted = "there is none" if last is None else f"that is line {last[0]}"
             raise InputError(
                 f"line {self.lines} of the journal undoes line {row.get('undoes')}, "
-                f"but an undo takes back the last decision that stands, and {wanted}"
+                f"but an undo removes the last valid decision, and {wanted}"
             )
         return self._standing.pop()[1]
 
 
 def decide_row(decision: Decision) -> dict[str, Any]:
-    """The line that ``Ledger`` reads as ``decision``."""
+    """The journal line for ``decision``."""
     return {"action": "decide", **asdict(decision)}
 
 
 def undo_row(undoes: int, decision: Decision, time: str) -> dict[str, Any]:
-    """The line that takes back line ``undoes``, which held ``decision``."""
+    """The journal line that undoes line ``undoes``, which held ``decision``."""
     return {
         "action": "undo",
         "reviewer": decision.reviewer,
@@ -89,5 +89,5 @@ def _decision(row: Row, number: int) -> Decision:
     values: Mapping[str, Any] = {name: value for name, value in row.items() if name != "action"}
     known = row.get("action") == "decide" and set(values) == _NAMES
     if not known or values["decision"] not in DECISIONS or values["error"] not in ("", *ERRORS):
-        raise InputError(f"line {number} of the journal is no decision and no undo; it may be of another version")
+        raise InputError(f"line {number} of the journal is neither decision nor undo; it may be from another version")
     return Decision(**values)

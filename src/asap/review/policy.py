@@ -1,4 +1,4 @@
-"""Which pairs are kept, when several people have looked at them."""
+"""Policies that select pairs after several people reviewed them."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,9 +12,9 @@ POLICIES: Final = ("any", "all", "majority")
 
 
 def accepted(decisions: Iterable[Decision], policy: str) -> bool:
-    """Whether a pair is kept: one accepted it, all who decided did, or more than half of them.
+    """Whether a pair is accepted: by any reviewer, by all who decided, or by more than half of them.
 
-    ``unsure`` is a decision that does not accept. A pair on which nobody decided is not kept.
+    ``unsure`` counts as not accepted. A pair without a decision is not accepted.
 
     Raises:
         UnknownNameError: no such policy.

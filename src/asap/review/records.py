@@ -1,4 +1,4 @@
-"""What crosses the walls of this room: a pair as a reviewer meets it, one decision, and the two protocols."""
+"""Records and protocols of the review: the facts of a pair, one decision, and access to pairs and journal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ Row = Mapping[str, object]
 
 DECISIONS: Final = ("accept", "reject", "unsure")
 NOT_ANATOMY: Final = ("not_visible", "looks_pasted", "leak", "natural")
-"""What a pair may suffer from besides an operation: the change cannot be seen, its seam can, something else changed
-too, or both sides are right."""
+"""Error types besides operations: the change is not visible, its seam is, something else changed too, or both sides are
+correct.
+"""
 ERRORS: Final = (*OPERATIONS, *NOT_ANATOMY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairFacts:
-    """What is known of a pair without its images; the fields are columns of the pair store."""
+    """The metadata of a pair; the fields are columns of the pair store."""
 
     uid: str
     digest: str
@@ -46,10 +47,10 @@ class Pairs(Protocol):
     """The pairs to be reviewed."""
 
     def facts(self) -> Sequence[PairFacts]:
-        """All pairs, in the order in which they are shown."""
+        """All pairs, in display order."""
 
-    def picture(self, uid: str, name: str) -> bytes:
-        """PNG bytes; ``name`` is chosen, rejected or mask. Raises ``KeyError`` for a uid that is not there."""
+    def image(self, uid: str, name: str) -> bytes:
+        """PNG bytes; ``name`` is chosen, rejected or mask. Raises ``KeyError`` for an unknown uid."""
 
 
 class Decisions(Protocol):
@@ -59,17 +60,17 @@ class Decisions(Protocol):
         """All lines so far, oldest first."""
 
     def append(self, row: Row) -> None:
-        """Add one line; when this returns it survives a kill. Raises ``InputError`` if it could not be kept."""
+        """Append one line durably. Raises ``InputError`` if it could not be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What one reviewer said of one pair."""
+    """The decision of one reviewer on one pair."""
 
     reviewer: str
     uid: str
     digest: str
-    """Digest of the pair that was seen; a decision on a pair made anew does not count."""
+    """Digest of the pair that was shown; a decision on a rebuilt pair does not count."""
     decision: str
     """One of ``DECISIONS``."""
     error: str
@@ -77,8 +78,8 @@ class Decision:
     blind: bool
     """Whether metadata and the decisions of others were hidden."""
     left: str
-    """Which image was shown on the left: chosen or rejected."""
+    """The image shown on the left: chosen or rejected."""
     seconds: float
-    """Time from the pair's appearance to the decision, while the page was in view."""
+    """Time from the display of the pair to the decision, while the page was visible."""
     time: str
     """UTC, ISO 8601."""

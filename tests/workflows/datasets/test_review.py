@@ -40,9 +40,9 @@ def test_the_page_sees_the_store_as_it_is(pairs: Path) -> None:
     row, facts = store.row(3), seen.facts()[3]
     for name, value in vars(facts).items():
         assert value == getattr(row, name), name
-    assert seen.picture(facts.uid, "rejected") == store.column("rejected")[3]
+    assert seen.image(facts.uid, "rejected") == store.column("rejected")[3]
     with pytest.raises(KeyError):
-        seen.picture("../pairs", "chosen")
+        seen.image("../pairs", "chosen")
 
 
 def test_every_decision_that_was_answered_survives_a_kill(pairs: Path) -> None:

@@ -1,11 +1,11 @@
 // The page of `asap pairs review`. The server knows what is decided; this file shows pairs and passes on decisions.
 
 const TOKEN = document.querySelector('meta[name="asap-token"]').content;
-const VERSION = Date.now().toString(36); // another server may have other sides; its pictures stay out of our cache
-const FLICKER = 400; // milliseconds a picture: 2.5 changes a second, under the three at which flashes may harm
+const VERSION = Date.now().toString(36); // another server may have other sides; its images stay out of our cache
+const FLICKER = 400; // milliseconds per image: 2.5 changes a second, under the three at which flashes may harm
 const AHEAD = 4; // pairs fetched before they are wanted
 const MARGIN = 0.3; // of the box's larger side, shown around it
-const LEAST = 32; // pixels of the picture that a zoom shows at least
+const LEAST = 32; // pixels of the image that a zoom shows at least
 const DECISIONS = ["accept", "reject", "unsure"];
 const FILTERS = ["part", "operation", "severity", "category", "kind", "split"];
 const BLIND = "blind" in document.body.dataset;
@@ -24,7 +24,7 @@ const state = {
 const words = (name) => name.replaceAll("_", " ");
 const pair = () => state.pairs[state.list[state.at]];
 const decided = (index) => state.pairs[index].uid in state.decisions;
-const address = (uid, side) => `/pictures/${encodeURIComponent(uid)}/${side}?v=${VERSION}`;
+const address = (uid, side) => `/images/${encodeURIComponent(uid)}/${side}?v=${VERSION}`;
 
 function element(name, text = "", attributes = {}) {
   const made = document.createElement(name);
@@ -159,7 +159,7 @@ function fetched(source) {
   return image;
 }
 
-const pictures = (item) => ["left", "right", "mask"].map((side) => fetched(address(item.uid, side)));
+const imagesOf = (item) => ["left", "right", "mask"].map((side) => fetched(address(item.uid, side)));
 
 async function show() {
   const number = ++state.show;
@@ -174,13 +174,13 @@ async function show() {
   $("empty").textContent = state.pairs.length ? "No pair passes these filters." : "";
   if (!item) return;
   document.body.dataset.loading = "";
-  const loaded = pictures(item);
+  const loaded = imagesOf(item);
   try {
     await Promise.all(loaded.map((image) => image.decode()));
   } catch {
     for (const side of ["left", "right", "mask"]) kept.delete(address(item.uid, side));
     if (number === state.show) {
-      $("fault").textContent = "A picture could not be read; is the server still running?";
+      $("fault").textContent = "An image could not be read; is the server still running?";
       $("fault").hidden = false;
     }
     return;
@@ -199,9 +199,9 @@ async function show() {
   state.ready = true;
   state.since = document.hidden ? null : performance.now();
   for (let step = 1; step <= AHEAD; step++) {
-    if (state.at + step < state.list.length) pictures(state.pairs[state.list[state.at + step]]);
+    if (state.at + step < state.list.length) imagesOf(state.pairs[state.list[state.at + step]]);
   }
-  if (state.at > 0) pictures(state.pairs[state.list[state.at - 1]]);
+  if (state.at > 0) imagesOf(state.pairs[state.list[state.at - 1]]);
 }
 
 // Draws a rim just outside the mask, so that it hides nothing of what changed, and dims the rest.
@@ -224,7 +224,7 @@ function outline(canvas, mask) {
   context.putImageData(drawn, 0, 0);
 }
 
-// The part of the picture that is shown, in its pixels: all of it, or the box with a margin, inside the picture.
+// The part of the image that is shown, in its pixels: all of it, or the box with a margin, inside the image.
 function frame(item) {
   const [x0, y0, x1, y1] = item.box;
   if (!state.zoom || x1 <= x0 || y1 <= y0) return { x: 0, y: 0, width: item.width, height: item.height };

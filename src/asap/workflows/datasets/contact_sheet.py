@@ -62,9 +62,9 @@ def _views(row: PairRow) -> tuple[ByteArray, ByteArray, ByteArray]:
     return _square(row.chosen[cut]), _square(row.rejected[cut]), _square(row.mask[cut])
 
 
-def _square(picture: ByteArray) -> ByteArray:
-    how = Image.Resampling.LANCZOS if picture.ndim == 3 else Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(picture).resize((_TILE, _TILE), how))
+def _square(image: ByteArray) -> ByteArray:
+    how = Image.Resampling.LANCZOS if image.ndim == 3 else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(image).resize((_TILE, _TILE), how))
 
 
 def _padded(tile: ByteArray, height: int, width: int) -> ByteArray:

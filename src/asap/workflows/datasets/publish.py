@@ -183,7 +183,7 @@ def push_pairs(
         facts = replace(facts, owner=replace(said[0], url=f"https://huggingface.co/datasets/{repo}"))
     if not allow_unstated:
         _check_statements(facts.tallies)
-    _check_pictures(store)
+    _check_images(store)
     with tempfile.TemporaryDirectory(prefix="asap-push-") as place:
         staged = Path(place)
         _stage(store, facts, staged)
@@ -203,7 +203,7 @@ def _check_statements(tallies: Iterable[Tally]) -> None:
         )
 
 
-def _check_pictures(store: PairStore) -> None:
+def _check_images(store: PairStore) -> None:
     """Raise ``InputError`` if an image says anything but its pixels."""
     faults = []
     for row in store.stream():

@@ -36,7 +36,7 @@ class StoredPairs:
         """All pairs in the order of their indices."""
         return self._facts
 
-    def picture(self, uid: str, name: str) -> bytes:
+    def image(self, uid: str, name: str) -> bytes:
         """PNG bytes; raises ``KeyError`` for a uid that is not there."""
         return self._store.image(self._positions[uid], name)
 
