@@ -10,7 +10,7 @@ from asap.gates.permutation_test import MIN_GROUPS, auroc, separability_test
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(permutation_test, "EXCHANGES", 300)
+    monkeypatch.setattr(permutation_test, "PERMUTATIONS", 300)
     monkeypatch.setattr(permutation_test, "DRAWS", 300)
 
 

@@ -75,8 +75,8 @@ def separability_test(
 
     The interval holds the central ``level`` of a bootstrap over groups, and is never narrower than the interval of
     random exchanges, so a false alarm (``leak`` without a leak) has a probability of at most (1 - level) / 2. ``leak``:
-    the interval lies above 0.5. ``clean``: it does not, or no pair differs. ``too few``: fewer than ``MIN_GROUPS`` groups
-    differ.
+    the interval lies above 0.5. ``clean``: it does not, or no pair differs. ``too few``: fewer than ``MIN_GROUPS``
+    groups differ.
 
     Args:
         differences: (N, F) rejected minus chosen.

@@ -1,4 +1,4 @@
-"""Where the parts of people are in a photograph: reading the file, landmarkers, segmenters, the user's own masks."""
+"""Find the parts of people in photographs: decoding, landmarkers, segmenters, and masks from the user."""
 
 from asap.regions.decoding import decode
 from asap.regions.landmarkers import LANDMARKERS, landmarker

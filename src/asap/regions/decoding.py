@@ -1,7 +1,7 @@
-"""Bytes of a file to an upright plain sRGB image. What the file is, its content decides, never its name.
+"""Decode the bytes of a file to an upright sRGB image. The format is detected from the content, never from the name.
 
-Nothing of the file's metadata (camera, place, profile, thumbnail) is kept. Whatever the bytes are, the answer is a
-``Photo`` or a ``PhotoError`` with one of ``REASONS``.
+The metadata of the file (camera, place, profile, thumbnail) are discarded. For any input, the result is a ``Photo`` or
+a ``PhotoError`` with one of ``REASONS``.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ __all__ = ["FORMATS", "MAX_ASPECT", "MAX_PIXELS", "MIN_SIDE", "REASONS", "decode
 REASONS: Final = ("empty", "not_a_picture", "too_small", "aspect", "bomb", "truncated", "unreadable")
 """Every reason of a ``PhotoError``."""
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
-"""What is read; others (EPS among them, which starts a program) are not even tried."""
+"""Supported formats. Others are not tried (among them EPS, which starts a program)."""
 MAX_PIXELS: Final = 100_000_000
-"""Larger images are refused from their header, before anything is decoded."""
+"""Larger images are refused from their header, before decoding."""
 MAX_SCANS: Final = 100
-"""A progressive JPEG has about ten scans; each costs a pass over the whole image."""
+"""A progressive JPEG has about ten scans; each one costs a pass over the whole image."""
 MIN_SIDE: Final = 64
-"""Pixels; below it a hand has no fingers."""
+"""Pixels; in a smaller image a hand has no visible fingers."""
 MAX_ASPECT: Final = 8.0
 """Longer over shorter side; beyond it the file is a banner or a strip, not a photograph of a person."""
 
@@ -44,7 +44,7 @@ TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, by EXIF orientation (CIPA DC-008, tag 274)."""
+"""The transposition that makes an image upright, by EXIF orientation (CIPA DC-008, tag 274)."""
 TIFF_ORDERS: Final = (b"II", b"MM")
 ORIENTATION, TILE_WIDTH, TILE_HEIGHT = 274, 322, 323
 
@@ -65,26 +65,26 @@ FAULTS: Final = (
     Image.DecompressionBombError,
     ImageCms.PyCMSError,
 )
-"""What Pillow's readers raise on malformed bytes."""
+"""Exceptions of Pillow's readers on malformed bytes."""
 CUT_SHORT: Final = ("truncat", "unexpected end", "incomplete", "premature", "not enough data", "eof")
-"""Words in the messages of Pillow and its libraries that mean that the file ends too early."""
+"""Words in messages of Pillow and its libraries that mean a truncated file."""
 
 
 def decode(data: bytes, name: str, *, caption: str = "") -> Photo:
-    """The image in ``data``; ``name`` and ``caption`` are carried over.
+    """Decode the image in ``data``; ``name`` and ``caption`` are copied to the result.
 
-    EXIF rotation is applied, transparency laid over white, a colour profile converted to sRGB, 16 bits scaled to 8,
-    of an animation the first frame is taken; ``Photo.notes`` says which of these happened.
+    EXIF rotation is applied, transparency is composited over white, a colour profile is converted to sRGB, 16 bits are
+    scaled to 8, and the first frame of an animation is used. ``Photo.notes`` lists which of these happened.
 
     Raises:
-        PhotoError: the bytes give no image that can be used; ``reason`` is one of ``REASONS``.
+        PhotoError: the bytes are not a usable image; ``reason`` is one of ``REASONS``.
     """
     if not data:
         raise PhotoError("empty", f"{name}: wanted an image, the file is empty; leave it out")
     notes: list[str] = []
     silence = (
         silence_native_stderr() if data[:2] in TIFF_ORDERS else contextlib.nullcontext()
-    )  # libtiff prints its complaints
+    )  # libtiff writes messages to stderr
     with silence, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -97,14 +97,14 @@ def decode(data: bytes, name: str, *, caption: str = "") -> Photo:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
-    """The file with its header read; raises ``PhotoError`` where no format claims it, else as Pillow does."""
+    """Open the file and read its header; raises ``PhotoError`` if no format matches, else as Pillow does."""
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         if any(data.startswith(magic) for magic in MAGIC):
-            raise PhotoError("unreadable", f"{name}: the header is damaged; save the image anew") from error
+            raise PhotoError("unreadable", f"{name}: the header is damaged; save the image again") from error
         raise PhotoError(
-            "not_a_picture", f"{name}: wanted one of {', '.join(FORMATS)}, came {_looks_like(data)}; convert it first"
+            "not_a_picture", f"{name}: wanted one of {', '.join(FORMATS)}, got {_looks_like(data)}; convert it first"
         ) from error
 
 
@@ -113,7 +113,7 @@ MAGIC: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0
 
 
 def _looks_like(data: bytes) -> str:
-    """A word for what the bytes seem to be."""
+    """A description of what the bytes appear to be."""
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in head:
         return "SVG (lines, not pixels)"
@@ -126,7 +126,7 @@ def _looks_like(data: bytes) -> str:
 
 
 def _check_size(image: Image.Image, data: bytes, name: str) -> None:
-    """Refuse by header alone; raises ``PhotoError``."""
+    """Refuse by the header alone; raises ``PhotoError``."""
     width, height = image.size
     short, long = min(width, height), max(width, height)
     size = f"{name}: it is {width} x {height} pixels"
@@ -134,9 +134,9 @@ def _check_size(image: Image.Image, data: bytes, name: str) -> None:
         raise PhotoError("bomb", f"{size}, at most {MAX_PIXELS:,} pixels are read; scale it down")
     tags = getattr(image, "tag_v2", {})
     if tags.get(TILE_WIDTH, 0) * tags.get(TILE_HEIGHT, 0) > MAX_PIXELS:
-        raise PhotoError("bomb", f"{name}: a tile has more than {MAX_PIXELS:,} pixels; save the image anew")
+        raise PhotoError("bomb", f"{name}: a tile has more than {MAX_PIXELS:,} pixels; save the image again")
     if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise PhotoError("bomb", f"{name}: the JPEG has more than {MAX_SCANS} scans; save the image anew")
+        raise PhotoError("bomb", f"{name}: the JPEG has more than {MAX_SCANS} scans; save the image again")
     if short < MIN_SIDE:
         raise PhotoError("too_small", f"{size}, each side must have {MIN_SIDE}; take a larger one")
     if long > MAX_ASPECT * short:
@@ -144,34 +144,34 @@ def _check_size(image: Image.Image, data: bytes, name: str) -> None:
 
 
 def _fault(error: BaseException, name: str) -> PhotoError:
-    """The ``PhotoError`` for what Pillow raised."""
+    """The ``PhotoError`` for an exception of Pillow."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError):
         return PhotoError("bomb", f"{name}: it has more than {MAX_PIXELS:,} pixels; scale it down")
     if isinstance(error, EOFError) or any(word in text.lower() for word in CUT_SHORT):
-        return PhotoError("truncated", f"{name}: the file ends too early ({text}); copy it anew")
-    return PhotoError("unreadable", f"{name}: the image cannot be decoded ({text}); save it anew")
+        return PhotoError("truncated", f"{name}: the file ends too early ({text}); copy it again")
+    return PhotoError("unreadable", f"{name}: the image cannot be decoded ({text}); save it again")
 
 
 def _pixels(image: Image.Image, notes: list[str]) -> ByteArray:
-    """(H, W, 3) upright sRGB of the first frame; what was changed goes into ``notes``."""
+    """(H, W, 3) upright sRGB of the first frame; changes are added to ``notes``."""
     if getattr(image, "is_animated", False) and image.format != "MPO":
         notes.append("first frame of several")
     if any(";16" in str(tile) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I"):
         notes.append("16 bits to 8")
     turn = _orientation(image)
     image.load()
-    turn = turn if turn in TURNS else _orientation(image)  # a PNG may say it after its pixels
+    turn = turn if turn in TURNS else _orientation(image)  # a PNG may state its orientation after its pixels
     plain = _to_rgb(image, notes)
     if turn in TURNS:
         notes.append("rotated")
-        if image.format != "TIFF":  # Pillow turns these itself
+        if image.format != "TIFF":  # Pillow rotates these itself
             plain = plain.transpose(TURNS[turn])
     return np.array(plain, dtype=np.uint8)
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 where there is none or it cannot be read."""
+    """EXIF orientation, 1 if there is none or it cannot be read."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except FAULTS:
@@ -207,7 +207,7 @@ def _from_deep(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _from_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """Colours in sRGB; a profile that cannot be used is noted and the numbers are taken for sRGB."""
+    """Colours in sRGB. An unusable profile is noted, and the values are read as sRGB."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():

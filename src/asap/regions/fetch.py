@@ -1,6 +1,6 @@
-"""Put the models of the landmarker ``mediapipe`` into the user's cache: ``python -m asap.regions.fetch``.
+"""Download the models of the landmarker ``mediapipe`` to the user's cache: ``python -m asap.regions.fetch``.
 
-The wheel comes from the user's own package index by ``pip download``; its models are checked by their hashes.
+The wheel comes from the user's package index by ``pip download``. Its models are verified by their hashes.
 """
 
 import subprocess
@@ -23,15 +23,15 @@ ANY_MACHINE: Final = (
     "--implementation=cp",
     "--abi=cp311",
 )
-"""One and the same wheel everywhere: the models in it do not depend on the machine."""
+"""The same wheel on every machine: its models do not depend on the machine."""
 
 
 def fetch(folder: Path | None = None) -> Path:
-    """Make sure that all models lie in ``folder`` (default: the user's cache); returns the folder.
+    """Make sure that all models are in ``folder`` (default: the user's cache); returns the folder.
 
     Raises:
         InputError: pip cannot get the wheel, or the folder cannot be written.
-        StoreError: the wheel is not what it should be.
+        StoreError: the wheel has other content than expected.
     """
     place = folder or models_folder()
     if not missing(place):
@@ -49,13 +49,13 @@ def _download(folder: Path) -> bytes:
     done = subprocess.run([*command, WHEEL], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"pip cannot download {WHEEL} ({said}); give pip an index or a folder of wheels that has it")
     return wheels[0].read_bytes()
 
 
 def main() -> int:
-    """Fetch, and say where the models are; exit code as the command's."""
+    """Download the models and print where they are; returns the exit code."""
     try:
         folder = fetch()
     except InputError as error:

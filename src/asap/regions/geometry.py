@@ -40,7 +40,7 @@ def polygon(shape: tuple[int, int], points: FloatArray) -> BoolArray:
 
 
 def hull(points: FloatArray) -> FloatArray:
-    """(M, 2) corners of the convex hull; the points themselves where they lie on one line."""
+    """(M, 2) corners of the convex hull, or the points themselves if they lie on one line."""
     try:
         corners: FloatArray = points[ConvexHull(points).vertices]
     except QhullError:
@@ -57,12 +57,12 @@ def box_of(mask: BoolArray) -> tuple[int, int, int, int]:
 
 
 def touches_edge(mask: BoolArray) -> bool:
-    """Whether a True pixel lies on the image's edge."""
+    """Whether a True pixel lies on the edge of the image."""
     return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
 def resized(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
-    """``mask`` at ``size`` (width, height), its edge interpolated."""
+    """``mask`` resized to ``size`` (width, height), with an interpolated edge."""
     if mask.shape[::-1] == tuple(size):
         return mask
     picture = Image.fromarray(mask.astype(np.uint8) * 255)

@@ -1,7 +1,7 @@
-"""The landmarker ``grounded-sam``: Grounding DINO finds parts by their names, SAM 2 gives each box its mask.
+"""The landmarker ``grounded-sam``: Grounding DINO finds parts by name, SAM 2 gives each box its mask.
 
-Images are prepared here and not by the models' own processors, some of which need torchvision. Masks alone do not say
-whose side a hand is; with a second landmarker, its keypoints and sides are matched to the masks.
+Images are preprocessed here and not by the processors of the models, some of which need torchvision. A mask alone does
+not tell the side of a hand. A second landmarker can provide keypoints and sides, which are matched to the masks.
 """
 
 import contextlib
@@ -27,24 +27,24 @@ from asap.regions.protocol import Landmarker
 __all__ = ["Box", "GroundedSam", "match", "phrase_scores"]
 
 METHOD: Final = 1
-"""Goes up when the same models and settings give other answers."""
+"""Increase this when the same models and settings give different results."""
 DETECTOR: Final = "IDEA-Research/grounding-dino-base"
 SEGMENTER: Final = "facebook/sam2.1-hiera-large"
 PROMPTS: Final = {"hand": "hand", "face": "face", "foot": "foot", "arm": "arm", "leg": "leg"}
-"""What each part is called in the prompt."""
+"""The name of each part in the prompt."""
 PERSON: Final = "person"
 MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION: Final = np.array([0.229, 0.224, 0.225], np.float32)
-"""Of ImageNet's colours, which both models were taught with."""
+"""Mean and deviation of ImageNet's colours, with which both models were trained."""
 SHORT_SIDE, LONG_SIDE = 800, 1333
-"""Pixels of the detector's image: the shorter side, unless the longer would exceed its limit."""
+"""Pixels of the detector's image: the shorter side, unless the longer one would exceed its limit."""
 INSIDE: Final = 0.7
-"""Share of a part's box that lies in its person's."""
+"""Share of the box of a part that must lie in the box of its person."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A detected thing: what, how sure, and x0, y0, x1, y1 in pixels."""
+    """A detection: label, score, and x0, y0, x1, y1 in pixels."""
 
     label: str
     score: float
@@ -58,25 +58,25 @@ class GroundedSam:
     detector: str = DETECTOR
     segmenter: str = SEGMENTER
     landmarker: Landmarker | None = None
-    """Another landmarker whose sides and keypoints the masks take; its parts without a mask are kept."""
+    """Another landmarker that provides sides and keypoints; its parts without a mask are kept."""
     prompts: Mapping[str, str] = field(default_factory=lambda: dict(PROMPTS))
-    """Part to its name in the prompt."""
+    """Name in the prompt by part."""
     device: str = "cpu"
     threshold: float = 0.3
-    """Least score of a box for its phrase."""
+    """Smallest score of a box for its phrase."""
     likeness: float = 0.3
-    """Least intersection over union of a mask with the part of the other landmarker whose keypoints it takes."""
+    """Smallest intersection over union of a mask with the part that provides its keypoints."""
     min_pixels: int = MIN_PART_PIXELS
     name: str = field(default="grounded-sam", init=False)
 
     def __post_init__(self) -> None:
-        """Raise now what a wrong setting or an absent model would raise at the first image."""
+        """Raise errors of settings or absent models now instead of at the first image."""
         if strange := [part for part in self.prompts if part not in PARTS]:
             raise ConfigError(f"landmarker grounded-sam: no part {strange[0]!r} in prompts; known: {', '.join(PARTS)}")
         _ = self.fingerprint
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings alone; another process loads the models itself."""
+        """The settings only; another process loads the models itself."""
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
     @cached_property
@@ -94,7 +94,7 @@ class GroundedSam:
 
     @cached_property
     def _networks(self) -> tuple[Any, Any, Any]:
-        """Tokenizer, detector and segmenter, ready to use."""
+        """Tokenizer, detector and segmenter, loaded."""
         from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer, Sam2Model
 
         detector, segmenter = self._folders
@@ -108,11 +108,11 @@ class GroundedSam:
         return tokens, finder.to(self.device).eval(), cutter.to(self.device).eval()
 
     def find(self, image: ByteArray) -> tuple[PartRegion, ...]:
-        """Parts in (H, W, 3) sRGB ``image``; without another landmarker they have no keypoints and side ``none``."""
+        """Parts in (H, W, 3) sRGB ``image``. Without another landmarker they have no keypoints and side ``none``."""
         return self.search(image).regions
 
     def search(self, image: ByteArray) -> Found:
-        """As ``find``, with a note for each part that was left out."""
+        """As ``find``, with a note for each part that is left out."""
         boxes = self._boxes(image)
         parts = [box for box in boxes if box.label != PERSON]
         masks = self._masks(image, parts)
@@ -167,7 +167,7 @@ class GroundedSam:
 
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
-    """No progress bars of loading; the setting is put back."""
+    """Hide the progress bars of loading, and restore the setting afterwards."""
     from transformers.utils import logging
 
     enabled = logging.is_progress_bar_enabled()
@@ -180,7 +180,7 @@ def _no_bars() -> Iterator[None]:
 
 
 def phrase_scores(odds: FloatArray, tokens: Sequence[int], dot: int, phrases: int) -> FloatArray:
-    """(Q, phrases) each query's best token of each phrase, from (Q, T) probabilities; token ``dot`` ends a phrase."""
+    """(Q, phrases) best token of each phrase for each query, from (Q, T) probabilities; token ``dot`` ends a phrase."""
     scores = np.zeros((len(odds), phrases), np.float32)
     phrase = 0
     for place, token in enumerate(tokens[1:-1], start=1):
@@ -192,9 +192,9 @@ def phrase_scores(odds: FloatArray, tokens: Sequence[int], dot: int, phrases: in
 
 
 def match(masks: Sequence[PartRegion], parts: Sequence[PartRegion], likeness: float) -> Found:
-    """``parts`` with the masks that overlap them most, best pairs first; masks of nobody are left out, and told."""
+    """``parts`` with the masks that overlap them most, best pairs first; notes list masks without a part."""
     offers = sorted(
-        (-_likeness(mask.mask, part.mask), m, p)
+        (-_iou(mask.mask, part.mask), m, p)
         for m, mask in enumerate(masks)
         for p, part in enumerate(parts)
         if mask.part == part.part
@@ -216,7 +216,7 @@ def _with_mask(part: PartRegion, mask: PartRegion) -> PartRegion:
     )
 
 
-def _likeness(a: BoolArray, b: BoolArray) -> float:
+def _iou(a: BoolArray, b: BoolArray) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
@@ -232,7 +232,7 @@ def _best(label: str, scores: FloatArray, corners: FloatArray, threshold: float,
 
 
 def _owners(parts: Sequence[Box], people: Sequence[Box]) -> list[int]:
-    """Number of each part's person, the largest 0: the smallest person's box that holds most of the part's."""
+    """Index of the person of each part, the largest 0: the smallest person box that contains most of the part's box."""
 
     def area(corners: FloatArray) -> float:
         return float(np.prod(np.clip(corners[2:] - corners[:2], 0, None)))
@@ -255,12 +255,12 @@ def _prepared(image: ByteArray, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _folder(name: str) -> Path:
-    """Folder of a model: a local one, or its snapshot in the hub's cache, fetched where the hub may be asked."""
+    """Folder of a model: a local one, or its snapshot in the hub's cache, downloaded if the hub is reachable."""
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
-    except (OSError, ValueError) as error:  # the hub's own errors are both
+    except (OSError, ValueError) as error:  # the hub raises both
         raise StoreError(f"cannot get the model {name} ({str(error).splitlines()[0]}); give a local folder") from error

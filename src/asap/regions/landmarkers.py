@@ -1,4 +1,4 @@
-"""The landmarkers by name; each is imported when it is asked for."""
+"""The landmarkers by name. Each one is imported on first use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ def _dwpose(**options: Any) -> Landmarker:  # noqa: ANN401
 def _grounded_sam(**options: Any) -> Landmarker:  # noqa: ANN401
     from asap.regions.grounded import GroundedSam
 
-    sides = options.get("landmarker")  # its own option: what supplies sides and keypoints, here by name
+    sides = options.get("landmarker")  # its own option: the landmarker that provides sides and keypoints, here by name
     return GroundedSam(**{**options, "landmarker": landmarker(sides) if isinstance(sides, str) else sides})
 
 
@@ -50,11 +50,11 @@ LANDMARKERS.register("user", _user)
 
 
 def landmarker(name: str, **options: Any) -> Landmarker:  # noqa: ANN401
-    """The landmarker ``name`` with its own options.
+    """The landmarker ``name`` with its options.
 
     Raises:
         UnknownNameError: no landmarker has that name.
-        ConfigError: it does not know one of the options.
+        ConfigError: an option is unknown.
         MissingDependencyError: a package that it needs is not installed.
         StoreError: its weights are not on this machine.
     """

@@ -1,7 +1,7 @@
-"""Arms, legs, feet, torso and neck: every pixel of a person goes to the bone that it lies nearest to.
+"""Masks of arms, legs, feet, torso and neck: every pixel of a person belongs to its nearest bone.
 
-Distances are measured in radii of the body around the bone. The radii are shares of the torso's length, from common
-tables of human proportions (Drillis and Contini 1966 give the lengths) with room for clothes.
+Distances are in radii of the body around the bone. The radii are shares of the length of the torso, from common tables
+of human proportions (Drillis and Contini 1966 give the lengths) with room for clothes.
 """
 
 import itertools
@@ -19,14 +19,14 @@ __all__ = ["limbs", "points_of"]
 
 SIDES: Final = ("left", "right")
 WORK: Final = 288
-"""Longer side, in pixels, of the window in which distances are measured; masks are scaled back."""
+"""Longer side, in pixels, of the window in which distances are computed; masks are scaled back."""
 UNITS: Final = (
     ("shoulder", "elbow", 1.75),
     ("elbow", "wrist", 2.0),
     ("hip", "knee", 1.2),
     ("knee", "ankle", 1.2),
 )
-"""How many times each bone goes into the torso's length."""
+"""Length of the torso over that of each bone."""
 ARM: Final = (("shoulder", 0.125), ("elbow", 0.095), ("wrist", 0.07))
 LEG: Final = (("hip", 0.18), ("knee", 0.125), ("ankle", 0.085))
 FOOT: Final = (("heel", 0.075), ("ankle", 0.06), ("big_toe", 0.075), ("heel", 0.075))
@@ -35,7 +35,7 @@ TORSO_EDGE: Final = 0.13
 NECK: Final = 0.125
 HEAD: Final = 0.25
 HAND: Final = (0.36, 0.09)
-"""Length and radius of the hand beyond the wrist: not an arm, and no part of this module either."""
+"""Length and radius of the hand beyond the wrist, which belongs neither to the arm nor to this module."""
 HEAD_POINTS: Final = ("nose", "left_ear", "right_ear", "left_eye", "right_eye")
 PAIRED: Final = {
     "arm": ("shoulder", "elbow", "wrist"),
@@ -44,11 +44,11 @@ PAIRED: Final = {
 }
 SINGLE: Final = {"torso": TORSO, "neck": ("left_shoulder", "right_shoulder")}
 REACH: Final = {"arm": 2.0, "leg": 2.0, "foot": 3.0, "torso": 2.5, "neck": 1.2}
-"""Radii beyond which a person's pixel belongs to no part, where the person's outline is known."""
+"""Radii beyond which a pixel of a person belongs to no part, if the outline of the person is known."""
 ALONE: Final = 1.1
-"""The same where it is not known."""
+"""The same if the outline is not known."""
 RIVALS: Final = ("head", "hand")
-"""What takes pixels from its neighbours, and is outlined by other modules."""
+"""Parts that compete for pixels and are outlined by other modules."""
 
 Part = tuple[str, str]
 """Part and side."""
@@ -56,7 +56,7 @@ Part = tuple[str, str]
 
 @dataclass(frozen=True)
 class _Frame:
-    """The window in which distances are measured."""
+    """The window in which distances are computed."""
 
     low: FloatArray
     scale: float
@@ -67,7 +67,7 @@ class _Frame:
 
 
 def points_of(part: str, side: str) -> tuple[str, ...]:
-    """Names of the keypoints that a part of this module carries."""
+    """Names of the keypoints of a part of this module."""
     return SINGLE[part] if side == "none" else tuple(f"{side}_{joint}" for joint in PAIRED[part])
 
 
@@ -77,13 +77,13 @@ def limbs(
     person: BoolArray | None,
     outlined: Sequence[str] = (),
 ) -> dict[Part, BoolArray]:
-    """Masks (H, W) by part and side of what ``points`` (name to (2,) pixels) suffice for. Parts do not overlap.
+    """Masks (H, W) by part and side of all parts for which ``points`` (name to (2,) pixels) suffice; no two overlap.
 
     Args:
-        points: places of keypoints; what is not known is left out.
+        points: known keypoints by name.
         shape: H and W.
-        person: (H, W) the person's pixels, where an instrument knows them.
-        outlined: sides whose hand has a mask of its own, which the caller takes from these.
+        person: (H, W) pixels of the person, if known.
+        outlined: sides whose hand has a separate mask, which the caller subtracts from these.
     """
     unit = _unit(points)
     if unit <= 0:
@@ -108,9 +108,9 @@ def limbs(
 
 
 def _unit(points: Mapping[str, FloatArray]) -> float:
-    """The torso's length in pixels; 0 if no bone is known.
+    """Length of the torso in pixels; 0 if no bone is known.
 
-    Bones are seen foreshortened and a single point may be wrong, so it is the second of the three longest guesses.
+    Bones are foreshortened and a single point may be wrong, so this is the second of the three longest estimates.
     """
     lengths = [0.0]
     for side in SIDES:
@@ -138,7 +138,7 @@ def _frame(points: Mapping[str, FloatArray], unit: float, shape: tuple[int, int]
 
 
 def _fields(points: Mapping[str, FloatArray], unit: float, frame: _Frame) -> dict[Part, FloatArray]:
-    """For each part that the points suffice for, the (h, w) distance of every pixel in radii."""
+    """For each part with sufficient points, the (h, w) distance of every pixel in radii."""
     at = {name: frame.inside(point) for name, point in points.items()}
     fields: dict[Part, FloatArray] = {}
     for side in SIDES:
@@ -182,7 +182,7 @@ def _along(joints: Sequence[tuple[FloatArray, float]], shape: tuple[int, int]) -
 
 
 def _torso(corners: FloatArray, edge: float, shape: tuple[int, int]) -> FloatArray:
-    """(h, w) just under 1 inside, so that limbs in front of the torso win within their radius, and growing outside."""
+    """(h, w) just under 1 inside, so that limbs in front of the torso win within their radius; increasing outside."""
     outside = ndimage.distance_transform_edt(~polygon(shape, hull(corners)))
     return np.asarray(0.95 + outside / edge, np.float32)
 
@@ -194,7 +194,7 @@ def _seen(person: BoolArray, frame: _Frame) -> BoolArray:
 
 
 def _placed(mask: BoolArray, frame: _Frame, shape: tuple[int, int]) -> BoolArray:
-    """The window's mask at its place in the image."""
+    """The mask of the window at its place in the image."""
     whole = np.zeros(shape, np.bool_)
     (height, width), (x, y) = frame.shape, frame.low.astype(int).tolist()
     size = min(round(width / frame.scale), shape[1] - x), min(round(height / frame.scale), shape[0] - y)

@@ -1,7 +1,7 @@
-"""Weights of the landmarkers on the user's disk: which files, where they lie, and that they are the right ones.
+"""Weights of the landmarkers on disk: file names, folder and verification by hash.
 
-They come out of the wheel mediapipe 0.10.21 (Apache-2.0), which ``python -m asap.regions.fetch`` takes from the user's
-package index once. Nothing else of the wheel is kept, and none of its code is run.
+They come from the wheel mediapipe 0.10.21 (Apache-2.0), which ``python -m asap.regions.fetch`` downloads once from the
+user's package index. Nothing else of the wheel is kept, and its code is not run.
 """
 
 import io
@@ -16,7 +16,7 @@ from asap.core.hashing import digest
 __all__ = ["BUNDLED", "FOLDER_VARIABLE", "MODELS", "from_bundle", "load", "missing", "models_folder", "unpack"]
 
 FOLDER_VARIABLE: Final = "ASAP_MODELS"
-"""Environment variable with another folder than that of the user's cache."""
+"""Environment variable for a folder other than the user's cache."""
 MODELS: Final = {
     "face_detection_full_range_sparse": "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
     "face_detection_short_range": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
@@ -26,7 +26,7 @@ MODELS: Final = {
     "pose_detection": "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
     "pose_landmark_full": "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
 }
-"""SHA-256 of each model's file, by name."""
+"""SHA-256 of the file of each model, by name."""
 BUNDLED: Final = {
     "hand_detector.tflite": "palm_detection_full",
     "hand_landmarks_detector.tflite": "hand_landmark_full",
@@ -34,11 +34,11 @@ BUNDLED: Final = {
     "pose_detector.tflite": "pose_detection",
     "pose_landmarks_detector.tflite": "pose_landmark_full",
 }
-"""Files of MediaPipe's .task bundles, and which model each stands for."""
+"""Files in .task bundles of MediaPipe, and the model that each one replaces."""
 
 
 def models_folder() -> Path:
-    """Where the models lie: ``$ASAP_MODELS``, else ``asap/models`` below the user's cache folder (XDG)."""
+    """The folder of the models: ``$ASAP_MODELS``, else ``asap/models`` in the user's cache folder (XDG)."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
         return Path(chosen)
     cache = os.environ.get("XDG_CACHE_HOME")
@@ -46,16 +46,16 @@ def models_folder() -> Path:
 
 
 def missing(folder: Path | None = None) -> tuple[str, ...]:
-    """Names of the models that are not in ``folder`` (default: ``models_folder()``)."""
+    """Names of the models that are absent from ``folder`` (default: ``models_folder()``)."""
     place = folder or models_folder()
     return tuple(name for name in MODELS if not (place / f"{name}.tflite").is_file())
 
 
 def load(name: str, folder: Path | None = None) -> bytes:
-    """The model's file.
+    """Read the file of a model.
 
     Raises:
-        StoreError: it is absent, or it is not the file whose hash we know.
+        StoreError: it is absent, or its hash is not the known one.
     """
     path = (folder or models_folder()) / f"{name}.tflite"
     try:
@@ -66,10 +66,10 @@ def load(name: str, folder: Path | None = None) -> bytes:
 
 
 def unpack(wheel: bytes) -> dict[str, bytes]:
-    """All models out of the wheel's bytes, by name.
+    """Extract all models from the bytes of the wheel, by name.
 
     Raises:
-        StoreError: the wheel is damaged, lacks a model, or holds another version of one.
+        StoreError: the wheel is damaged, lacks a model, or has another version of one.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
@@ -78,14 +78,14 @@ def unpack(wheel: bytes) -> dict[str, bytes]:
                 raise StoreError(f"the wheel lacks the models {', '.join(absent)}; use mediapipe 0.10.21")
             return {name: _checked(name, archive.read(places[name]), "the wheel") for name in MODELS}
     except zipfile.BadZipFile as error:
-        raise StoreError(f"the wheel is damaged ({error}); download it anew") from error
+        raise StoreError(f"the wheel is damaged ({error}); download it again") from error
 
 
 def from_bundle(path: Path) -> dict[str, bytes]:
-    """The models of one of MediaPipe's .task bundles, under the names of those that they replace.
+    """Extract the models of a .task bundle of MediaPipe, under the names of those that they replace.
 
     Raises:
-        InputError: the file cannot be read, is no bundle, or has no model that we use.
+        InputError: the file cannot be read, is not a bundle, or has no model that is used here.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,6 +1,6 @@
-"""From keypoints to masks without a segmentation network: how wide each part is, taken from its own lengths.
+"""Masks from keypoints without a segmentation network. The width of each part follows from its own lengths.
 
-The proportions are ours, measured on the photographs of the tests; ``refine`` then fits the mask to the image.
+The proportions are ours, measured on the photographs of the tests. ``refine`` then fits the mask to the image.
 """
 
 from typing import Final
@@ -19,22 +19,22 @@ FINGER_CHAINS: Final = tuple(tuple(range(1 + 4 * finger, 5 + 4 * finger)) for fi
 PALM: Final = (0, 1, 5, 9, 13, 17)
 THUMB_RADII: Final = (0.15, 0.125, 0.105, 0.085)
 FINGER_RADII: Final = (0.11, 0.10, 0.092, 0.08)
-"""Half widths at a finger's four points, as shares of the hand's length from wrist to middle knuckle."""
+"""Half widths at the four points of a finger, as shares of the length of the hand from wrist to middle knuckle."""
 LITTLE: Final = 0.85
-"""The little finger against the others."""
+"""Factor on the radii for the little finger."""
 WRIST_RADIUS: Final = 0.26
 ROOM: Final = 0.7
-"""Hand lengths of surroundings that a window shows."""
+"""Margin of a window, in lengths of the hand."""
 WORK_LENGTH: Final = 90
-"""Pixels of a hand's length in the window that is fitted; masks of larger hands are scaled back."""
+"""Length of a hand in pixels in the window that is fitted; masks of larger hands are scaled back."""
 CORE: Final = 0.45
-"""Share of every radius within which pixels stay inside whatever their colour."""
+"""Share of every radius within which pixels stay inside, whatever their colour."""
 REACH: Final = 0.07
-"""Hand lengths by which a fitted edge may move."""
+"""Distance that a fitted edge may move, in lengths of the hand."""
 
 
 def hand_length(points: FloatArray) -> float:
-    """Wrist to middle knuckle in pixels as it would be seen straight on: the longest that the points allow."""
+    """Distance from wrist to middle knuckle in pixels without foreshortening: the longest that the points allow."""
     across = float(np.linalg.norm(points[5] - points[17]))
     along = float(np.linalg.norm(points[[5, 9, 13, 17]] - points[0], axis=1).max())
     middle = float(np.linalg.norm(np.diff(points[[9, 10, 11, 12]], axis=0), axis=1).sum())
@@ -42,7 +42,7 @@ def hand_length(points: FloatArray) -> float:
 
 
 def hand_outline(shape: tuple[int, int], points: FloatArray, grow: float = 1.0) -> BoolArray:
-    """(H, W) the hand from (21, 2) points: fingers as tapered capsules, the palm as a hull with rounded corners.
+    """(H, W) outline of a hand from (21, 2) points: fingers as tapered capsules, the palm as a rounded hull.
 
     ``grow`` multiplies every radius.
     """
@@ -62,9 +62,9 @@ def hand_outline(shape: tuple[int, int], points: FloatArray, grow: float = 1.0) 
 
 
 def hand_mask(image: ByteArray, points: FloatArray) -> BoolArray:
-    """(H, W) the hand in (H, W, 3) ``image`` from its (21, 2) points: the outline, fitted to the image's colours.
+    """(H, W) the hand in (H, W, 3) ``image`` from its (21, 2) points: the outline, fitted to the colours of the image.
 
-    The arm has the hand's colour, so nothing far behind the wrist is inside.
+    The arm has the colour of the hand, so pixels far behind the wrist are excluded.
     """
     height, width = image.shape[:2]
     length = max(hand_length(points), 1.0)

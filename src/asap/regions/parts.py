@@ -1,4 +1,4 @@
-"""The pieces of a ``PartRegion`` put together in one way, whatever instrument found them."""
+"""Build ``PartRegion`` records in the same way for every instrument."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from asap.regions.geometry import box_of, touches_edge
 __all__ = ["MIN_PART_PIXELS", "Found", "hand_names", "keep_large", "region"]
 
 MIN_PART_PIXELS: Final = 256
-"""Parts with fewer pixels in their mask are left out: on 16 x 16 pixels nobody sees what is wrong with a hand."""
+"""Smallest number of pixels of a part. On 16 x 16 pixels, errors of a hand are not visible."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a landmarker found, and what it left out and why."""
+    """The parts that a landmarker found, and notes on those that it left out."""
 
     regions: tuple[PartRegion, ...]
     notes: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ def region(
 
 
 def keep_large(regions: Sequence[PartRegion], minimum: int = MIN_PART_PIXELS) -> Found:
-    """The parts with at least ``minimum`` pixels; the others are named in the notes."""
+    """The parts with at least ``minimum`` pixels; notes name the others."""
     kept, notes = [], []
     for part in regions:
         pixels = int(part.mask.sum())

@@ -1,7 +1,7 @@
-"""Fit a rough mask to the image: colours of the inside against colours of the surroundings, edges kept.
+"""Fit a rough mask to the image by the colours inside and outside, with preserved edges.
 
-In the manner of GrabCut (Rother et al. 2004), with colour histograms for its mixtures and a guided filter (He et al.
-2010) for its graph cut. Where the two sides have like colours the rough mask is kept.
+The method resembles GrabCut (Rother et al. 2004), with colour histograms instead of mixtures and a guided filter (He et
+al. 2010) instead of a graph cut. If the two sides have similar colours, the rough mask is kept.
 """
 
 from typing import Final
@@ -15,27 +15,27 @@ from asap.core.records import BoolArray, ByteArray, FloatArray
 __all__ = ["fit"]
 
 BINS: Final = 12
-"""Histogram cells along each colour axis."""
+"""Histogram bins along each colour axis."""
 ROUNDS: Final = 2
 PULL: Final = 1.5
-"""Log odds that the rough mask adds a ``reach`` inside its edge, and takes a ``reach`` outside."""
+"""Log odds that the rough mask adds at ``reach`` inside its edge, and subtracts at ``reach`` outside."""
 SMOOTH: Final = 3e-4
-"""Variance of brightness below which the guided filter evens out."""
+"""Variance of brightness below which the guided filter smooths."""
 LIKENESS: Final = 0.7
-"""Least intersection over union of the fitted with the rough mask; below it the fit is not believed."""
+"""Smallest intersection over union of the fitted and the rough mask; below it the fit is discarded."""
 APART: Final = 0.75
-"""Least share of either side's pixels that their own colours must claim."""
+"""Smallest share of the pixels of either side that the colours of that side must explain."""
 
 
 def fit(image: ByteArray, rough: BoolArray, sure: BoolArray, allowed: BoolArray, reach: float) -> BoolArray:
-    """``rough`` fitted to (H, W, 3) ``image``; ``rough`` itself where colours do not tell inside from outside.
+    """Fit ``rough`` to (H, W, 3) ``image``, or return ``rough`` if colours do not separate inside from outside.
 
     Args:
-        image: a window with some of the surroundings on every side.
+        image: a window with some surroundings on every side.
         rough: (H, W) the mask to fit.
         sure: (H, W) pixels that stay inside.
-        allowed: (H, W) pixels that may be inside; those of the part's neighbour of the same colour are not.
-        reach: pixels over which the rough mask's edge may move.
+        allowed: (H, W) pixels that may be inside; it excludes neighbouring parts of the same colour.
+        reach: pixels over which the edge of the rough mask may move.
     """
     signed = ndimage.distance_transform_edt(rough) - ndimage.distance_transform_edt(~rough)
     prior = (PULL * np.clip(signed / reach, -4, 4)).astype(np.float32)
@@ -59,7 +59,7 @@ def fit(image: ByteArray, rough: BoolArray, sure: BoolArray, allowed: BoolArray,
 
 
 def _cells(image: ByteArray) -> FloatArray:
-    """(H, W, 3) place of each colour in the histogram: brightness and two opponent axes, in cells."""
+    """(H, W, 3) histogram bin of each colour: brightness and two opponent axes."""
     red, green, blue = np.moveaxis(image.astype(np.float32), 2, 0)
     light, warm, yellow = (red + green + blue) / 3, red - green, (red + green) / 2 - blue
     axes = np.stack([light / 256, np.clip(warm / 256 + 0.5, 0, 1), np.clip(yellow / 256 + 0.5, 0, 1)], axis=2)
@@ -83,7 +83,7 @@ def _evidence(cells: FloatArray, inside: FloatArray, outside: FloatArray) -> Flo
 
 
 def _guided(image: ByteArray, values: FloatArray, radius: int = 4) -> FloatArray:
-    """``values`` smoothed, except across edges of the image's brightness."""
+    """``values`` smoothed, except across edges of the brightness of the image."""
     guide = image.astype(np.float32).mean(axis=2) / np.float32(255)
 
     def mean(field: FloatArray) -> FloatArray:
@@ -97,7 +97,7 @@ def _guided(image: ByteArray, values: FloatArray, radius: int = 4) -> FloatArray
 
 
 def _largest(mask: BoolArray, sure: BoolArray) -> BoolArray:
-    """The pieces of ``mask`` that hold a sure pixel."""
+    """The connected components of ``mask`` that contain a sure pixel."""
     pieces, _ = ndimage.label(mask)
     kept = np.unique(pieces[sure & mask])
     return np.asarray(np.isin(pieces, kept[kept > 0]), np.bool_)

@@ -1,6 +1,7 @@
-"""The landmarkers ``rtmw`` and ``dwpose``: whole bodies by ONNX networks, run by the package rtmlib (Apache-2.0).
+"""The landmarkers ``rtmw`` and ``dwpose``: whole-body pose by ONNX networks, run by the package rtmlib (Apache-2.0).
 
-A detector finds people, a pose network gives each the 133 points of COCO-WholeBody; masks come from the points.
+A detector finds people, and a pose network gives each one the 133 points of COCO-WholeBody. Masks are derived from the
+points.
 """
 
 from collections.abc import Callable
@@ -23,9 +24,9 @@ from asap.regions.skeleton import people_parts
 __all__ = ["NETWORKS", "Networks", "WholeBody"]
 
 METHOD: Final = 1
-"""Goes up when the same models and settings give other answers."""
+"""Increase this when the same models and settings give different results."""
 Predict = Callable[[ByteArray], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
-"""(H, W, 3) blue-green-red bytes to (N, 133, 2) pixels and (N, 133) scores: what an rtmlib solution does."""
+"""(H, W, 3) blue-green-red bytes to (N, 133, 2) pixels and (N, 133) scores, as a solution of rtmlib returns them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +65,25 @@ class WholeBody:
 
     name: str
     detector: str | Path | None = None
-    """ONNX file of the detector; default: the published one, out of the hub's cache or from the hub."""
+    """ONNX file of the detector; by default the published one, from the hub or its cache."""
     pose: str | Path | None = None
     """ONNX file of the pose network; default as above."""
     device: str = "cpu"
     threshold: float = 0.3
-    """Score below which a point counts as not known."""
+    """Points with a lower score count as not known."""
     min_pixels: int = MIN_PART_PIXELS
     model: Predict | None = field(default=None, repr=False)
-    """A loaded rtmlib solution in place of the files; then ``model_hash`` stands for its weights."""
+    """A loaded solution of rtmlib instead of the files; ``model_hash`` then identifies its weights."""
     model_hash: str = ""
 
     def __post_init__(self) -> None:
-        """Raise now what a missing package or file would raise at the first image."""
+        """Raise errors of missing packages or files now instead of at the first image."""
         if self.model is not None and not self.model_hash:
             raise ConfigError(f"landmarker {self.name}: a given model needs a model_hash, for the manifest")
         _ = self.fingerprint
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings alone; another process loads the networks itself."""
+        """The settings only; another process loads the networks itself."""
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
     @cached_property
@@ -105,18 +106,18 @@ class WholeBody:
         return self.model or _load(NETWORKS[self.name], *self._files, self.device)
 
     def find(self, image: ByteArray) -> tuple[PartRegion, ...]:
-        """Parts in (H, W, 3) sRGB ``image``, people by size; empty where nobody is found."""
+        """Parts in (H, W, 3) sRGB ``image``, people by size; empty if nobody is found."""
         return self.search(image).regions
 
     def search(self, image: ByteArray) -> Found:
-        """As ``find``, with a note for each part that was left out."""
+        """As ``find``, with a note for each part that is left out."""
         points, scores = self._predict(np.ascontiguousarray(image[..., ::-1]))
         people = [_person(place, score, self.threshold) for place, score in zip(points, scores, strict=True)]
         return people_parts(people, image.shape[:2], self.name, image=image, min_pixels=self.min_pixels)
 
 
 def _person(points: npt.NDArray[Any], scores: npt.NDArray[Any], threshold: float) -> FloatArray:
-    """(133, 3) with confidences in [0, 1], 0 below ``threshold``; rtmlib's scores can be a little over 1."""
+    """(133, 3) with confidences in [0, 1], 0 below ``threshold``; scores of rtmlib can be slightly above 1."""
     if points.shape != (len(KEYPOINTS), 2) or scores.shape != (len(KEYPOINTS),):
         raise StoreError(f"the pose network gives {points.shape} points; use one for the 133 of COCO-WholeBody")
     confidence = np.where(scores >= threshold, np.clip(scores, 0, 1), 0)
@@ -124,12 +125,12 @@ def _person(points: npt.NDArray[Any], scores: npt.NDArray[Any], threshold: float
 
 
 def _published(repository: str, name: str) -> Path:
-    """A file of the hub, out of its cache where it is there; of a zip archive, the ONNX file in it."""
+    """A file of the hub, from its cache if present; from a zip archive, the ONNX file in it."""
     from huggingface_hub import hf_hub_download
 
     try:
         path = Path(hf_hub_download(repository, name))
-    except (OSError, ValueError) as error:  # the hub's own errors are both
+    except (OSError, ValueError) as error:  # the hub raises both
         said = str(error).splitlines()[0]
         raise StoreError(
             f"cannot get {name} of {repository} ({said}); give the ONNX files as detector= and pose="
@@ -138,7 +139,7 @@ def _published(repository: str, name: str) -> Path:
 
 
 def _unzipped(archive: Path) -> Path:
-    """The ONNX file of an archive, unpacked beside it once; raises ``StoreError`` where it has none."""
+    """The ONNX file of an archive, extracted beside it once; raises ``StoreError`` if it has none."""
     import zipfile
 
     from asap.core.files import write_bytes
@@ -152,12 +153,12 @@ def _unzipped(archive: Path) -> Path:
                     raise StoreError(f"{archive} has no .onnx file; give the ONNX files as detector= and pose=")
                 write_bytes(target, packed.read(inside))
         except zipfile.BadZipFile as error:
-            raise StoreError(f"{archive} is damaged ({error}); delete it and fetch it anew") from error
+            raise StoreError(f"{archive} is damaged ({error}); delete it and download it again") from error
     return target
 
 
 def _load(networks: Networks, detector: Path, pose: Path, device: str) -> Predict:
-    """An rtmlib solution; raises ``MissingDependencyError``."""
+    """Load a solution of rtmlib; raises ``MissingDependencyError``."""
     try:
         from rtmlib import Wholebody
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""From the 133 keypoints of COCO-WholeBody to parts with masks, for instruments that give points alone."""
+"""Parts with masks from the 133 keypoints of COCO-WholeBody, for instruments that return points only."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -24,7 +24,7 @@ FOREHEAD: Final = 0.8
 
 
 def extent(points: FloatArray) -> float:
-    """Side in pixels of the box around the known ones of (K, 3) ``points``: what "largest" is measured by."""
+    """Side in pixels of the box around the known points of (K, 3) ``points``, by which people are ordered."""
     known = points[points[:, 2] > 0, :2]
     return float(np.sqrt(np.prod(np.ptp(known, axis=0)))) if len(known) else 0.0
 
@@ -37,13 +37,13 @@ def people_parts(
     image: ByteArray | None = None,
     min_pixels: int = MIN_PART_PIXELS,
 ) -> Found:
-    """Parts of everyone, the largest first; a part whose points are not all known is left out, and told.
+    """Parts of all people, the largest first; notes name parts that lack points.
 
     Args:
-        people: (133, 3) points each, x and y in pixels and confidence; confidence 0 where a point is not known.
+        people: (133, 3) points each, x and y in pixels and confidence; confidence 0 if a point is not known.
         shape: H and W of the image.
-        instrument: name that the regions carry.
-        image: (H, W, 3) the image itself, to which the masks of hands are fitted; None keeps their outlines.
+        instrument: name in the regions.
+        image: (H, W, 3) the image to which the masks of hands are fitted; None keeps their outlines.
         min_pixels: parts with fewer pixels are left out.
     """
     ordered = sorted(people, key=lambda points: -extent(points))

@@ -1,8 +1,9 @@
-"""The landmarker ``user``: the user's own masks and keypoints, which lie beside the photograph.
+"""The landmarker ``user``: masks and keypoints from files of the user beside the photograph.
 
-For a photograph ``a.jpg``: ``a.hand.left.mask.png`` (white on black, the image's size; ``a.hand.left.1.mask.png`` for
-the second person), ``a.mask.png`` (one mask; which part it is, the keypoints say), and ``a.keypoints.json`` in the
-format of COCO or COCO-WholeBody. Opening files is the caller's; here they are bytes, by what follows the stem.
+For a photograph ``a.jpg``: ``a.hand.left.mask.png`` (white on black, in the size of the image;
+``a.hand.left.1.mask.png`` for the second person), ``a.mask.png`` (one mask, whose part follows from the keypoints), and
+``a.keypoints.json`` in the format of COCO or COCO-WholeBody. The caller reads the files; this module receives their
+bytes, keyed by the rest of the name after the stem.
 """
 
 import json
@@ -36,7 +37,7 @@ GROUPS: Final = (
     ("lefthand_kpts", 91, 112),
     ("righthand_kpts", 112, 133),
 )
-"""Keys of an annotation of COCO-WholeBody, and which of the 133 points each holds."""
+"""Keys of an annotation of COCO-WholeBody, and the rows of the 133 points that each holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class User:
     """The files of one image as a landmarker."""
 
     files: Mapping[str, bytes]
-    """Bytes by what follows the image's stem, for example ``.hand.left.mask.png``."""
+    """Bytes by the rest of the file name after the image's stem, for example ``.hand.left.mask.png``."""
     name: str = field(default=INSTRUMENT, init=False)
 
     @cached_property
@@ -57,20 +58,20 @@ class User:
         return self.search(image).regions
 
     def search(self, image: ByteArray) -> Found:
-        """As ``find``, with a note for each part that was left out."""
+        """As ``find``, with a note for each part that is left out."""
         return _read((image.shape[0], image.shape[1]), self.files, image)
 
 
 def user_parts(
     shape: tuple[int, int], files: Mapping[str, bytes], *, image: ByteArray | None = None
 ) -> tuple[PartRegion, ...]:
-    """Parts that ``files`` (bytes by what follows the image's stem) name in an image of ``shape`` (H, W).
+    """Parts that ``files`` (bytes by the rest of the name) describe in an image of ``shape`` (H, W).
 
-    A mask wins over the outline that keypoints would give, and takes their points. With ``image``, the outlines of
-    hands are fitted to it.
+    A mask has priority over the outline from keypoints, and takes their points. With ``image``, the outlines of hands
+    are fitted to it.
 
     Raises:
-        InputError: a file has an unknown name, is damaged, or is not of the image's size.
+        InputError: a file has an unknown name, is damaged, or has another size than the image.
     """
     return _read(shape, files, image).regions
 
@@ -78,7 +79,7 @@ def user_parts(
 def _read(shape: tuple[int, int], files: Mapping[str, bytes], image: ByteArray | None) -> Found:
     masks = {name: _mask(name, data, shape) for name, data in sorted(files.items()) if name.endswith(MASK_ENDING)}
     if strange := [name for name in files if name not in masks and name != KEYPOINTS_FILE]:
-        raise InputError(f"cannot tell what {strange[0]!r} is; name it .PART.SIDE{MASK_ENDING} or {KEYPOINTS_FILE}")
+        raise InputError(f"unknown file {strange[0]!r}; name it .PART.SIDE{MASK_ENDING} or {KEYPOINTS_FILE}")
     people = parse_keypoints(files[KEYPOINTS_FILE]) if KEYPOINTS_FILE in files else []
     drawn = people_parts(people, shape, INSTRUMENT, image=image, min_pixels=1)
     regions = {(part.part, part.side, part.person): part for part in drawn.regions}
@@ -99,7 +100,7 @@ def _mask(name: str, data: bytes, shape: tuple[int, int]) -> BoolArray:
         raise InputError(f"{name}: a mask must be white on black, this one is transparent; save it without alpha")
     if picture.image.shape[:2] != shape:
         came = f"{picture.image.shape[1]} x {picture.image.shape[0]}"
-        raise InputError(f"{name}: wanted {shape[1]} x {shape[0]} pixels like the upright image, came {came}; scale it")
+        raise InputError(f"{name}: wanted {shape[1]} x {shape[0]} pixels like the upright image, got {came}; scale it")
     mask = np.asarray(picture.image[..., 0] > 127, np.bool_)
     if not mask.any():
         raise InputError(f"{name}: the mask is black everywhere; leave the file out")
@@ -107,12 +108,12 @@ def _mask(name: str, data: bytes, shape: tuple[int, int]) -> BoolArray:
 
 
 def _key(name: str, mask: BoolArray, drawn: Sequence[PartRegion]) -> tuple[str, str, int]:
-    """Part, side and person of a mask, by its name, or by the outline from keypoints that it overlaps most."""
+    """Part, side and person of a mask, from its name or from the keypoint outline that it overlaps most."""
     words = name.removesuffix(MASK_ENDING).strip(".").split(".")
     if words == [""]:
         shared = [int((mask & part.mask).sum()) for part in drawn]
         if not shared or max(shared) == 0:
-            raise InputError(f"{name}: which part is it? name it .PART.SIDE{MASK_ENDING}, or add {KEYPOINTS_FILE}")
+            raise InputError(f"{name}: the part is unknown; name it .PART.SIDE{MASK_ENDING}, or add {KEYPOINTS_FILE}")
         best = drawn[int(np.argmax(shared))]
         return best.part, best.side, best.person
     part, side, person = [*words, "0"][:3] if 2 <= len(words) <= 3 else ("", "", "")
@@ -126,13 +127,13 @@ def _key(name: str, mask: BoolArray, drawn: Sequence[PartRegion]) -> tuple[str, 
 
 
 def parse_keypoints(data: bytes) -> list[FloatArray]:
-    """(133, 3) points a person, from annotations of COCO (17 points), COCO-WholeBody, or 133 points in one list.
+    """(133, 3) points per person, from annotations of COCO (17 points), COCO-WholeBody, or 133 points in one list.
 
     The file holds one annotation, a list of them, or an object with ``annotations``. Visibility 0, 1 and 2 (absent,
-    hidden, seen) become the confidences 0, 0.5 and 1; values that are all between 0 and 1 are confidences already.
+    hidden, visible) becomes the confidence 0, 0.5 and 1. Values that all lie between 0 and 1 are confidences already.
 
     Raises:
-        InputError: it is not JSON, or not of that form.
+        InputError: it is not JSON, or has another structure.
     """
     try:
         value = json.loads(data)

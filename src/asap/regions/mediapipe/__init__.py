@@ -1,1 +1,1 @@
-"""Google's MediaPipe models (Apache-2.0) run by hand with LiteRT: palms, hands, faces, bodies. CPU only, no display."""
+"""Google's MediaPipe models (Apache-2.0) for palms, hands, faces and bodies, run with LiteRT on the CPU."""

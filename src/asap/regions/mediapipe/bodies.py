@@ -1,4 +1,4 @@
-"""Bodies: 33 points, how visible each is, and which pixels are the person.
+"""Bodies: 33 points, the visibility of each, and the pixels of the person.
 
 The windows follow the graphs in ``mediapipe/modules/pose_landmark`` of google-ai-edge/mediapipe (Apache-2.0).
 """
@@ -23,7 +23,7 @@ MODEL: Final = "pose_landmark_full"
 SIDE: Final = 256
 ROOM: Final = 1.25
 PIXELS_SIDE: Final = 512
-"""Longer side of the image at which the mask of a person, 256 x 256, is laid out before it is enlarged."""
+"""Longer side of the image on which the 256 x 256 mask of a person is placed before it is enlarged."""
 COCO: Final = {
     "nose": 0,
     "left_eye": 2,
@@ -47,29 +47,29 @@ COCO: Final = {
     "left_big_toe": 31,
     "right_big_toe": 32,
 }
-"""Which of the 33 points stands for each keypoint of COCO-WholeBody; the small toes have none."""
+"""Index among the 33 points for each keypoint of COCO-WholeBody; the small toes have none."""
 TRUNK: Final = [11, 12, 23, 24]
 """Left and right shoulder, left and right hip."""
 SAME: Final = 0.1
-"""Two people whose shoulders and hips lie closer on the mean than this share of their size are one."""
+"""Two bodies are the same if the mean distance of their shoulders and hips is smaller than this share of their size."""
 WINDOW: Final = 7
 """Cells of a heat map around a point whose mean corrects it."""
 SURE: Final = 0.5
-"""Least peak of a heat map for that."""
+"""Smallest peak of a heat map that corrects a point."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """A person as the model sees it."""
+    """A body as the model returns it."""
 
     points: FloatArray
-    """(35, 2) pixels: 33 of the body, then the two that give the next window: middle of the hips, reach of the body."""
+    """(35, 2) pixels: 33 of the body, then two that define the next window: middle of the hips, reach of the body."""
     visibility: FloatArray
-    """(33,) in [0, 1], that the point is in the image and not hidden."""
+    """(33,) probability that the point is in the image and not hidden."""
     presence: float
-    """In [0, 1], that there is a person."""
+    """Probability that there is a person."""
     mask: FloatArray
-    """(256, 256) in [0, 1], over ``crop``: the person's pixels."""
+    """(256, 256) in [0, 1], over ``crop``: the pixels of the person."""
     crop: Crop
 
     @property
@@ -79,7 +79,7 @@ class Body:
 
     @property
     def window(self) -> Crop:
-        """The window that the body asks for."""
+        """The window that the body defines."""
         return _window(self.points[33], self.points[34])
 
     @property
@@ -89,13 +89,13 @@ class Body:
 
     @property
     def trunk(self) -> float:
-        """Middle of the shoulders to middle of the hips in pixels, or what the shoulders' width says, if more."""
+        """Length of the trunk in pixels: shoulders to hips, or an estimate from the shoulder width if it is larger."""
         left, right, left_hip, right_hip = self.points[TRUNK]
         length = float(np.linalg.norm(left + right - left_hip - right_hip)) / 2
         return max(length, 1.35 * float(np.linalg.norm(left - right)), 1.0)
 
     def pixels(self, shape: tuple[int, int]) -> BoolArray:
-        """(H, W) the person's pixels in the image."""
+        """(H, W) the pixels of the person in the image."""
         scale = min(1.0, PIXELS_SIDE / max(shape))
         height, width = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
         y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
@@ -119,8 +119,8 @@ def from_detection(found: Detection) -> Crop:
 
 
 def body_at(network: Network, image: Pyramid, crop: Crop) -> Body:
-    """What the model says of ``crop``; ``presence`` says whether to believe it."""
-    raw, presence, mask, heat, _ = network(image.look(crop, SIDE))
+    """The result of the model for ``crop``; ``presence`` tells whether there is a body."""
+    raw, presence, mask, heat, _ = network(image.view(crop, SIDE))
     rows = raw.reshape(39, 5)
     inside = _corrected(rows[:35, :2] / np.float32(SIDE), heat[0, :, :, :35])
     return Body(
@@ -133,12 +133,12 @@ def body_at(network: Network, image: Pyramid, crop: Crop) -> Body:
 
 
 def second_pass(network: Network, image: Pyramid, body: Body) -> Body:
-    """The same person through a window laid around the hips of the first look."""
+    """The same person in a window around the hips of the first pass."""
     return body_at(network, image, body.window)
 
 
 def _corrected(points: FloatArray, heat: FloatArray) -> FloatArray:
-    """(N, 2) points in [0, 1], moved to the mean of their (h, w, N) heat map nearby where that has a peak."""
+    """(N, 2) points in [0, 1], moved to the local mean of their (h, w, N) heat map if it has a peak there."""
     height, width, _ = heat.shape
     moved = points.copy()
     for index, (x, y) in enumerate((points * (width, height)).tolist()):

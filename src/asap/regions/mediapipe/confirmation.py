@@ -1,4 +1,4 @@
-"""What holds for hands, faces and bodies alike: a second look must confirm the first, and nobody is counted twice."""
+"""Rules for hands, faces and bodies: a second pass must confirm the first, and duplicates are removed."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
@@ -11,11 +11,11 @@ __all__ = ["Detected", "confirmed", "deduplicated"]
 
 
 class Detected(Protocol):
-    """A hand, a face or a body as its model sees it."""
+    """A hand, a face or a body as its model returns it."""
 
     @property
     def presence(self) -> float:
-        """In [0, 1], that it is there."""
+        """Probability that it is present."""
         ...
 
     @property
@@ -25,7 +25,7 @@ class Detected(Protocol):
 
     @property
     def anchor(self) -> FloatArray:
-        """(N, 2) pixels: points that two looks at the same thing agree on."""
+        """(N, 2) pixels: points on which two passes over the same thing agree."""
         ...
 
 
@@ -33,13 +33,13 @@ S = TypeVar("S", bound=Detected)
 
 
 def confirmed(first: Iterable[S], look_again: Callable[[S], S], presence: float) -> list[S]:
-    """The second looks that are sure by ``presence``; hopeless first looks get none."""
+    """The second passes with at least ``presence``; first passes below half of it get none."""
     again = (look_again(one) for one in first if one.presence > presence / 2)
     return [one for one in again if one.presence >= presence]
 
 
 def deduplicated(found: Iterable[S], same: float) -> list[S]:
-    """Without repetitions, surest first: two are one where they lie closer on the mean than ``same`` of their size."""
+    """Remove duplicates, most certain first: those with a mean distance below ``same`` times their size."""
     kept: list[S] = []
     for one in sorted(found, key=lambda seen: -seen.presence):
         gaps = [

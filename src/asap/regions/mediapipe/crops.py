@@ -1,4 +1,4 @@
-"""Square windows of an image, turned by an angle: what every model of the family looks through.
+"""Square, rotated windows of an image: the input of every model of the family.
 
 Coordinates are continuous pixels: the top left pixel spans 0 to 1, its centre is at 0.5.
 """
@@ -19,7 +19,7 @@ _LEVELS: Final = 5
 
 @dataclass(frozen=True)
 class Crop:
-    """A square window: its centre and side in pixels, and its turn in radians (positive turns x towards y)."""
+    """A square window: its centre and side in pixels, and its rotation in radians (positive rotates x towards y)."""
 
     x: float
     y: float
@@ -27,7 +27,7 @@ class Crop:
     angle: float = 0.0
 
     def to_image(self, points: FloatArray) -> FloatArray:
-        """(..., 2) points of the window, its sides from 0 to 1, as pixels of the image."""
+        """Map (..., 2) points of the window, with sides from 0 to 1, to pixels of the image."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         turn = np.array([[cos, sin], [-sin, cos]], np.float32)
         return ((points - 0.5) * self.size @ turn + (self.x, self.y)).astype(np.float32)
@@ -40,12 +40,12 @@ class Crop:
 
 
 def whole(width: int, height: int) -> Crop:
-    """The smallest upright square around the image, which lies in its middle."""
+    """The smallest upright square that contains the image, centred on it."""
     return Crop(width / 2, height / 2, float(max(width, height)))
 
 
 def tiles(width: int, height: int, share: float) -> list[Crop]:
-    """Overlapping upright squares over the whole image, ``share`` of its longer side each: where small people are."""
+    """Overlapping upright squares over the whole image, with ``share`` of its longer side each, for small people."""
     side = share * max(width, height)
     steps = [max(1, math.ceil(length / side)) for length in (width, height)]
     xs, ys = (
@@ -56,15 +56,15 @@ def tiles(width: int, height: int, share: float) -> list[Crop]:
 
 
 class Pyramid:
-    """An image at full size and at halves of it, so that a small look at a large window does not alias."""
+    """An image at full size and repeatedly halved, so that a small view of a large window does not alias."""
 
     def __init__(self, image: ByteArray) -> None:
-        """Keep (H, W, 3) ``image``; halves are made when first needed."""
+        """Keep (H, W, 3) ``image``; smaller levels are computed when first needed."""
         self.height, self.width = image.shape[:2]
         self._levels: dict[int, Image.Image] = {0: Image.fromarray(image)}
 
-    def look(self, crop: Crop, side: int) -> FloatArray:
-        """(side, side, 3) in [0, 1]: what ``crop`` shows, bilinear; black outside the image."""
+    def view(self, crop: Crop, side: int) -> FloatArray:
+        """(side, side, 3) in [0, 1]: the content of ``crop``, bilinear; black outside the image."""
         level = min(_LEVELS, max(0, int(math.log2(max(crop.size / side, 1.0)))))
         factor = 2**level
         cos, sin = math.cos(crop.angle), math.sin(crop.angle)

@@ -1,6 +1,6 @@
-"""What the family's detectors say: anchors, boxes with a few points, and the merging of overlapping boxes.
+"""Decode the output of the detectors: anchors, boxes with a few points, and merging of overlapping boxes.
 
-The numbers of each detector are those of its graph in google-ai-edge/mediapipe, ``mediapipe/modules`` (Apache-2.0).
+The parameters of each detector are those of its graph in google-ai-edge/mediapipe, ``mediapipe/modules`` (Apache-2.0).
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ class Detector:
     """A single-shot detector of this family."""
 
     model: str
-    """Name of ``models.MODELS``."""
+    """One of ``models.MODELS``."""
     side: int
     """Pixels of its square input."""
     grids: tuple[tuple[int, int], ...]
-    """(cells a side, anchors a cell) in the order of its output."""
+    """(cells per side, anchors per cell) in the order of its output."""
     points: int
-    """Points it gives with each box."""
+    """Number of points with each box."""
     signed: bool
-    """Whether it wants colours in [-1, 1] and not in [0, 1]."""
+    """Whether its input is in [-1, 1] instead of [0, 1]."""
 
 
 PALM: Final = Detector(model="palm_detection_full", side=192, grids=((24, 2), (12, 6)), points=7, signed=False)
@@ -45,7 +45,7 @@ BODY: Final = Detector(model="pose_detection", side=224, grids=((28, 2), (14, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """A box of the image and the points inside it."""
+    """A box in the image and the points inside it."""
 
     score: float
     """In [0, 1]."""
@@ -67,8 +67,8 @@ def anchors(grids: tuple[tuple[int, int], ...]) -> FloatArray:
 
 
 def detect(network: Network, detector: Detector, image: Pyramid, crop: Crop, threshold: float) -> list[Detection]:
-    """What is found in an upright ``crop``, best first, overlapping boxes merged."""
-    look = image.look(crop, detector.side)
+    """Detections in an upright ``crop``, best first, with overlapping boxes merged."""
+    look = image.view(crop, detector.side)
     raw, scores = network(look * 2 - 1 if detector.signed else look)
     probability = expit(scores[0, :, 0])
     kept = np.flatnonzero(probability >= threshold)
@@ -84,7 +84,7 @@ def detect(network: Network, detector: Detector, image: Pyramid, crop: Crop, thr
 
 
 def merge(found: Sequence[Detection], limit: float = 0.3) -> list[Detection]:
-    """Boxes that overlap by more than ``limit`` become their mean, weighted by score; the best score is kept."""
+    """Replace boxes that overlap by more than ``limit`` with their mean, weighted by score; keep the best score."""
     left = sorted(found, key=lambda d: -d.score)
     merged: list[Detection] = []
     while left:

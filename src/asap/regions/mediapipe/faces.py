@@ -1,4 +1,4 @@
-"""Faces: 468 points of the mesh, and the 68 points of COCO-WholeBody out of them.
+"""Faces: 468 points of the mesh, and the 68 points of COCO-WholeBody derived from them.
 
 The windows follow the graphs in ``mediapipe/modules/face_landmark`` of google-ai-edge/mediapipe (Apache-2.0).
 """
@@ -20,11 +20,11 @@ __all__ = ["SAME", "Face", "face_at", "from_detection", "points_68", "second_pas
 MODEL: Final = "face_landmark"
 SIDE: Final = 192
 ROOM: Final = 1.5
-"""Side of the window against the longer side of the face's box."""
+"""Side of the window over the longer side of the box of the face."""
 EYES: Final = (33, 263)
 """Outer corners of the person's right and left eye on the mesh."""
 JAW: Final = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
-"""The mesh's rim from the person's right ear to the chin; the other side is ``JAW_LEFT``."""
+"""The rim of the mesh from the person's right ear to the chin; the other side is ``JAW_LEFT``."""
 JAW_LEFT: Final = (152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 BROWS: Final = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 BRIDGE: Final = (168, 6, 197, 195, 5, 4)
@@ -32,17 +32,17 @@ NOSTRILS: Final = (98, 97, 2, 326, 327)
 EYE_RIMS: Final = (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
 MOUTH: Final = (61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87)
 SAME: Final = 0.4
-"""Two faces whose points lie closer on the mean than this share of their size are one."""
+"""Two faces are the same if the mean distance of their points is smaller than this share of their size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """A face as the model sees it."""
+    """A face as the model returns it."""
 
     points: FloatArray
     """(468, 2) pixels."""
     presence: float
-    """In [0, 1], that there is a face."""
+    """Probability that there is a face."""
 
     @property
     def anchor(self) -> FloatArray:
@@ -51,12 +51,12 @@ class Face:
 
     @property
     def size(self) -> float:
-        """Longer side of the points' box, pixels."""
+        """Longer side of the box of the points, in pixels."""
         return float(np.ptp(self.points, axis=0).max())
 
 
 def from_detection(found: Detection) -> Crop:
-    """The window for a detected face: its eyes level."""
+    """The window for a detected face, with level eyes."""
     right, left = found.points[0], found.points[1]
     x, y = ((found.box[:2] + found.box[2:]) / 2).tolist()
     angle = math.atan2(float(left[1] - right[1]), float(left[0] - right[0]))
@@ -64,14 +64,14 @@ def from_detection(found: Detection) -> Crop:
 
 
 def face_at(network: Network, image: Pyramid, crop: Crop) -> Face:
-    """What the model says of ``crop``; ``presence`` says whether to believe it."""
-    points, presence = network(image.look(crop, SIDE))
+    """The result of the model for ``crop``; ``presence`` tells whether there is a face."""
+    points, presence = network(image.view(crop, SIDE))
     pixels = crop.to_image(points.reshape(468, 3)[:, :2] / np.float32(SIDE))
     return Face(points=pixels, presence=float(expit(presence.ravel()[0])))
 
 
 def second_pass(network: Network, image: Pyramid, face: Face) -> Face:
-    """The same face through a window laid around its own points."""
+    """The same face in a window around the points of the first pass."""
     right, left = face.points[list(EYES)]
     angle = math.atan2(float(left[1] - right[1]), float(left[0] - right[0]))
     upright = Crop(0.0, 0.0, 1.0, angle)
@@ -82,10 +82,10 @@ def second_pass(network: Network, image: Pyramid, face: Face) -> Face:
 
 
 def points_68(mesh: FloatArray) -> FloatArray:
-    """(68, 2) the points ``face-0`` to ``face-67`` out of the (468, 2) mesh.
+    """(68, 2) the points ``face-0`` to ``face-67`` from the (468, 2) mesh.
 
-    Where a point of the mesh has the same meaning it is taken (the mesh's published image gives the numbers); jaw and
-    bridge of the nose are spaced evenly along the mesh's own lines, as the 68 points are.
+    Points of the mesh with the same meaning are used directly (their indices come from the published image of the
+    mesh). Jaw and bridge of the nose are sampled evenly along lines of the mesh, like the 68 points.
     """
     jaw = np.concatenate([_even(mesh[list(JAW)], 9)[:-1], _even(mesh[list(JAW_LEFT)], 9)])
     bridge = _even(mesh[list(BRIDGE)], 4)
@@ -94,7 +94,7 @@ def points_68(mesh: FloatArray) -> FloatArray:
 
 
 def _even(line: FloatArray, count: int) -> FloatArray:
-    """``count`` points at equal steps along a line of (N, 2) points, its ends included."""
+    """``count`` points at equal distances along a line of (N, 2) points, including its ends."""
     steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
     walked = np.concatenate([[0.0], np.cumsum(steps)])
     at = np.linspace(0, walked[-1], count)

@@ -1,7 +1,7 @@
-"""Palms to hands: 21 points, whose hand it is, and how sure the model is that there is one.
+"""Hands from palms: 21 points, the side of the hand, and the probability that there is one.
 
 The windows follow the graphs in ``mediapipe/modules/hand_landmark`` of google-ai-edge/mediapipe (Apache-2.0): one from
-the palm's wrist and middle knuckle, then a second look through a window laid around the points of the first.
+the wrist and the middle knuckle of the palm, then a second pass in a window around the points of the first.
 """
 
 import math
@@ -21,40 +21,43 @@ MODEL: Final = "hand_landmark_full"
 SIDE: Final = 224
 WRIST, MIDDLE = 0, 2
 """Points of a detected palm: wrist, first joint of the middle finger."""
-STEADY: Final = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
-"""Points that the second window is laid around: those that move least when fingers bend."""
+STABLE_POINTS: Final = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
+"""Points around which the second window is placed: those that move least when fingers bend."""
 POINTS: Final = 21
-LOOKS: Final = (
+PASSES: Final = (
     (0.0, 1.0, 0.0, 0.0), (0.35, 1.0, 0.0, 0.0), (-0.35, 1.0, 0.0, 0.0), (0.0, 0.8, 0.08, 0.08),
     (0.0, 0.8, -0.08, 0.08), (0.2, 0.75, 0.0, 0.0), (-0.2, 0.75, 0.0, 0.0),
 )  # fmt: skip
-"""Windows of the further looks beside the second: turned by radians, scaled, shifted by shares of its size."""
-STEADY_WITHIN: Final = 0.05
-"""Where looks differ by more, a point is a guess: measured on photographs, points of fingers in plain sight differ by
-less than 0.03 of the hand's size, and those that jump to another hand or are hidden by more than 0.06."""
+"""Windows of the additional passes relative to the second one: rotation in radians, scale, shift as shares of its
+size.
+"""
+MAX_SPREAD: Final = 0.05
+"""Spread above which a point counts as a guess. Measured on photographs: points of clearly visible fingers differ by
+less than 0.03 of the size of the hand; points that are hidden or jump to another hand differ by more than 0.06.
+"""
 DEEP, DEEP_WITHIN = (0, 1), 0.12
-"""The root and the thumb's first joint lie under flesh: no look can place them as well."""
+"""The root and the first joint of the thumb lie under flesh, so no pass can place them as accurately."""
 SAME: Final = 0.35
-"""Two hands whose points lie closer on the mean than this share of their size are one."""
+"""Two hands are the same if the mean distance of their points is smaller than this share of their size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hand:
-    """A hand as the model sees it."""
+    """A hand as the model returns it."""
 
     points: FloatArray
     """(21, 2) pixels, in the order of COCO-WholeBody: root, then thumb to little finger from the palm to the tip."""
     presence: float
-    """In [0, 1], that there is a hand."""
+    """Probability that there is a hand."""
     right: float
-    """In [0, 1], that it is the person's own right hand."""
+    """Probability that it is the person's own right hand."""
     spread: FloatArray = field(default_factory=lambda: np.zeros(POINTS, np.float32))
-    """(21,) how far looks at the hand differ, the mean distance from their median over the hand's size."""
+    """(21,) mean distance of the passes from their median, over the size of the hand."""
 
     @property
     def sure(self) -> FloatArray:
-        """(21,) confidence of each point: the hand's own where looks agree, 0 where they do not."""
-        within = np.full(POINTS, STEADY_WITHIN)
+        """(21,) confidence of each point: that of the hand if the passes agree, else 0."""
+        within = np.full(POINTS, MAX_SPREAD)
         within[list(DEEP)] = DEEP_WITHIN
         return np.where(self.spread <= within, self.presence, 0.0).astype(np.float32)
 
@@ -65,12 +68,12 @@ class Hand:
 
     @property
     def size(self) -> float:
-        """Longer side of the points' box, pixels."""
+        """Longer side of the box of the points, in pixels."""
         return float(np.ptp(self.points, axis=0).max())
 
 
 def from_palm(palm: Detection) -> Crop:
-    """The window for a detected palm: the middle finger points up, room for the fingers."""
+    """The window for a detected palm: the middle finger points up, with margin for the fingers."""
     along = palm.points[MIDDLE] - palm.points[WRIST]
     angle = math.atan2(float(along[1]), float(along[0])) + math.pi / 2
     width, height = (palm.box[2:] - palm.box[:2]).tolist()
@@ -80,25 +83,25 @@ def from_palm(palm: Detection) -> Crop:
 
 
 def hand_at(network: Network, image: Pyramid, crop: Crop) -> Hand:
-    """What the model says of ``crop``; it always gives points, ``presence`` says whether to believe them.
+    """The result of the model for ``crop``. It always has points; ``presence`` tells whether there is a hand.
 
-    The model's number is that of the person's own right hand in an image that is not mirrored, as the photographs of
-    the tests show; older guides of MediaPipe, whose labels are for a mirrored selfie, say the opposite.
+    The side is that of the person's own hand in an image that is not mirrored, as the photographs of the tests show.
+    Older guides of MediaPipe say the opposite, because their labels are for a mirrored selfie.
     """
-    points, presence, right, _ = network(image.look(crop, SIDE))
+    points, presence, right, _ = network(image.view(crop, SIDE))
     pixels = crop.to_image(points.reshape(21, 3)[:, :2] / np.float32(SIDE))
     return Hand(points=pixels, presence=float(presence[0, 0]), right=float(right[0, 0]))
 
 
 def second_pass(network: Network, image: Pyramid, hand: Hand) -> Hand:
-    """The same hand by the median of several looks through windows laid around its own points.
+    """The same hand as the median of several passes in windows around the points of the first.
 
-    Where two hands overlap, a single look may give one hand a finger of the other; most looks do not.
+    If two hands overlap, a single pass may give one hand a finger of the other; most passes do not.
     """
     around = _around(hand)
     crops = (
         Crop(around.x + dx * around.size, around.y + dy * around.size, around.size * scale, around.angle + turn)
-        for turn, scale, dx, dy in LOOKS
+        for turn, scale, dx, dy in PASSES
     )
     looks = [hand_at(network, image, crop) for crop in crops]
     each = np.stack([look.points for look in looks])
@@ -112,13 +115,13 @@ def second_pass(network: Network, image: Pyramid, hand: Hand) -> Hand:
 
 
 def _around(hand: Hand) -> Crop:
-    """The window of a second look: upright along the palm, around the points that move least."""
+    """The window of a second pass: upright along the palm, around the points that move least."""
     points = hand.points
     knuckles = (points[5] + points[13]) / 2 / 2 + points[9] / 2
     along = knuckles - points[0]
     angle = math.atan2(float(along[1]), float(along[0])) + math.pi / 2
     upright = Crop(0.0, 0.0, 1.0, angle)
-    steady = upright.from_image(points[list(STEADY)]) - 0.5
+    steady = upright.from_image(points[list(STABLE_POINTS)]) - 0.5
     low, high = steady.min(axis=0), steady.max(axis=0)
     centre = (low + high) / 2 + np.float32(0.5)
     centre[1] -= 0.1 * (high[1] - low[1])

@@ -1,4 +1,4 @@
-"""The landmarker ``mediapipe``: offline, on the CPU, from models that lie in the user's cache."""
+"""The landmarker ``mediapipe``: offline, on the CPU, with models from the user's cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -30,46 +30,50 @@ from asap.regions.parts import MIN_PART_PIXELS, Found, hand_names, keep_large, r
 __all__ = ["MediaPipe"]
 
 METHOD: Final = 2
-"""Goes up when the same models and settings give other answers."""
+"""Increase this when the same models and settings give different results."""
 VISIBLE: Final = 0.5
-"""Least visibility of a point of a body that is used."""
+"""Smallest visibility of a point of a body that is used."""
 NEAR: Final = 1.2
-"""Side, in lengths of the trunk, of the window around a wrist or nose in which a missed hand or face is sought."""
+"""Side, in lengths of the trunk, of the window around a wrist or nose in which a missing hand or face is searched."""
 FACE_NAMES: Final = tuple(name for name in KEYPOINTS if name.startswith("face-"))
 
 NOWHERE: Final = np.zeros(2, np.float32)
 BODY_THRESHOLD: Final = 0.5
-"""Least score of a detected body."""
-FOUND_AGAIN: Final = 0.7
-"""The same when the detector looks at the body alone: people had 0.97 or more, hands taken for bodies 0.65 or less."""
+"""Smallest score of a detected body."""
+CONFIRMED_ALONE: Final = 0.7
+"""Smallest score when the detector sees the body alone: people had 0.97 or more, hands mistaken for bodies 0.65 or
+less.
+"""
 
 Make = Callable[..., PartRegion]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaPipe:
-    """MediaPipe's models of palms, hands, faces and bodies; see ``docs/reference/landmarkers.md``."""
+    """The models of MediaPipe for palms, hands, faces and bodies; see ``docs/reference/landmarkers.md``."""
 
     bundle: str | Path | None = None
-    """One of MediaPipe's .task bundles, whose models replace those of the cache."""
+    """A .task bundle of MediaPipe whose models replace those of the cache."""
     folder: str | Path | None = None
-    """Where the models lie; default ``models.models_folder()``."""
+    """Folder of the models; default ``models.models_folder()``."""
     threshold: float = 0.3
-    """Least score of a detected palm or face; 0.5 is asked of bodies."""
+    """Smallest score of a detected palm or face; bodies need 0.5."""
     presence: float = 0.5
-    """Least certainty, of the second look, that a hand, face or body is there."""
+    """Smallest probability, in the second pass, that a hand, face or body is present."""
     min_pixels: int = MIN_PART_PIXELS
     tile: float = 0.6
-    """Share of the image's longer side of the squares in which bodies are also sought; 1 for none."""
+    """Side of the additional squares in which bodies are searched, as a share of the image's longer side; 1 for
+    none.
+    """
     threads: int = 1
     name: str = field(default="mediapipe", init=False)
 
     def __post_init__(self) -> None:
-        """Raise ``StoreError`` now, not at the first image, where models are missing or damaged."""
+        """Raise ``StoreError`` for absent or damaged models now instead of at the first image."""
         _ = self.fingerprint
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings alone; another process loads the models itself."""
+        """The settings only; another process loads the models itself."""
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
     @cached_property
@@ -95,11 +99,11 @@ class MediaPipe:
         return {name: Network(data, name, self.threads) for name, data in self._models.items()}
 
     def find(self, image: ByteArray) -> tuple[PartRegion, ...]:
-        """Parts in (H, W, 3) sRGB ``image``, people by size; empty where nobody is found."""
+        """Parts in (H, W, 3) sRGB ``image``, people by size; empty if nobody is found."""
         return self.search(image).regions
 
     def search(self, image: ByteArray) -> Found:
-        """As ``find``, with a note for each part that was left out."""
+        """As ``find``, with a note for each part that is left out."""
         people = self._people(Pyramid(image))
         covered = np.zeros(image.shape[:2], np.bool_)
         found: list[PartRegion] = []
@@ -150,14 +154,14 @@ class MediaPipe:
             found += self._detections(BODY, image, tile, BODY_THRESHOLD)
         first = (bodies.body_at(network, image, bodies.from_detection(body)) for body in merge(found))
         again = confirmed(first, partial(bodies.second_pass, network, image), self.presence)
-        return [body for body in deduplicated(again, bodies.SAME) if self._found_again(body, image)]
+        return [body for body in deduplicated(again, bodies.SAME) if self._confirmed_alone(body, image)]
 
-    def _found_again(self, body: Body, image: Pyramid) -> bool:
-        """Whether the detector, looking at this body alone, sees it where it is: hands taken for bodies fail here."""
+    def _confirmed_alone(self, body: Body, image: Pyramid) -> bool:
+        """Whether the detector finds this body again in a window around it; hands mistaken for bodies fail here."""
         window = body.window
         same = bodies.SAME * window.size
         return any(
-            seen.score >= FOUND_AGAIN and float(np.hypot(*(seen.points[0] - body.points[33]))) < same
+            seen.score >= CONFIRMED_ALONE and float(np.hypot(*(seen.points[0] - body.points[33]))) < same
             for seen in self._detections(BODY, image, Crop(window.x, window.y, window.size), BODY_THRESHOLD)
         )
 
@@ -172,7 +176,7 @@ def _scored(points: FloatArray, confidence: FloatArray | float) -> FloatArray:
 
 
 def _face(person: Individual, covered: BoolArray, make: Make) -> list[PartRegion]:
-    """The face, without what hands cover of it."""
+    """The face without the area that hands cover."""
     face = person.face
     if face is None:
         return []
@@ -182,7 +186,7 @@ def _face(person: Individual, covered: BoolArray, make: Make) -> list[PartRegion
 
 
 def _limbs(person: Individual, covered: BoolArray, make: Make) -> list[PartRegion]:
-    """Arms, legs, feet, torso and neck of a body, without what hands and faces cover of them."""
+    """Arms, legs, feet, torso and neck of a body without the areas that hands and faces cover."""
     body = person.body
     if body is None:
         return []

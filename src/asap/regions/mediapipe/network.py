@@ -1,4 +1,4 @@
-"""One model of the family as a function of an image."""
+"""A TensorFlow Lite model as a function of an image."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +11,14 @@ __all__ = ["Network"]
 
 
 class Network:
-    """A TensorFlow Lite model run by LiteRT on the CPU, without a word on the error stream."""
+    """A model run by LiteRT on the CPU, without output on the error stream."""
 
     def __init__(self, model: bytes, name: str, threads: int = 1) -> None:
         """Load ``model``.
 
         Raises:
             MissingDependencyError: LiteRT is not installed.
-            StoreError: the bytes are no model.
+            StoreError: the bytes are not a model.
         """
         try:
             from ai_edge_litert.interpreter import Interpreter
@@ -29,13 +29,13 @@ class Network:
                 self._interpreter = Interpreter(model_content=model, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise StoreError(f"{name} is not a TensorFlow Lite model ({error}); fetch it anew") from error
+            raise StoreError(f"{name} is not a TensorFlow Lite model ({error}); download it again") from error
         self._input = int(self._interpreter.get_input_details()[0]["index"])
         self._outputs = [int(detail["index"]) for detail in self._interpreter.get_output_details()]
 
     @property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the input and of all outputs: what makes one model replaceable by another."""
+        """Shapes of the input and of all outputs. A replacement model must have the same shapes."""
         details = [*self._interpreter.get_input_details(), *self._interpreter.get_output_details()]
         return tuple(tuple(int(length) for length in detail["shape"]) for detail in details)
 

@@ -1,4 +1,4 @@
-"""Which hands and which face belong to which body, and who is who: people by size, the largest first."""
+"""Assign hands and faces to bodies, and order people by size, the largest first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ __all__ = ["Individual", "gather", "unmatched"]
 
 SIDES: Final = ("left", "right")
 WRIST_REACH: Final = 0.6
-"""Lengths of the trunk between a hand's root and the wrist of its body, at most."""
+"""Largest distance, in lengths of the trunk, between the root of a hand and the wrist of its body."""
 WRONG_SIDE: Final = 0.3
-"""Lengths of the trunk that a hand seems further away when its model is sure of the other side."""
+"""Additional distance, in lengths of the trunk, of a hand whose model is certain of the other side."""
 FACE_REACH: Final = 1.0
-"""Sizes of a face between its middle and the nose of its body, at most."""
+"""Largest distance, in sizes of a face, between its middle and the nose of its body."""
 HAND_REACH: Final = 8.0
-"""Sizes of a hand between it and the other hand of its person, where no body is known."""
+"""Largest distance, in sizes of a hand, to the other hand of a person without a known body."""
 
 
 @dataclass(kw_only=True)
 class Individual:
-    """One person: what was found of them."""
+    """The detections of one person."""
 
     body: Body | None = None
     face: Face | None = None
@@ -35,7 +35,7 @@ class Individual:
 
     @property
     def extent(self) -> float:
-        """Side in pixels of the box around all points in sight: what "largest" is measured by."""
+        """Side in pixels of the box around all visible points, by which people are ordered."""
         points = [hand.points for hand in self.hands.values()]
         if self.body is not None:
             points.append(self.body.points[:33][self.body.visibility > 0.5])
@@ -46,7 +46,7 @@ class Individual:
 
 
 def gather(bodies: Sequence[Body], faces: Sequence[Face], hands: Sequence[Hand]) -> list[Individual]:
-    """Everyone, the largest first; whatever fits no body is a person of its own."""
+    """All people, the largest first. A detection that fits no body becomes a separate person."""
     people = [Individual(body=body) for body in bodies]
     for face in sorted(faces, key=lambda f: -f.size):
         _give_face(people, face)
@@ -71,7 +71,7 @@ def _give_face(people: list[Individual], face: Face) -> None:
 
 
 def _give_hands(people: list[Individual], hands: Sequence[Hand]) -> list[Hand]:
-    """Give each body the hands nearest to its wrists, cheapest first; returns the hands that are left."""
+    """Give each body the hands nearest to its wrists, smallest distance first; returns the remaining hands."""
     offers = sorted(
         (_cost(person.body, side, hand), index, side, number)
         for index, person in enumerate(people)
@@ -88,14 +88,14 @@ def _give_hands(people: list[Individual], hands: Sequence[Hand]) -> list[Hand]:
 
 
 def _cost(body: Body, side: str, hand: Hand) -> float:
-    """Gap between the body's wrist and the hand, in lengths of its trunk, more where the hand looks like the other."""
+    """Distance from wrist to hand in lengths of the trunk, increased if the hand seems to be the other one."""
     wrist: FloatArray = body.points[COCO[f"{side}_wrist"]]
     wrong = 1 - hand.right if side == "right" else hand.right
     return float(np.linalg.norm(wrist - hand.points[0])) / body.trunk + WRONG_SIDE * wrong
 
 
 def _give_hand(people: list[Individual], hand: Hand) -> None:
-    """A hand without a body: to a person of hands or face alone that is near, else to a new one."""
+    """Assign a hand without a body to a nearby person without a body, else to a new one."""
     side = "right" if hand.right > 0.5 else "left"
     for person in people:
         if person.body is not None or side in person.hands:
@@ -110,7 +110,7 @@ def _give_hand(people: list[Individual], hand: Hand) -> None:
 
 
 def unmatched(person: Individual, visible: float, room: float) -> list[Crop]:
-    """Windows around the wrists in sight that have no hand, ``room`` lengths of the trunk a side."""
+    """Windows around visible wrists without a hand, with a side of ``room`` lengths of the trunk."""
     body = person.body
     if body is None:
         return []
