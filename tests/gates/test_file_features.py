@@ -67,7 +67,7 @@ def test_another_format_is_known_by_its_first_bytes() -> None:
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 def test_a_picture_that_breaks_off(form: str) -> None:
-    with pytest.raises(InputError, match="a stored image breaks off after 20 bytes"):
+    with pytest.raises(InputError, match="a stored image is truncated after 20 bytes"):
         file_features(encoded(form)[:20], 1000)
 
 

@@ -332,7 +332,7 @@ class TestPhotographs:
     def test_least_size(self) -> None:
         assert self.judged(self.at, side=31) == ("side_too_short",)
         assert gates.evaluate(GOOD, gates.GateLimits(), "defect", box=(0, 0, 3, 3)).reasons == ()
-        with pytest.raises(InputError, match="32 pixels at least"):
+        with pytest.raises(InputError, match="at least 32 pixels"):
             gates.evaluate(self.at, self.limits, "defect")
 
 

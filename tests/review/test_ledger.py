@@ -36,11 +36,11 @@ def test_an_undo_brings_back_what_held_before() -> None:
         ([undo_row(0, FIRST, "t")], "there is none"),
         ([decide_row(FIRST), decide_row(SECOND), undo_row(0, FIRST, "t")], "undoes line 0.*that is line 1"),
         ([decide_row(FIRST), undo_row(0, FIRST, "t"), undo_row(0, FIRST, "t")], "line 2.*there is none"),
-        ([{"action": "bow"}], "line 0 .* no decision and no undo"),
-        ([decide_row(FIRST) | {"decision": "perhaps"}], "no decision"),
-        ([decide_row(FIRST) | {"error": "ugly"}], "no decision"),
-        ([decide_row(FIRST) | {"mood": "good"}], "no decision"),
-        ([{name: value for name, value in decide_row(FIRST).items() if name != "digest"}], "no decision"),
+        ([{"action": "bow"}], "line 0 .* neither decision nor undo"),
+        ([decide_row(FIRST) | {"decision": "perhaps"}], "neither decision"),
+        ([decide_row(FIRST) | {"error": "ugly"}], "neither decision"),
+        ([decide_row(FIRST) | {"mood": "good"}], "neither decision"),
+        ([{name: value for name, value in decide_row(FIRST).items() if name != "digest"}], "neither decision"),
     ],
 )
 def test_a_line_that_cannot_be_is_refused(rows: list[dict[str, object]], match: str) -> None:

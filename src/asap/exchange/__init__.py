@@ -1,4 +1,4 @@
-"""Pairs in the formats of other tools: records to their rows and files, and back. Knows no store."""
+"""Convert pairs to the formats of other tools and back. This package opens no store."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
-"""The card of a set of pairs: a header that the Hugging Face Hub reads, and text that people read.
+"""The card of a data set: a header for the Hugging Face Hub and text for people.
 
-Header: datasetcard.md of huggingface/hub-docs. Everything in the text follows from ``CardFacts``.
+Header: datasetcard.md of huggingface/hub-docs. All text is generated from ``CardFacts``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,14 +25,14 @@ COUNTED: Final = ("split", "kind", "part", "severity", "category")
 MADE: Final = {
     "bodies": (
         "Both sides are renderings of one 3D body; on the rejected side one body part was edited on the mesh. Outside "
-        "the mask the two are equal to the bit."
+        "the mask the two are bit-identical."
     ),
     "guided": (
-        "A diffusion model painted both sides from one noise, steered by maps of one 3D body; on the rejected side the "
-        "body's mesh was edited at one part. Outside the mask the two are equal to the bit."
+        "A diffusion model generated both sides from the same noise and maps of one 3D body; on the rejected side, "
+        "one part of the mesh was edited. Outside the mask the two are bit-identical."
     ),
     "photographs": "The chosen side is a photograph; on the rejected side one body part was edited inside the mask.",
-    "import": "The pairs come from files of another tool; what those did not say is called unknown here.",
+    "import": "The pairs come from files of another tool; facts that they lack are called unknown here.",
     "review": "People accepted these pairs out of a larger set.",
 }
 CAVEATS: Final = {
@@ -41,11 +41,11 @@ CAVEATS: Final = {
         "The errors follow our table of operations, not the errors of any particular generator.",
     ),
     "guided": (
-        "How far the model follows the maps was not measured, unless a screen is among the instruments below.",
+        "It was not measured how well the model follows the maps, unless a screen is among the instruments below.",
         "The errors follow our table of operations, not the errors of any particular generator.",
     ),
     "photographs": (
-        "Parts were found by the landmarkers below; what they do not find is never edited.",
+        "The landmarkers below found the parts; parts that they miss are never edited.",
         "The errors follow our table of operations, not the errors of any particular generator.",
     ),
     "import": ("Nothing was measured on pairs whose gates are absent; a mask may cover the whole image.",),
@@ -88,7 +88,7 @@ def _header(facts: CardFacts) -> dict[str, Any]:
 
 
 def _size(pairs: int) -> str:
-    """The Hub's word for a number of rows."""
+    """The size category of the Hub for a number of rows."""
     if pairs < LIMITS[0]:
         return "n<1K"
     for low, high in pairwise(LIMITS):
@@ -101,8 +101,8 @@ def _opening(facts: CardFacts) -> Iterator[str]:
     if facts.owner.description:
         yield facts.owner.description
     yield (
-        f"{facts.pairs} preference pairs on human anatomy for text-to-image models: a caption, a right image, a "
-        f"wrong one, and the mask of the region in which they differ. {MADE.get(facts.made_of, '')}".strip()
+        f"{facts.pairs} preference pairs on human anatomy for text-to-image models: a caption, a chosen image, a "
+        f"rejected one, and the mask of the region in which they differ. {MADE.get(facts.made_of, '')}".strip()
     )
     yield f"![chosen, rejected and mask]({SHEET})"
     yield (
@@ -115,7 +115,7 @@ def _contents(facts: CardFacts) -> Iterator[str]:
     sizes = ", ".join(f"{size} ({count})" for size, count in _most(facts.sizes, 5))
     yield _bullets(
         (
-            f"{facts.pairs} pairs of {facts.people} people; nobody is in two splits",
+            f"{facts.pairs} pairs of {facts.people} people; no person is in two splits",
             f"Sizes in pixels: {sizes}",
             f"Content hash: `{facts.content_hash}`",
         )
@@ -185,14 +185,14 @@ def _making(facts: CardFacts) -> Iterator[str]:
         yield "Made from: " + ", ".join(f"{kind} `{content}`" for kind, content in facts.parents)
     settings = [(name, f"`{canonical_json(value)}`") for name, value in facts.config.items() if name != "instruments"]
     yield _table(("setting", "value"), settings)
-    yield "Instruments that had a say in which pairs there are; none of them may judge a model trained on this set:"
+    yield "Instruments that selected the pairs; none of them may judge a model trained on this set:"
     yield _table(("role", "name", "fingerprint"), [(r, n, f"`{f[:16]}`") for r, n, f in facts.instruments])
     yield _table(("package", "version"), sorted(facts.versions.items()))
     if facts.refused:
-        yield "Refused tries by first reason:"
+        yield "Rejected candidates by first reason:"
         yield _table(("reason", "tries"), _most(facts.refused))
     if facts.has_recipe:
-        yield "`asap pairs rebuild recipe.json` builds the same set anew, to the content hash above."
+        yield "`asap pairs rebuild recipe.json` builds the same set again, with the content hash above."
 
 
 def _limits(facts: CardFacts) -> Iterator[str]:
@@ -203,10 +203,10 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     nulls = sum(count for kind, count in facts.counts["kind"].items() if kind != "defect")
     if nulls:
         yield (
-            f"In {nulls} pairs the rejected side is right too (`kind` is not `defect`); leave them out of training. "
-            "They are there to measure false alarms."
+            f"In {nulls} pairs the rejected side is correct too (`kind` is not `defect`); exclude them from training. "
+            "They serve to measure false alarms."
         )
-    yield "A judge of anatomy that helped to choose the pairs must not mark a model trained on them."
+    yield "A judge of anatomy that helped to select the pairs must not judge a model trained on them."
 
 
 def _summed(cells: Mapping[tuple[str, str], int], axis: int) -> dict[str, int]:
@@ -217,7 +217,7 @@ def _summed(cells: Mapping[tuple[str, str], int], axis: int) -> dict[str, int]:
 
 
 def _most(counts: Mapping[str, int], limit: int | None = None) -> list[tuple[str, int]]:
-    """Largest first, equal ones by name."""
+    """Largest first, ties by name."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
@@ -226,7 +226,7 @@ def _bullets(lines: Iterable[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; ``none`` where there are no rows."""
+    """A Markdown table, or ``None.`` without rows."""
     lines = [" | ".join(map(_cell, row)) for row in rows]
     if not lines:
         return "None."

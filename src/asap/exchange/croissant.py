@@ -1,4 +1,4 @@
-"""Metadata of a set in Croissant 1.0, which search engines and loaders of data sets read.
+"""Metadata of a data set in Croissant 1.0, which search engines and data loaders read.
 
 Source: docs/croissant-spec.md of mlcommons/croissant, version 1.0: required properties of the data set, of
 ``FileObject``, ``FileSet``, ``RecordSet`` and ``Field``, and the context of its Appendix 1.
@@ -37,7 +37,7 @@ RECORDS: Final = "pairs"
 
 
 def croissant(facts: CardFacts) -> dict[str, object]:
-    """The description of a set as JSON-LD; columns that hold lists are left out, Croissant 1.0 has no word for them."""
+    """The description of a data set as JSON-LD, without columns of lists, which Croissant 1.0 cannot describe."""
     owner = facts.owner
     found: dict[str, object] = {
         "@context": CONTEXT,
@@ -85,7 +85,7 @@ def _records(facts: CardFacts) -> dict[str, object]:
         "@type": "cr:RecordSet",
         "@id": RECORDS,
         "name": RECORDS,
-        "description": "One row a pair: the right image, the wrong one, and where they differ.",
+        "description": "One row per pair: the chosen image, the rejected one, and the mask of their difference.",
         "key": {"@id": f"{RECORDS}/uid"},
         "field": fields,
     }

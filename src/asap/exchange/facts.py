@@ -1,4 +1,4 @@
-"""What a card and its metadata say of a set of pairs: plain values that a stage gathers."""
+"""The facts of a data set from which its card and metadata are generated, as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ PAPER: Final = {
     "region_lpips": 0.3446,
     "background_lpips": 0.0109,
 }
-"""Means over the set HAP of arXiv:2605.25759, as its figure states them."""
+"""Means over the data set HAP of arXiv:2605.25759, as stated in its figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateMean:
-    """A mean over pairs with a defect and its interval at 95 %, clustered by person; None where nobody measured."""
+    """A mean over pairs with a defect and its 95 % interval, clustered by person; None if it was not measured."""
 
     value: float | None
     ci: tuple[float, float] | None
@@ -28,10 +28,10 @@ class GateMean:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One file of the set."""
+    """One file of the data set."""
 
     name: str
-    """Path below the set."""
+    """Path relative to the data set."""
     size: int
     """Bytes."""
     sha256: str
@@ -39,7 +39,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class CardFacts:
-    """All that is said."""
+    """All facts of a card."""
 
     owner: Owner
     tallies: tuple[Tally, ...]
@@ -56,19 +56,19 @@ class CardFacts:
     largest_difference: float
     """Largest absolute difference outside a mask, in grey levels 0 to 255."""
     refused: Mapping[str, int]
-    """Refused tries by reason."""
+    """Rejected candidates by reason."""
     config: Mapping[str, object]
     parents: tuple[tuple[str, str], ...]
-    """Kind and content hash of what it was made from."""
+    """Kind and content hash of the parents."""
     instruments: tuple[tuple[str, str, str], ...]
     """Role, name, fingerprint."""
     versions: Mapping[str, str]
     content_hash: str
     shards: tuple[Shard, ...]
     columns: Mapping[str, str]
-    """Name of each column to its kind: image, text, integer, number or list."""
+    """Kind of each column by name: image, text, integer, number or list."""
     date: str
-    """Day on which the card was written, YYYY-MM-DD."""
+    """Date on which the card was written, YYYY-MM-DD."""
     has_recipe: bool = False
 
     @property
@@ -78,10 +78,10 @@ class CardFacts:
 
     @property
     def name(self) -> str:
-        """The owner's name of the set, or one that follows from its content."""
+        """The owner's name for the set, or one derived from its content."""
         return self.owner.name or f"anatomy pairs {self.content_hash[:8]}"
 
 
 def url_of(facts: CardFacts) -> str:
-    """Where the set lies; a URN of its content where nobody said."""
+    """The address of the set, or a URN of its content if there is none."""
     return facts.owner.url or f"urn:sha256:{facts.content_hash}"

@@ -1,8 +1,8 @@
-"""What the formats of image folders share.
+"""Shared code of the formats that are image folders.
 
-SPLIT/chosen/KEY.png with KEY.txt beside it is what a one-sided trainer learns from; SPLIT/rejected/KEY.png lies apart,
-so that nobody trains on broken anatomy by accident; the mask lies where the tool looks for it. ``pairs/*.jsonl`` at the
-top has prompt and facts of every pair, for us. Part maps are not kept.
+A one-sided trainer learns from SPLIT/chosen/KEY.png with KEY.txt beside it. SPLIT/rejected/KEY.png is in a separate
+folder, so that broken anatomy is not trained by accident. The mask is where the tool expects it. ``pairs/*.jsonl`` at
+the top has prompt and facts of every pair, for our own import. Part maps are not exported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,18 +15,18 @@ from asap.exchange.tables import parse_pair
 __all__ = ["SIDECARS", "caption_line", "folder_shard", "parse_folder"]
 
 SIDECARS: Final = "pairs"
-"""Folder of the files with one JSON object a pair: ``key``, ``split``, ``prompt`` and ``facts``."""
+"""Folder of the files with one JSON object per pair: ``key``, ``split``, ``prompt`` and ``facts``."""
 
 
 def caption_line(prompt: str) -> str:
-    """The prompt on one line: each of the tools takes further lines for further captions."""
+    """The prompt on one line, because the tools read further lines as further captions."""
     return " ".join(prompt.split())
 
 
 def folder_shard(
     layout: Mapping[str, str], split: str, number: int, pairs: Sequence[SharedPair]
 ) -> Iterator[tuple[str, bytes]]:
-    """Every file of some pairs, laid out as ``layout`` says (see ``Format.layout``), and their lines of JSON."""
+    """All files of some pairs, placed as ``layout`` defines (see ``Format.layout``), and their lines of JSON."""
     for pair in pairs:
         for name in ("chosen", "rejected", "mask"):
             data = getattr(pair, name)
@@ -40,7 +40,7 @@ def folder_shard(
 
 
 def parse_folder(row: Mapping[str, object]) -> SharedPair | Refused:
-    """A pair out of ``chosen``, ``rejected`` and ``mask`` (bytes), and ``prompt`` and ``facts`` or ``text`` (bytes)."""
+    """A pair from ``chosen``, ``rejected`` and ``mask`` (bytes), and ``prompt`` and ``facts`` or ``text`` (bytes)."""
     prompt, text = row.get("prompt"), row.get("text")
     if prompt is None and isinstance(text, bytes):
         prompt = text.decode("utf-8", errors="replace").strip()

@@ -1,6 +1,6 @@
-"""What an image file says besides its pixels: where and when it was taken, by whom, with what.
+"""Detect metadata in image files: when, where, by whom and with what an image was taken.
 
-Only what is needed to show the pixels is known as harmless; everything else is a trace. PNG chunks: the PNG
+Only chunks that are needed to show the pixels count as harmless; everything else is reported. PNG chunks: the PNG
 specification (W3C, third edition), section 11. JPEG markers: ITU-T T.81, table B.1. WebP chunks: RFC 9649.
 """
 
@@ -19,9 +19,9 @@ ALONE: Final = frozenset((0x01, START, *range(0xD0, 0xD8)))
 
 
 def embedded_metadata(data: bytes) -> list[str]:
-    """Names of everything in an image file that is not its pixels, once each, in order; empty when it is clean.
+    """Names of everything in an image file that is not pixels, once each, in order; empty if there is nothing.
 
-    Bytes that are no whole PNG, JPEG or WebP are one trace by themselves: nobody can say what they hold.
+    Bytes that are not a complete PNG, JPEG or WebP are reported as well, because their content is unknown.
     """
     try:
         if data.startswith(PNG):
@@ -81,7 +81,7 @@ def _segment(marker: int, content: bytes) -> Iterator[str]:
 
 
 def _next_marker(data: bytes, place: int) -> int:
-    """Behind the entropy-coded bytes, in which FF is followed by 00 or by a restart marker."""
+    """The position after the entropy-coded bytes, in which FF is followed by 00 or by a restart marker."""
     while True:
         place = data.find(b"\xff", place)
         if place < 0:
@@ -105,7 +105,7 @@ def _webp(data: bytes) -> Iterator[str]:
 
 
 def _bytes(data: bytes, place: int, count: int) -> bytes:
-    """``count`` bytes; raises ``IndexError`` where there are not so many."""
+    """``count`` bytes; raises ``IndexError`` if there are fewer."""
     found = data[place : place + count]
     if count < 0 or len(found) != count:
         raise IndexError

@@ -1,4 +1,4 @@
-"""Image files of other tools as plain arrays."""
+"""Decode image files of other tools to plain arrays."""
 
 import io
 from typing import Final
@@ -12,11 +12,11 @@ from asap.exchange.pair import Refused
 __all__ = ["decode_image", "decode_mask", "decode_regions"]
 
 INSIDE: Final = 128
-"""Mask values from here on count as inside: other tools allow grey masks, our stores do not."""
+"""Smallest mask value that counts as inside. Other tools allow grey masks; our stores do not."""
 
 
 def decode_image(data: bytes) -> ByteArray | Refused:
-    """(H, W, 3) sRGB, upright, transparency over white; ``Refused`` where the bytes are no such image."""
+    """(H, W, 3) sRGB, upright, transparency over white; ``Refused`` if the bytes are not such an image."""
     image = _open(data)
     if isinstance(image, Refused):
         return image
@@ -29,7 +29,7 @@ def decode_image(data: bytes) -> ByteArray | Refused:
 
 
 def decode_mask(data: bytes) -> tuple[ByteArray, bool] | Refused:
-    """(H, W) of 0 and 255, and whether grey values had to be decided; a coloured mask counts by its red channel."""
+    """(H, W) of 0 and 255, and whether grey values were rounded; a colour mask is read from its red channel."""
     image = _open(data)
     if isinstance(image, Refused):
         return image
@@ -41,7 +41,7 @@ def decode_mask(data: bytes) -> tuple[ByteArray, bool] | Refused:
 
 
 def decode_regions(data: bytes) -> ByteArray | Refused:
-    """(H, W) part ids as they are."""
+    """(H, W) part ids, unchanged."""
     image = _open(data)
     if isinstance(image, Refused):
         return image

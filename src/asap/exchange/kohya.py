@@ -1,9 +1,9 @@
 """kohya-ss/sd-scripts: images with captions in one folder, masks of the same names in ``conditioning_data_dir``.
 
 Source: docs/masked_loss_README.md, library/config_util.py and ``ControlNetDataset`` in library/train_util.py of
-kohya-ss/sd-scripts. The mask's red channel is the weight of the loss (255 is 1), its size is the image's; every
-image wants a mask and every mask an image. Start the training script with ``--dataset_config OUT/dataset.toml
---masked_loss``.
+kohya-ss/sd-scripts. The red channel of the mask is the weight of the loss (255 is 1), and its size is that of the
+image. Every image needs a mask and every mask an image. Start the training script with ``--dataset_config
+OUT/dataset.toml --masked_loss``.
 """
 
 import json
@@ -20,7 +20,7 @@ LAYOUT: Final = {"chosen": "chosen/{}", "rejected": "rejected/{}", "mask": "mask
 
 
 def _closing(summary: Summary) -> Iterator[tuple[str, bytes]]:
-    """The dataset's settings; only winners, and of the training split where there is one."""
+    """The configuration of the dataset: only chosen images, and only those of the training split if there is one."""
     split = "train" if "train" in summary.splits else summary.splits[0]
     width, height = max(summary.sizes, key=lambda size: (summary.sizes[size], size))
     folder = f"{summary.home}/{split}"

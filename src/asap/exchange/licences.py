@@ -1,4 +1,4 @@
-"""Names of licences: what the owner writes, what the Hugging Face Hub calls it, and where its text is.
+"""Names of licences: SPDX identifiers, identifiers of the Hugging Face Hub, and addresses of the texts.
 
 Hub identifiers: "Licenses" in docs/hub/repositories-licenses.md of huggingface/hub-docs. Addresses: spdx.org/licenses.
 """
@@ -34,14 +34,14 @@ HUB: Final = {name.lower(): name.lower() for name in SPDX} | {
 
 
 def licence_url(licence: str) -> str:
-    """Address of the text of an SPDX licence of the list above; empty for other words."""
+    """Address of the text of an SPDX licence in the list above; empty for other names."""
     known = {name.lower(): name for name in SPDX}
     name = known.get(licence.strip().lower())
     return f"https://spdx.org/licenses/{name}.html" if name else ""
 
 
 def hub_licence(licence: str) -> dict[str, str]:
-    """The entries of a card's header: ``license``, and ``license_name`` where the Hub has no identifier."""
+    """The entries of the header of a card: ``license``, and ``license_name`` if the Hub has no identifier."""
     if not licence:
         return {"license": "unknown"}
     known = HUB.get(licence.strip().lower())

@@ -1,4 +1,4 @@
-"""OneTrainer: NAME.png, NAME.txt and the mask NAME-masklabel.png in one folder, white where the trainer shall learn.
+"""OneTrainer: NAME.png, NAME.txt and the mask NAME-masklabel.png in one folder; the mask is white in the trained area.
 
 Source: "Masked training" in docs/QuickStartGuide.md and modules/dataLoader/mixin/DataLoaderText2ImageMixin.py of
 Nerogar/OneTrainer (``exclude_postfix``, ``ModifyPath``). A concept is the folder SPLIT/chosen, without subdirectories.

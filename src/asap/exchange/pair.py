@@ -1,4 +1,4 @@
-"""A pair on its way between tools: its images as the bytes of image files, everything else as plain values."""
+"""A pair in exchange formats: its images as bytes of image files, everything else as plain values."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Final
 __all__ = ["IMAGES", "MARKER", "Format", "Refused", "SharedPair", "Summary", "file_key"]
 
 MARKER: Final = "asap.json"
-"""File at the top of every export: what it was made from. A folder without it was made by somebody else."""
+"""File at the top of every export: the origin of its pairs. A folder without it was made by another program."""
 IMAGES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-"""Endings of images that are looked for in folders."""
+"""File endings of images in folders."""
 SAFE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
@@ -23,34 +23,34 @@ class SharedPair:
     """Name of its files: letters, digits, ``_`` and ``-``; unique in a set."""
     prompt: str
     chosen: bytes
-    """An image file; PNG when we wrote it."""
+    """An image file; PNG in our own exports."""
     rejected: bytes
     mask: bytes | None = None
-    """Grey image file, white inside the touched region; None where nobody said."""
+    """Grey image file, white inside the touched region; None if unknown."""
     regions: bytes | None = None
-    """Grey PNG of part ids; None where nobody said."""
+    """Grey PNG of part ids; None if unknown."""
     split: str = ""
-    """train, val or test; empty where nobody said."""
+    """train, val or test; empty if unknown."""
     facts: Mapping[str, object] = field(default_factory=dict)
-    """The other columns of the pair store by name, as plain values; empty for a pair that is not ours."""
+    """The other columns of the pair store by name, as plain values; empty for pairs of other programs."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A row that gives no pair, and why."""
+    """A row that gives no pair, and the reason."""
 
     reason: str
-    """One word or a few joined by ``_``: it is counted."""
+    """One word or several joined by ``_``, for counting."""
     detail: str = ""
-    """What was wanted and what came."""
+    """What was expected and what was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a whole export holds, for the files that are written last."""
+    """Summary of a whole export, for the files that are written last."""
 
     home: str
-    """Absolute path at which the export will lie."""
+    """Absolute path of the finished export."""
     sizes: Mapping[tuple[int, int], int]
     """How many pairs have each (width, height) in pixels."""
     splits: tuple[str, ...]
@@ -59,25 +59,25 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """How one tool wants pairs: pure functions between pairs and named files."""
+    """The format of one tool: pure functions between pairs and named files."""
 
     name: str
     container: str
-    """How the rows lie on disk: ``parquet``, ``tar`` or ``folder``."""
+    """Container of the rows on disk: ``parquet``, ``tar`` or ``folder``."""
     shard: Callable[[str, int, Sequence[SharedPair]], Iterator[tuple[str, bytes]]]
-    """(split, number of the shard in its split, its pairs) to (path below the export, content)."""
+    """(split, index of the shard in its split, its pairs) to (relative path in the export, content)."""
     closing: Callable[[Summary], Iterator[tuple[str, bytes]]]
     """Files that are written once, at the end."""
     columns: tuple[str, ...] = ()
-    """Of tables: the columns that ``parse`` looks at."""
+    """Tables only: the columns that ``parse`` reads."""
     parse: Callable[[Mapping[str, object]], SharedPair | Refused] | None = None
-    """One row as the container holds it, back to a pair; None where there is no import."""
+    """Convert one row of the container to a pair; None if there is no import."""
     layout: Mapping[str, str] | None = None
-    """Of folders: for chosen, rejected, mask and text the path of a pair below its split, without ending."""
+    """Folders only: the relative path in the split, without ending, of chosen, rejected, mask and text."""
 
 
 def file_key(uid: str) -> str:
-    """``uid`` where it can name a file everywhere, else the first 32 digits of its SHA-256."""
+    """``uid`` if it is a valid file name everywhere, else the first 32 digits of its SHA-256."""
     return uid if SAFE.fullmatch(uid) else sha256(uid.encode()).hexdigest()[:32]
 
 

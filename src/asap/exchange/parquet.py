@@ -1,9 +1,9 @@
-"""``prompt``, ``chosen``, ``rejected``: the columns of an explicit preference dataset, here with images as answers.
+"""A preference table with the columns ``prompt``, ``chosen`` and ``rejected``, where the answers are images.
 
-Names: "Preference" in docs/source/dataset_formats.md of huggingface/trl; images under these names are found in
-data-is-better-together/open-image-preferences-v1-binarized on the Hugging Face Hub. TRL's own trainers take text for
-``chosen`` and ``rejected``, so this is a format for readers of such tables, not for a trainer of TRL. ``mask``,
-``regions`` and ``asap`` (facts as JSON) come on top.
+Names: "Preference" in docs/source/dataset_formats.md of huggingface/trl;
+data-is-better-together/open-image-preferences-v1-binarized on the Hugging Face Hub has images under these names. The
+trainers of TRL need text in ``chosen`` and ``rejected``, so this format is for readers of such tables, not for TRL.
+``mask``, ``regions`` and ``asap`` (facts as JSON) are additional columns.
 """
 
 import json

@@ -3,8 +3,8 @@
 Columns: ``dataset_info`` of yuvalkirstain/pickapic_v2 on the Hugging Face Hub. Readers: ``train.py`` of
 SalesforceAIResearch/DiffusionDPO and ``examples/research_projects/diffusion_dpo/train_diffusion_dpo.py`` of
 huggingface/diffusers. Both decode the bytes of ``jpg_0`` and ``jpg_1`` with Pillow, whatever their format, and swap the
-two where ``label_0`` is 0. The images stay PNG: JPEG would change pixels outside the mask. ``mask``, ``regions`` and
-``asap`` are columns of ours that those readers do not look at.
+two if ``label_0`` is 0. The images stay PNG, because JPEG would change pixels outside the mask. ``mask``, ``regions``
+and ``asap`` are additional columns that those readers ignore.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ def _shard(split: str, number: int, pairs: Sequence[SharedPair]) -> Iterator[tup
 
 
 def _row(pair: SharedPair) -> dict[str, object]:
-    """One row; which side comes first is drawn from the key, so that a reader cannot learn the place."""
+    """One row. The order of the sides is derived from the key, so that a reader cannot learn it."""
     first = derive(0, "pickapic", pair.key) % 2
     sides = [(pair.chosen, f"{pair.key}-chosen", 1.0), (pair.rejected, f"{pair.key}-rejected", 0.0)]
     row: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""From a shared pair to the record that a pair store takes: every fact is checked, what nobody said is called so."""
+"""Convert an exchanged pair to a record of a pair store, with every fact checked and missing facts marked."""
 
 import math
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ __all__ = ["GATE", "to_record"]
 
 GATE: Final = "gate_"
 MEASURED: Final = "max_abs_diff_outside"
-"""The gate that the store measures itself; a claim is not taken over."""
+"""The gate that the store measures itself; an imported value is not used."""
 SPLITS: Final = ("train", "val", "test")
 SHARES: Final = ((60, "val"), (160, "test"), (1000, "train"))
-"""Of 1000 groups: the first 60 go to val, the next 100 to test, as in our own sets."""
+"""Of 1000 groups, the first 60 go to val and the next 100 to test, as in our own sets."""
 WHERE: Final = "imported_from"
 Kind = TypeVar("Kind")
 
 
 class _NoPairError(Exception):
-    """Carries a ``Refused`` out of the steps below."""
+    """Carries a ``Refused`` out of the functions below."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.reason)
@@ -35,7 +35,7 @@ class _NoPairError(Exception):
 
 
 class _WrongFactError(_NoPairError):
-    """A fact has another type or range than its column."""
+    """A fact does not have the type or range of its column."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(Refused("bad_facts", detail))
@@ -51,15 +51,15 @@ class _Arrays:
 
 
 def to_record(pair: SharedPair, *, where: str, index: int, gates: tuple[str, ...], own: bool) -> PairRecord | Refused:
-    """The record of ``pair``, or why there is none.
+    """The record of ``pair``, or the reason why there is none.
 
     Args:
-        pair: as a format's ``parse`` gave it.
-        where: file and row, for people; the source of a pair that names none.
-        index: its number in the store.
-        gates: gate values that the store has columns for; others are dropped.
-        own: the whole set is an export of ours: its split is kept. Otherwise the split follows from the person, the
-            source or the caption, whichever is known first, so that nothing of one is in two splits.
+        pair: from the ``parse`` function of a format.
+        where: file and row, for messages; the source of a pair without one.
+        index: its index in the store.
+        gates: gate values that have columns in the store; others are dropped.
+        own: whether the whole set is our own export, whose splits are kept. Otherwise the split follows from the
+            person, the source or the caption, whichever is known first, so that no group is in two splits.
     """
     try:
         return _record(_Facts(pair.facts), pair, _arrays(pair), where, index, gates, own)
@@ -68,33 +68,33 @@ def to_record(pair: SharedPair, *, where: str, index: int, gates: tuple[str, ...
 
 
 def _arrays(pair: SharedPair) -> _Arrays:
-    chosen, rejected = _sound(decode_image(pair.chosen)), _sound(decode_image(pair.rejected))
+    chosen, rejected = _or_raise(decode_image(pair.chosen)), _or_raise(decode_image(pair.rejected))
     shape, notes = chosen.shape[:2], []
     mask, regions = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8)
     if pair.mask is None:
         notes.append("everywhere")
     else:
-        mask, grey = _sound(decode_mask(pair.mask))
+        mask, grey = _or_raise(decode_mask(pair.mask))
         notes += ["binarized"] * grey
     if pair.regions is not None:
-        regions = _sound(decode_regions(pair.regions))
+        regions = _or_raise(decode_regions(pair.regions))
     for name, array in (("rejected image", rejected), ("mask", mask), ("part map", regions)):
         if array.shape[:2] != shape:
-            _sound(Refused("sizes_differ", f"the chosen image is {shape}, the {name} is {array.shape[:2]}"))
+            _or_raise(Refused("sizes_differ", f"the chosen image is {shape}, the {name} is {array.shape[:2]}"))
     if regions.max(initial=0) >= len(REGIONS):
-        _sound(Refused("bad_regions", f"wanted part ids below {len(REGIONS)}, got {regions.max()}"))
+        _or_raise(Refused("bad_regions", f"wanted part ids below {len(REGIONS)}, got {regions.max()}"))
     return _Arrays(chosen, rejected, mask, regions, tuple(notes))
 
 
-def _sound(value: Kind | Refused) -> Kind:
-    """``value``, unless it is a refusal."""
+def _or_raise(value: Kind | Refused) -> Kind:
+    """``value``, or raise if it is a refusal."""
     if isinstance(value, Refused):
         raise _NoPairError(value)
     return value
 
 
 class _Facts:
-    """Facts by name with the types of the store's columns; raises ``_WrongFactError`` where one does not fit."""
+    """Facts by name with the types of the columns; raises ``_WrongFactError`` if one does not fit."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self.values = values

@@ -1,10 +1,10 @@
-"""SimpleTuner: winners, losers and masks as three datasets whose files are matched by name, for Masked Flow-DPO.
+"""SimpleTuner, for Masked Flow-DPO: chosen images, rejected images and masks as three datasets, matched by file name.
 
 Source: documentation/experimental/FLOW_DPO.md, documentation/DATALOADER.md and ``get_conditioning_sample`` in
-simpletuner/helpers/multiaspect/sampler.py of bghira/SimpleTuner. The losers are a ``conditioning`` dataset of type
-``reference_strict``, the masks one of type ``mask``. Both are wanted at once, so train with ``--data_backend_config
-OUT/multidatabackend.json --distillation_method=flow_dpo --conditioning_multidataset_sampling=combined``: the default
-of the last one draws one of the two.
+simpletuner/helpers/multiaspect/sampler.py of bghira/SimpleTuner. The rejected images are a ``conditioning`` dataset of
+type ``reference_strict``, the masks one of type ``mask``. Both are needed at once, so train with
+``--data_backend_config OUT/multidatabackend.json --distillation_method=flow_dpo
+--conditioning_multidataset_sampling=combined``: the default of the last option samples one of the two.
 """
 
 import json
@@ -21,7 +21,7 @@ LAYOUT: Final = {"chosen": "chosen/{}", "rejected": "rejected/{}", "mask": "mask
 
 
 def _closing(summary: Summary) -> Iterator[tuple[str, bytes]]:
-    """The data loader's configuration, for the training split where there is one."""
+    """The configuration of the data loader, for the training split if there is one."""
     split = "train" if "train" in summary.splits else summary.splits[0]
     side = min(min(size) for size in summary.sizes)
     shared = {"type": "local", "resolution": side, "resolution_type": "pixel", "crop": False}

@@ -1,6 +1,6 @@
-"""What the owner of a set says of its sources: licence, consent and attribution, by pattern of file names.
+"""Statements of the owner of a data set on its sources: licence, consent and attribution by file name pattern.
 
-A file of statements (YAML or JSON) looks like this; the first pattern that fits a name counts::
+A file of statements (YAML or JSON) has this form; the first pattern that matches a name applies::
 
     dataset: {name: Hands at work, licence: CC-BY-4.0, creator: Jane Doe}
     sources:
@@ -25,13 +25,13 @@ NOT_STATED: Final = "not stated"
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """What is said of the sources whose names fit ``files``; empty where nothing is said."""
+    """The statement on the sources that match ``files``; empty fields are not stated."""
 
     files: str
-    """Pattern with ``*`` and ``?`` over names with forward slashes; ``*`` also fits slashes."""
+    """Pattern with ``*`` and ``?`` over names with forward slashes; ``*`` also matches slashes."""
     licence: str = ""
     consent: str = ""
-    """How the people shown agreed."""
+    """How the people in the images consented."""
     attribution: str = ""
     url: str = ""
 
@@ -43,11 +43,11 @@ class Statement:
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """What is said of the set as a whole."""
+    """The statement on the data set as a whole."""
 
     name: str = ""
     licence: str = ""
-    """An SPDX identifier, or words."""
+    """An SPDX identifier, or text."""
     creator: str = ""
     url: str = ""
     description: str = ""
@@ -62,12 +62,12 @@ RENDERED: Final = Statement(
     consent="none needed: nobody was photographed",
     attribution="Anny, github.com/naver/anny",
 )
-"""Of rendered people; a pair without a source is one."""
+"""The statement on rendered people: pairs without a source."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """One line of the card: a statement, how many sources it covers, and how many pairs are made of them."""
+    """One line of the card: a statement, the number of sources it covers, and the number of their pairs."""
 
     statement: Statement
     sources: int
@@ -77,13 +77,13 @@ class Tally:
 
 
 def parse_statements(value: object) -> tuple[Owner, tuple[Statement, ...]]:
-    """Owner and statements out of what the file holds.
+    """Parse the content of a file of statements to owner and statements.
 
     Raises:
-        ConfigError: another structure, unknown keys, or values that are no text; all faults at once.
+        ConfigError: another structure, unknown keys, or values that are not text; all faults at once.
     """
     if not isinstance(value, dict):
-        raise ConfigError(f"statements want an object with dataset and sources, got {type(value).__name__}")
+        raise ConfigError(f"statements must be an object with dataset and sources, got {type(value).__name__}")
     faults = [f"unknown key {key!r} (known: dataset, sources)" for key in value if key not in ("dataset", "sources")]
     owner = _filled(Owner, value.get("dataset") or {}, "dataset", faults)
     rows = value.get("sources") or []
@@ -105,15 +105,15 @@ def _filled(kind: Any, row: object, where: str, faults: list[str]) -> Any:  # no
     plain = {key: str(item) for key, item in row.items() if key in known}
     faults += [f"{where}: {key} must be text" for key in plain if isinstance(row[key], dict | list)]
     if kind is Statement and not plain.get("files"):
-        faults.append(f"{where} wants files, a pattern of names")
+        faults.append(f"{where} needs files, a pattern of names")
         plain["files"] = "*"
     return kind(**plain)
 
 
 def tally(sources: Iterable[str], statements: Sequence[Statement], examples: int = 5) -> list[Tally]:
-    """How many sources and pairs each statement covers; ``sources`` has the source of every pair.
+    """The numbers of sources and pairs that each statement covers; ``sources`` has the source of every pair.
 
-    Sources that no pattern fits are one line of their own, with empty words.
+    Sources without a matching pattern form a separate line with empty fields.
     """
     pairs = Counter(sources)
     found: dict[Statement, list[str]] = {}

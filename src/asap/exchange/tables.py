@@ -1,4 +1,4 @@
-"""What the formats of table and JSON share: one shard as Parquet bytes, facts as text, fields of foreign rows."""
+"""Shared code of the formats with tables and JSON: Parquet shards, facts as text, fields of foreign rows."""
 
 import io
 import json
@@ -14,14 +14,17 @@ from asap.exchange.pair import Refused, SharedPair
 __all__ = ["FACTS", "facts_of", "facts_text", "image_bytes", "parquet_bytes", "parse_pair"]
 
 FACTS = "asap"
-"""Column of the facts as JSON; other readers ignore it."""
+"""Column of the facts as JSON, which other readers ignore."""
 
 
-def parquet_bytes(rows: Sequence[Mapping[str, object]], schema: Any, pictures: Sequence[str]) -> bytes:  # noqa: ANN401
-    """The rows as one Parquet file; columns of ``pictures`` are compressed already, the rest is by zstd."""
+def parquet_bytes(rows: Sequence[Mapping[str, object]], schema: Any, images: Sequence[str]) -> bytes:  # noqa: ANN401
+    """The rows as one Parquet file.
+
+    Columns in ``images`` are compressed already; the others are compressed with zstd.
+    """
     table = pa.Table.from_pylist(list(rows), schema=schema)
     compression = {name: "zstd" for name in schema.names}
-    compression |= {name: "none" for name in pictures}
+    compression |= {name: "none" for name in images}
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression=compression, use_dictionary=False, write_statistics=False)
     return buffer.getvalue()
@@ -33,7 +36,7 @@ def facts_text(pair: SharedPair) -> str:
 
 
 def facts_of(value: object) -> dict[str, object] | Refused:
-    """The facts out of JSON text, bytes or a dictionary; empty for None."""
+    """Parse facts from JSON text, bytes or a dictionary; empty for None."""
     if isinstance(value, str | bytes):
         try:
             value = json.loads(value)
@@ -45,7 +48,7 @@ def facts_of(value: object) -> dict[str, object] | Refused:
 
 
 def image_bytes(value: object) -> bytes | None:
-    """The bytes of an image column, plain or as ``datasets`` wraps them; None when there are none."""
+    """The bytes of an image column, plain or in the form of ``datasets``; None if there are none."""
     if isinstance(value, dict):
         value = value.get("bytes")
     return value if isinstance(value, bytes) and value else None
@@ -54,7 +57,7 @@ def image_bytes(value: object) -> bytes | None:
 def parse_pair(
     *, chosen: object, rejected: object, prompt: object, mask: object, regions: object, facts: object
 ) -> SharedPair | Refused:
-    """A pair out of loose fields: images as ``image_bytes`` takes them, facts as ``facts_of`` does."""
+    """A pair from single fields: images as in ``image_bytes``, facts as in ``facts_of``."""
     known, sides = facts_of(facts), (image_bytes(chosen), image_bytes(rejected))
     if isinstance(known, Refused):
         return known
@@ -65,7 +68,7 @@ def parse_pair(
         return Refused("no_prompt", f"wanted text, got {prompt!r:.60}")
     try:
         canonical_json([prompt, known]).encode()
-    except (ValueError, TypeError) as error:  # a number that is not finite, half a character, something not JSON
+    except (ValueError, TypeError) as error:  # NaN, an incomplete character, a value that is not JSON
         return Refused("bad_facts", " ".join(str(error).split())[:120])
     return SharedPair(
         key=str(known.get("uid", "")),

@@ -24,7 +24,7 @@ def _shard(split: str, number: int, pairs: Sequence[SharedPair]) -> Iterator[tup
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for pair in pairs:
             for name, data in _members(pair):
-                info = tarfile.TarInfo(name)  # time and owner stay 0, so that equal pairs make equal files
+                info = tarfile.TarInfo(name)  # time and owner stay 0, so that equal pairs give equal files
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
     yield f"{split}-{number:05d}.tar", buffer.getvalue()
@@ -39,7 +39,7 @@ def _members(pair: SharedPair) -> Iterator[tuple[str, bytes]]:
 
 
 def _parse(row: Mapping[str, object]) -> SharedPair | Refused:
-    """A sample as {name after the first dot: bytes}; images may have any ending, text may lie in KEY.txt."""
+    """A sample as {name after the first dot: bytes}. Images may have any ending; the text may be in KEY.txt."""
     facts = facts_of(row.get("json"))
     if isinstance(facts, Refused):
         return facts

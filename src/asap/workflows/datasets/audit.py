@@ -1,4 +1,4 @@
-"""[pairs] -> can the rejected side be told from the chosen one without a look at the anatomy?"""
+"""Audit a pair store: test whether the sides can be told apart without the anatomy."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from asap.stores.pairs import PairStore
 __all__ = ["LEVEL", "audit_pairs"]
 
 LEVEL: Final = 0.95
-"""Of all intervals together: each is at 1 - (1 - LEVEL) / number of views (Bonferroni)."""
+"""Level of all intervals together: each is at 1 - (1 - LEVEL) / number of views (Bonferroni)."""
 WORST: Final = ("leak", "too few", "clean")
 
 
@@ -29,25 +29,25 @@ def audit_pairs(folder: Path, *, split: str | None = None, seed: int = 0) -> dic
 
     Args:
         folder: the pair store.
-        split: of this split only.
-        seed: folds, exchanges of sides and bootstrap.
+        split: limits the audit to this split.
+        seed: seed of folds, exchanges of sides and bootstrap.
 
     Returns:
         ``n`` pairs, ``people`` (groups that share no person and no photograph), ``level`` of each interval, ``views``:
         ``{name: {auroc, ci, n, differ, noticed_from, verdict, top}}`` with ``top`` a list of ``{feature, rejected,
         share}``, ``outside``: ``{differ, share, largest}`` of pairs that differ outside their mask, in grey levels, and
-        ``verdict``, the worst of the views'.
+        ``verdict``, the worst of all views.
 
     Raises:
         StoreError: no usable store, or no pair of that split.
-        InputError: a stored image breaks off.
+        InputError: a stored image is truncated.
     """
     store = PairStore.open(folder, split=split)
     groups = groups_of(*store.columns("person", "source").values())
     level = 1 - (1 - LEVEL) / len(leaks.VIEWS)
     differences, outside = _measure(store)
     views = {
-        name: _plain(
+        name: _as_dict(
             permutation_test.separability_test(
                 rows, groups, leaks.FEATURES[name], generator(seed, "audit", name), level=level
             )
@@ -66,7 +66,7 @@ def audit_pairs(folder: Path, *, split: str | None = None, seed: int = 0) -> dic
 
 
 def groups_of(people: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """A name for each pair; pairs that share a person or a photograph, or are linked by others, have the same."""
+    """A group name for each pair; pairs that share a person or a photograph, also through others, are one group."""
     count = len(people)
     labels = [("person", name) if name else ("pair", str(row)) for row, name in enumerate(people)]
     labels += [("source", name) if name else labels[row] for row, name in enumerate(sources)]
@@ -78,7 +78,7 @@ def groups_of(people: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 
 def _measure(store: PairStore) -> tuple[dict[str, FloatArray], list[int]]:
-    """(N, F) differences of every view, and each pair's largest difference outside its mask."""
+    """(N, F) differences of every view, and the largest difference of each pair outside its mask."""
     rows: dict[str, list[FloatArray]] = {name: [] for name in leaks.VIEWS}
     outside = []
     with Progress(console=Console(stderr=True)) as progress:
@@ -96,7 +96,7 @@ def _file(data: bytes, image: ByteArray) -> FloatArray:
     return file_features.file_features(data, len(png.encode(image)))
 
 
-def _plain(found: permutation_test.Separability) -> dict[str, Any]:
+def _as_dict(found: permutation_test.Separability) -> dict[str, Any]:
     values = asdict(found)
     values["ci"] = [values.pop("low"), values.pop("high")]
     values["top"] = [dict(zip(("feature", "rejected", "share"), one, strict=True)) for one in found.top]

@@ -1,4 +1,4 @@
-"""[pairs] -> one image to look at: chosen, rejected and mask side by side, with what was done written below.
+"""Contact sheets of pair stores: chosen, rejected and mask side by side, with the edit as a caption.
 
 Images larger than a tile show a square window around the edit.
 """
@@ -19,13 +19,13 @@ from asap.stores.pairs import PairRow, PairStore
 _COLUMNS = 4
 _LABEL = 14
 _TILE = 192
-"""Side of a tile where the images are larger; smaller ones are shown as they are."""
+"""Largest side of a tile; smaller images are shown unchanged."""
 _AROUND = 1.7
-"""Side of the window over that of the edit's box."""
+"""Side of the window over that of the box of the edit."""
 
 
 def show_pairs(folder: Path, out: Path, *, count: int = 24, seed: int = 0) -> Path:
-    """Write a contact sheet (PNG) of ``count`` pairs drawn from the store at ``folder``; returns ``out``.
+    """Write a contact sheet (PNG) of ``count`` pairs sampled from the store at ``folder``; returns ``out``.
 
     Raises:
         InputError: ``out`` does not end in .png, or cannot be written.
@@ -51,7 +51,7 @@ def show_pairs(folder: Path, out: Path, *, count: int = 24, seed: int = 0) -> Pa
 
 
 def _views(row: PairRow) -> tuple[ByteArray, ByteArray, ByteArray]:
-    """Chosen, rejected and mask, whole or the window around the edit."""
+    """Chosen, rejected and mask, complete or the window around the edit."""
     if max(row.width, row.height) <= _TILE:
         return row.chosen, row.rejected, row.mask
     x0, y0, x1, y1 = row.box if any(row.box) else (0, 0, row.width, row.height)
@@ -73,7 +73,7 @@ def _padded(tile: ByteArray, height: int, width: int) -> ByteArray:
 
 
 def _title(row: PairRow) -> str:
-    """Part, operation and severity as far as they are known; of a pair that says neither, its caption, file or name."""
+    """Part, operation and severity if known; otherwise the caption or the file name."""
     part = "" if row.part == UNKNOWN else row.part if row.side == "none" else f"{row.side} {row.part}"
     if row.kind != "defect":
         done = row.kind
@@ -81,7 +81,7 @@ def _title(row: PairRow) -> str:
         done = "" if row.operation == UNKNOWN else row.operation
     known = ": ".join(word for word in (part, done) if word) or row.prompt or row.source or row.uid
     title = f"{known} {row.severity}" if row.severity else known
-    return title.encode("ascii", "replace").decode()  # what every font has
+    return title.encode("ascii", "replace").decode()  # available in every font
 
 
 def _tile(chosen: ByteArray, rejected: ByteArray, mask: ByteArray, title: str) -> ByteArray:

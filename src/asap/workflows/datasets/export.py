@@ -1,6 +1,6 @@
-"""[pairs] -> files of another tool, written under a temporary name first, so that an export is whole or absent.
+"""Export a pair store to the format of another tool. An export appears complete or not at all.
 
-The way back is ``workflows/datasets/importing.py``.
+``workflows/datasets/importing.py`` is the reverse.
 """
 
 import os
@@ -24,35 +24,35 @@ from asap.stores.pairs import PairStore
 __all__ = ["SHARD_BYTES", "export_pairs", "new_folder"]
 
 SHARD_BYTES: Final = 128 << 20
-"""A shard is closed when its images reach so many bytes; three shards, one a split, are in memory at most."""
+"""A shard is closed when its images reach this number of bytes; at most three shards, one per split, are in memory."""
 COLUMNS_APART: Final = ("prompt", "chosen", "rejected", "mask", "regions", "digest")
-"""Columns that are no facts: they are fields of their own, or follow from the others."""
+"""Columns that are not facts: they are separate fields, or follow from others."""
 
 
 def export_pairs(
     folder: Path, out: Path, *, name: str, split: str | None = None, nulls: bool = False
 ) -> dict[str, object]:
-    """Write the store at ``folder`` as the format ``name`` into the new folder ``out``; returns what was written.
+    """Write the store at ``folder`` in the format ``name`` to the new folder ``out``, and return a summary.
 
-    Pairs come in index order, a shard at a time, so memory does not grow with their number. A killed export leaves
-    nothing at ``out``; the next one removes what it left beside it.
+    Pairs are written in index order, one shard at a time, so memory does not grow with their number. A killed export
+    leaves nothing at ``out``; the next export removes its temporary files.
 
     Args:
         folder: the pair store.
         out: a folder that does not exist or is empty.
         name: of ``exchange.FORMATS``.
-        split: only this one.
-        nulls: also pairs whose rejected side is right; other trainers would learn to avoid right anatomy from them.
+        split: limits the export to this split.
+        nulls: also export pairs whose rejected side is correct; other trainers would learn to avoid correct anatomy.
 
     Raises:
-        InputError: ``out`` holds something or cannot be written, or no pair is left to export.
+        InputError: ``out`` is not empty or cannot be written, or there is no pair to export.
         StoreError: no usable store.
         UnknownNameError: no such format or split.
     """
     form, store = format_named(name), PairStore.open(folder, split=split)
     total = sum(nulls or kind == "defect" for kind in store.column("kind"))
     if not total:
-        raise InputError(f"{folder} has no pair with a defect there; --nulls exports the others too")
+        raise InputError(f"{folder} has no pair with a defect in this split; add --nulls to export the others")
     with new_folder(out) as place, Progress(console=Console(stderr=True)) as bar:
         counts = _write(form, place, out, bar.track(_pairs(store, nulls), total=total, description="exporting pairs"))
         manifest = store.manifest
@@ -95,7 +95,7 @@ def _write(form: Format, place: Path, home: Path, pairs: Iterator[SharedPair] | 
     numbers, held, sizes, done = Counter[str](), Counter[str](), Counter[tuple[int, int]](), Counter[str]()
 
     def flush(split: str) -> None:
-        _keep(place, form.shard(split, numbers[split], waiting.pop(split)), done)
+        _write_files(place, form.shard(split, numbers[split], waiting.pop(split)), done)
         numbers[split] += 1
         held[split] = 0
 
@@ -108,12 +108,12 @@ def _write(form: Format, place: Path, home: Path, pairs: Iterator[SharedPair] | 
     for split in list(waiting):
         flush(split)
     summary = Summary(home=home.resolve().as_posix(), sizes=sizes, splits=tuple(sorted(numbers)))
-    _keep(place, form.closing(summary), done)
+    _write_files(place, form.closing(summary), done)
     return {"files": done["files"], "bytes": done["bytes"]}
 
 
-def _keep(place: Path, files: Iterator[tuple[str, bytes]], done: Counter[str]) -> None:
-    """Write files below ``place``; they need not be written atomically, because the folder is renamed as a whole."""
+def _write_files(place: Path, files: Iterator[tuple[str, bytes]], done: Counter[str]) -> None:
+    """Write files into ``place``. They need not be atomic, because the folder is renamed as a whole."""
     for name, data in files:
         path = place / name
         try:
@@ -127,14 +127,14 @@ def _keep(place: Path, files: Iterator[tuple[str, bytes]], done: Counter[str]) -
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that gets its name when the block ends well, and is removed when it does not.
+    """A temporary folder beside ``out``, renamed to ``out`` if the block succeeds and removed if it fails.
 
     Raises:
-        InputError: ``out`` is a file or holds something, or its parent cannot be written.
-        StoreError: another process is writing ``out`` just now.
+        InputError: ``out`` is a file or is not empty, or its parent cannot be written.
+        StoreError: another process is writing ``out``.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise InputError(f"{out} holds something already; choose a new folder, or delete it first")
+        raise InputError(f"{out} is not empty; choose a new folder, or delete it first")
     place = make_folder(out.parent) / f"{TEMPORARY}{out.name}"
     with WriterLock(place) as lock:
         _clear(place)
@@ -153,7 +153,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def _clear(place: Path) -> None:
-    """Remove what a killed process left in ``place``."""
+    """Remove the files that a killed process left in ``place``."""
     for path in place.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,7 +1,7 @@
-"""Rows of other tools' files one after the other: Parquet tables, tar shards, folders of images.
+"""Read rows from files of other tools: Parquet tables, tar shards, folders of images.
 
-Each opener yields ``(where, row)``: where is file and row for people, the row is what ``Format.parse`` of the format
-takes, or a ``Refused`` where the container itself is damaged.
+Each reader yields ``(where, row)``: file and row for messages, and the input of ``Format.parse`` of the format, or a
+``Refused`` if the container is damaged.
 """
 
 import json
@@ -26,7 +26,7 @@ BATCH: Final = 8
 
 
 def files_of(form: Format, source: Path) -> list[Path]:
-    """The files that rows are read from, sorted: shards, or for folders the lists of pairs or else the winners.
+    """The files from which rows are read, sorted: shards, or for folders the lists of pairs or the chosen images.
 
     Raises:
         InputError: there are none.
@@ -36,7 +36,7 @@ def files_of(form: Format, source: Path) -> list[Path]:
         found = [source] if source.is_file() else sorted(source.rglob(f"*{ending}"))
         wanted = f"a file ending in {ending}"
     else:
-        found = sorted((source / SIDECARS).glob("*.jsonl")) or list(_winners(form, source))
+        found = sorted((source / SIDECARS).glob("*.jsonl")) or list(_chosen_images(form, source))
         wanted = "a folder chosen beside a folder rejected, at its top or in a folder for each split"
     if not found:
         raise InputError(f"{source} has no pairs as {form.name}: wanted {wanted}")
@@ -44,7 +44,7 @@ def files_of(form: Format, source: Path) -> list[Path]:
 
 
 def open_rows(form: Format, source: Path, files: list[Path]) -> Iterator[Row]:
-    """The rows of ``files`` in order, a few in memory at a time."""
+    """The rows of ``files`` in order, with a few in memory at a time."""
     top = source if source.is_dir() else source.parent
     for path in files:
         where = path.relative_to(top).as_posix()
@@ -72,7 +72,7 @@ def _table(path: Path, where: str, wanted: tuple[str, ...]) -> Iterator[Row]:
 
 
 def _tar(path: Path, where: str) -> Iterator[Row]:
-    """Samples: neighbouring members with the same name before the first dot."""
+    """Samples: consecutive members with the same name before the first dot."""
     key, row = "", dict[str, object]()
     try:
         with tarfile.open(path, mode="r:*") as tar:
@@ -93,8 +93,8 @@ def _tar(path: Path, where: str) -> Iterator[Row]:
         yield f"{where}#{key}", row
 
 
-def _winners(form: Format, source: Path) -> Iterator[Path]:
-    """Winners of a folder that is not ours, by split and name."""
+def _chosen_images(form: Format, source: Path) -> Iterator[Path]:
+    """Chosen images of a folder that is not our own export, by split and name."""
     layout = form.layout or {}
     tops = [source, *sorted(path for path in source.iterdir() if path.is_dir())] if source.is_dir() else []
     for top in tops:
@@ -106,7 +106,7 @@ def _winners(form: Format, source: Path) -> Iterator[Path]:
 
 
 def _listed(form: Format, top: Path, path: Path, where: str) -> Iterator[Row]:
-    """Pairs of an export of ours, with the facts that are written there."""
+    """Pairs of our own export, with the facts in its lists."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines):
             place = f"{where}#{number}"
@@ -123,7 +123,7 @@ def _listed(form: Format, top: Path, path: Path, where: str) -> Iterator[Row]:
 
 
 def _folder_row(form: Format, top: Path, key: str, known: Mapping[str, object]) -> dict[str, object] | Refused:
-    """What is ``known`` of a pair and its files; those that are missing are left out."""
+    """The ``known`` fields of a pair and its files, without missing ones."""
     row = dict(known)
     for name, pattern in (form.layout or {}).items():
         endings = (".txt",) if name == "text" else IMAGES

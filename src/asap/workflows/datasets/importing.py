@@ -1,4 +1,4 @@
-"""Files of another tool -> [pairs]: every row becomes a pair, or is counted with the reason why not."""
+"""Import files of another tool to a pair store. Every row becomes a pair, or is counted with a reason."""
 
 import json
 import time
@@ -29,17 +29,17 @@ __all__ = ["REFUSED", "import_pairs"]
 
 CHUNK: Final = 32
 REFUSED: Final = "refused.jsonl"
-"""One line for each row that gave no pair: where, reason, detail."""
+"""One line for each row without a pair: where, reason, detail."""
 Item = tuple[int, str, SharedPair | Refused]
-"""Index, where, and what came."""
+"""Index, where, and row."""
 
 
 def import_pairs(source: Path, out: Path, *, name: str) -> dict[str, object]:
-    """Build the store ``out`` from the files of format ``name`` at ``source``; goes on where it was stopped.
+    """Build the store ``out`` from the files of format ``name`` at ``source``; resumes an interrupted import.
 
-    An export of ours (it has ``asap.json``) comes back with indices, splits and all facts its format keeps; where it
-    was exported whole, the store has the content hash of the one it came from. Other rows are numbered as they come
-    and split by person, source or caption.
+    Our own export (it has ``asap.json``) keeps its indices, splits and all facts of its format. If it was complete, the
+    store has the content hash of the original one. Other rows are numbered in order and split by person, source or
+    caption.
 
     Args:
         source: a folder, or one shard.
@@ -47,7 +47,7 @@ def import_pairs(source: Path, out: Path, *, name: str) -> dict[str, object]:
         name: of ``exchange.FORMATS``.
 
     Raises:
-        InputError: nothing of this format at ``source``, or ``out`` was begun with something else.
+        InputError: no files of this format at ``source``, or ``out`` was started with other arguments.
         StoreError: no row gave a pair.
         UnknownNameError: no such format.
     """
@@ -62,18 +62,18 @@ def import_pairs(source: Path, out: Path, *, name: str) -> dict[str, object]:
         lines = [canonical_json(refused) + "\n" for _, refused in writer.sources()]
         write_text(out / REFUSED, "".join(lines))
         found = writer.finish(_manifest(_config(form, source, files, marker), source, marker))
-    return _told(out, found, marker)
+    return _summary(out, found, marker)
 
 
 def _marker(source: Path, name: str) -> dict[str, Any] | None:
-    """What our own export says of itself; None for somebody else's files."""
+    """The description in our own export; None for files of other programs."""
     path = source / MARKER
     if not path.is_file():
         return None
     found = read_json(path)
     if not isinstance(found, dict) or found.get("as") != name:
         came = found.get("as") if isinstance(found, dict) else found
-        raise InputError(f"{path} says that this was exported as {came}, not as {name}; ask for that")
+        raise InputError(f"{path} says that this was exported as {came}, not as {name}; use --format {came}")
     return found
 
 
@@ -90,13 +90,13 @@ def _parsed(form: Format, rows: Iterator[Row]) -> Iterator[tuple[str, SharedPair
 
 
 def _foreign(form: Format, source: Path, files: list[Path]) -> Iterator[Item]:
-    """Rows numbered as they come."""
+    """Rows numbered in order."""
     for index, (where, item) in enumerate(_parsed(form, open_rows(form, source, files))):
         yield index, where, item
 
 
 def _own(form: Format, source: Path, files: list[Path]) -> Iterator[Item]:
-    """Rows of our own export by their index: the files of each split are in that order already."""
+    """Rows of our own export by their index; the files of each split are in that order already."""
     splits = groupby(files, key=lambda path: path.stem.rpartition("-")[0])
     streams = [_indexed(_parsed(form, open_rows(form, source, list(group)))) for _, group in splits]
     return merge(*streams, key=itemgetter(0))
@@ -134,15 +134,15 @@ def _fill(writer: PairWriter, items: Iterable[Item], *, own: bool) -> None:
 
 
 def _convert(group: Iterator[Item], known: set[int], own: bool) -> _Chunk:
-    """The rows of one chunk, encoded one by one so that one pair's pixels are in memory.
+    """The rows of one chunk, encoded one by one, so that the pixels of one pair only are in memory.
 
-    ``known`` learns a number for each uid, so that a pair that comes twice is found now and not at the end.
+    ``known`` records an index for each uid, so that duplicates are found immediately and not at the end.
     """
     chunk, taken = _Chunk([], []), set[int]()
     for index, where, item in group:
         made = item if isinstance(item, Refused) else to_record(item, where=where, index=index, gates=GATES, own=own)
         if isinstance(made, PairRecord):
-            made = _once(made, taken, known)
+            made = _unless_duplicate(made, taken, known)
         if isinstance(made, Refused):
             chunk.refused.append({"name": where, "outcome": made.reason, "detail": made.detail})
         else:
@@ -150,8 +150,8 @@ def _convert(group: Iterator[Item], known: set[int], own: bool) -> _Chunk:
     return chunk
 
 
-def _once(record: PairRecord, taken: set[int], known: set[int]) -> PairRecord | Refused:
-    """The record, or why its index or uid was there before."""
+def _unless_duplicate(record: PairRecord, taken: set[int], known: set[int]) -> PairRecord | Refused:
+    """The record, or a refusal if its index or uid is a duplicate."""
     code = derive(0, record.uid)
     if record.index in taken:
         return Refused("duplicate_index", f"index {record.index} came before")
@@ -163,7 +163,7 @@ def _once(record: PairRecord, taken: set[int], known: set[int]) -> PairRecord | 
 
 
 def _manifest(config: Mapping[str, object], source: Path, marker: dict[str, Any] | None) -> Manifest:
-    """Config, and for an export of ours what it was made from and picked with."""
+    """The manifest, with parents and instruments of our own export."""
     if marker is None:
         return Manifest(kind="pairs", config=config)
     try:
@@ -174,8 +174,8 @@ def _manifest(config: Mapping[str, object], source: Path, marker: dict[str, Any]
     return Manifest(kind="pairs", config=config, parents=(parent,), instruments=instruments)
 
 
-def _told(out: Path, found: str, marker: dict[str, Any] | None) -> dict[str, object]:
-    """What the caller is told: counts by reason, masks that nobody gave, whether the content is what was exported."""
+def _summary(out: Path, found: str, marker: dict[str, Any] | None) -> dict[str, object]:
+    """Summary for the caller: counts by reason, missing masks, and whether the content equals that of the export."""
     store = PairStore.open(out)
     stats = store.stats()
     masks = Counter(str(json.loads(text).get("mask", "given")) for text in store.column("recipe"))

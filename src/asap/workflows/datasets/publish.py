@@ -1,7 +1,6 @@
-"""[pairs] -> card, Croissant metadata and contact sheet; and all of it to the Hugging Face Hub.
+"""Write card, Croissant metadata and contact sheet of a pair store, and upload it to the Hugging Face Hub.
 
-Nothing leaves this machine before two things are checked: every source has a licence and a consent statement, and no
-image says anything but its pixels.
+Two checks precede every upload: each source has a licence and a consent statement, and no image has metadata.
 """
 
 import os
@@ -37,11 +36,11 @@ MANIFEST: Final = "manifest.json"
 TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 NAMED: Final = 5
 Z95: Final = 1.959964
-"""Quantile of the normal distribution for an interval at 95 %."""
+"""Quantile of the normal distribution for a 95 % interval."""
 
 
 def write_card(folder: Path, out: Path, *, statements: Path | None = None) -> list[Path]:
-    """Write the card ``out`` of the store at ``folder``, and beside it croissant.json and the contact sheet.
+    """Write the card ``out`` of the store at ``folder``, with croissant.json and the contact sheet beside it.
 
     Args:
         folder: the pair store.
@@ -49,11 +48,11 @@ def write_card(folder: Path, out: Path, *, statements: Path | None = None) -> li
         statements: YAML or JSON of ``exchange.statements``; without it everything is "not stated".
 
     Returns:
-        the files written.
+        the written files.
 
     Raises:
-        InputError: ``out`` is no .md, or cannot be written.
-        ConfigError: the statements are not as wanted.
+        InputError: ``out`` does not end in .md, or cannot be written.
+        ConfigError: the statements are invalid.
         StoreError: no usable store.
     """
     if out.suffix.lower() != ".md":
@@ -126,10 +125,10 @@ def _columns() -> Iterator[tuple[str, str]]:
 
 
 def _gate_mean(values: Sequence[float | None], wanted: Sequence[bool], people: Sequence[str]) -> GateMean:
-    """Mean of the measured values among the wanted, with a cluster-robust interval.
+    """Mean of the measured values among ``wanted``, with a cluster-robust interval.
 
-    The variance of a mean of clusters of unequal size by linearization (Cochran, Sampling Techniques, 3rd edition,
-    section 11.7), with G / (G - 1) for G people; no interval for one person.
+    The variance of a mean of clusters of unequal size follows by linearization (Cochran, Sampling Techniques, 3rd
+    edition, section 11.7), with G / (G - 1) for G people; there is no interval for one person.
     """
     rows = [(v, p) for v, w, p in zip(values, wanted, people, strict=True) if w and v is not None]
     if not rows:
@@ -156,25 +155,25 @@ def push_pairs(
 ) -> dict[str, object]:
     """Upload the store at ``folder`` with card, metadata, contact sheet and recipe as the data set ``repo``.
 
-    The token comes from the environment (``HF_TOKEN``), the address from ``HF_ENDPOINT`` where it is set. An upload
-    that was interrupted goes on when the same call is made again: what the Hub has is not sent again. In the manifest
-    that goes up, the paths of parents are cut to their last name.
+    The token comes from the environment (``HF_TOKEN``), and the address from ``HF_ENDPOINT`` if it is set. The same
+    call resumes an interrupted upload without sending complete files again. In the uploaded manifest, the paths of
+    parents are reduced to their last name.
 
     Args:
         folder: the pair store.
         repo: OWNER/NAME.
         statements: as for ``write_card``.
-        private: make the data set private; refused where it exists and is public.
-        revision: branch, made where it does not exist; otherwise main.
-        allow_unstated: upload although sources lack a licence or consent statement; the card says which.
-        dry_run: only check, and list the files; needs no network.
+        private: make the data set private; refused if it exists and is public.
+        revision: branch, created if it does not exist; otherwise main.
+        allow_unstated: upload although sources lack a licence or consent statement; the card lists them.
+        dry_run: only check and list the files; needs no network.
 
     Returns:
         ``files`` by name with their bytes, and ``url`` of the upload.
 
     Raises:
         InputError: sources without statements, images with metadata, no token, or the Hub refuses.
-        ConfigError: the statements are not as wanted.
+        ConfigError: the statements are invalid.
         StoreError: no usable store.
     """
     store, said = PairStore.open(folder), _statements(statements)
@@ -189,8 +188,8 @@ def push_pairs(
         _stage(store, facts, staged)
         names = sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
         files = {name: (staged / name).stat().st_size for name in names}
-        told: dict[str, object] = {"repo": repo, "files": files, "bytes": sum(files.values())}
-        return told if dry_run else told | {"url": _upload(staged, repo, private, revision)}
+        summary: dict[str, object] = {"repo": repo, "files": files, "bytes": sum(files.values())}
+        return summary if dry_run else summary | {"url": _upload(staged, repo, private, revision)}
 
 
 def _check_statements(tallies: Iterable[Tally]) -> None:
@@ -199,12 +198,12 @@ def _check_statements(tallies: Iterable[Tally]) -> None:
         named = ", ".join(name for one in unstated for name in one.examples)
         raise InputError(
             f"licence or consent is not stated for {sum(one.sources for one in unstated)} sources, among them {named}; "
-            "name them in --sources, or say --allow-unstated"
+            "name them in --sources, or add --allow-unstated"
         )
 
 
 def _check_images(store: PairStore) -> None:
-    """Raise ``InputError`` if an image says anything but its pixels."""
+    """Raise ``InputError`` if an image has metadata."""
     faults = []
     for row in store.stream():
         faults += [
@@ -214,11 +213,11 @@ def _check_images(store: PairStore) -> None:
             break
     if faults:
         named = "; ".join(faults[:NAMED]) + (" and more" if len(faults) > NAMED else "")
-        raise InputError(f"images hold more than pixels: {named}; build or import the pairs anew, which keeps pixels")
+        raise InputError(f"images have metadata: {named}; build or import the pairs again, which keeps pixels only")
 
 
 def _stage(store: PairStore, facts: CardFacts, staged: Path) -> None:
-    """Everything that goes up, in one folder: links to what the store has, and new files."""
+    """All uploaded files in one folder: links to files of the store, and new files."""
     listed = [name for name, _, _ in store.shards()]
     others = [*store.root.glob("parts/*.json"), *store.root.glob("*.jsonl"), store.root / "config.json"]
     for name in (*listed, *(path.relative_to(store.root).as_posix() for path in others if path.is_file())):
@@ -230,7 +229,7 @@ def _stage(store: PairStore, facts: CardFacts, staged: Path) -> None:
         write_recipe(store.root, staged / RECIPE)
     for path in _write_card(facts, store.root, staged / README):
         if path.suffix == ".png" and (found := embedded_metadata(path.read_bytes())):
-            raise AsapError(f"the contact sheet holds more than pixels: {', '.join(found)}")
+            raise AsapError(f"the contact sheet has metadata: {', '.join(found)}")
 
 
 def _upload(staged: Path, repo: str, private: bool, revision: str | None) -> str:
@@ -239,7 +238,7 @@ def _upload(staged: Path, repo: str, private: bool, revision: str | None) -> str
 
     token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), None)
     if token is None:
-        raise InputError(f"an upload wants a token in {TOKENS[0]}; make one at huggingface.co/settings/tokens")
+        raise InputError(f"an upload needs a token in {TOKENS[0]}; create one at huggingface.co/settings/tokens")
     api = HfApi(token=token)
     try:
         api.create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True)

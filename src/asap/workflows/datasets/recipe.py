@@ -1,4 +1,4 @@
-"""[pairs] -> recipe: write what rebuilds a pair store (``workflows.pairs.rebuild`` reads it)."""
+"""Write the recipe of a pair store, from which ``workflows.pairs.rebuild`` builds it again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ __all__ = ["write_recipe"]
 
 
 def write_recipe(folder: Path, out: Path) -> Path:
-    """Write what rebuilds the store at ``folder`` as JSON; returns ``out``.
+    """Write the recipe of the store at ``folder`` as JSON; returns ``out``.
 
     Raises:
         InputError: the store was imported or reviewed, not built.
@@ -43,7 +43,7 @@ def write_recipe(folder: Path, out: Path) -> Path:
 
 
 def _sources(store: PairStore) -> Iterator[dict[str, str]]:
-    """Every file of the folder of photographs in order; one that could not be read keeps its place."""
+    """All files of the folder of photographs in order, including those that could not be read."""
     said: dict[str, dict[str, str]] = {}
     for name, text, category in zip(*store.columns("source", "prompt", "category").values(), strict=True):
         said.setdefault(name, {"text": text, "category": category})

@@ -1,4 +1,4 @@
-"""[pairs] -> a page on this machine -> [reviews]: one reviewer accepts or refuses pairs in a browser."""
+"""Serve a local page on which one reviewer accepts or refuses the pairs of a store."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -13,16 +13,16 @@ from asap.stores.pairs import PairStore
 from asap.stores.reviews import ReviewJournal, read_reviews, reviews_folder
 from asap.workflows.runtime.local_server import serve
 
-__all__ = ["StoredPairs", "ledgers", "review", "standing"]
+__all__ = ["StoredPairs", "ledgers", "review", "valid_decisions"]
 
 _COLUMNS: Final = tuple(field.name for field in fields(PairFacts))
 
 
 class StoredPairs:
-    """A pair store as the page sees it."""
+    """A pair store as the review page accesses it."""
 
     def __init__(self, store: PairStore) -> None:
-        """Read everything but the images."""
+        """Read all columns except the images."""
         self._store = store
         columns = store.columns(*_COLUMNS)
         columns["box"] = [tuple(box) for box in columns["box"]]
@@ -37,7 +37,7 @@ class StoredPairs:
         return self._facts
 
     def image(self, uid: str, name: str) -> bytes:
-        """PNG bytes; raises ``KeyError`` for a uid that is not there."""
+        """PNG bytes; raises ``KeyError`` for an unknown uid."""
         return self._store.image(self._positions[uid], name)
 
 
@@ -54,15 +54,15 @@ def review(
 
     Args:
         folder: the pair store; it is only read.
-        reviewer: whose decisions these are; each has one server at a time.
-        port: 0 for any that is free.
-        blind: hide metadata and the decisions of others, and put either image on the left.
+        reviewer: name of the reviewer; each has one server at a time.
+        port: 0 for any free port.
+        blind: hide metadata and the decisions of others, and randomize the left image.
         browser: open the page in the user's browser.
-        announce: is told the page's address, with its token, as soon as it can be opened.
+        announce: receives the address of the page, with its token, as soon as it can be opened.
 
     Raises:
-        StoreError: no usable store, a damaged journal, or this reviewer's server is running already.
-        InputError: a name or port that cannot be used.
+        StoreError: no usable store, a damaged journal, or this reviewer's server is already running.
+        InputError: an invalid name or port.
     """
     pairs = StoredPairs(PairStore.open(folder))
     with ReviewJournal(folder, reviewer) as journal:
@@ -85,7 +85,7 @@ def review(
 
 
 def ledgers(folder: Path) -> dict[str, Ledger]:
-    """What every reviewer of the store at ``folder`` has decided, by name.
+    """The decisions of every reviewer of the store at ``folder``, by name.
 
     Raises:
         StoreError: a journal is damaged.
@@ -100,6 +100,6 @@ def ledgers(folder: Path) -> dict[str, Ledger]:
     return found
 
 
-def standing(ledger: Ledger, digests: dict[str, str]) -> dict[str, Decision]:
-    """The decisions that hold for the pairs as they are now; ``digests`` is by uid."""
+def valid_decisions(ledger: Ledger, digests: dict[str, str]) -> dict[str, Decision]:
+    """The decisions that are valid for the present pairs; ``digests`` is by uid."""
     return {uid: said for uid, said in ledger.current().items() if digests.get(uid) == said.digest}

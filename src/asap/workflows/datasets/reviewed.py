@@ -1,4 +1,4 @@
-"""[pairs] and [reviews] -> a store of the accepted pairs, and how far the reviewers agree."""
+"""Build a store of accepted pairs from reviews, and measure the agreement of reviewers."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,27 +14,27 @@ from asap.core.manifest import Instrument, Manifest, Parent
 from asap.review import DECISIONS, POLICIES, Decision, accepted, agreement
 from asap.stores.pairs import EncodedChunk, EncodedRow, PairStore, PairWriter
 from asap.stores.reviews import reviews_folder
-from asap.workflows.datasets.review import ledgers, standing
+from asap.workflows.datasets.review import ledgers, valid_decisions
 from asap.workflows.runtime.lineage import instruments_of, parent_of
 
 __all__ = ["pair_agreement", "reviewed_pairs"]
 
-Held = Mapping[str, Mapping[str, Decision]]
-"""Standing decisions by reviewer and uid."""
+Decisions = Mapping[str, Mapping[str, Decision]]
+"""Valid decisions by reviewer and uid."""
 
 
 def pair_agreement(folder: Path) -> dict[str, Any]:
-    """What each reviewer of the store at ``folder`` decided, and Cohen's kappa of every two of them.
+    """Summarize the decisions of each reviewer of the store at ``folder``, with Cohen's kappa of every two.
 
-    Decisions on pairs that are not in the store any more, or were made anew, are counted as ``stale`` and left out.
+    Decisions on pairs that were removed or rebuilt are counted as ``stale`` and left out.
 
     Raises:
-        InputError: nobody has reviewed it.
+        InputError: there are no reviews.
         StoreError: no usable store, or a damaged journal.
     """
     store = PairStore.open(folder)
-    held, stale = _held(folder, store)
-    # a photograph's pairs share its light and its flaws, as those of a rendered person do
+    held, stale = _valid_decisions(folder, store)
+    # pairs of one photograph share its light and flaws, as pairs of one rendered person do
     clusters = {
         uid: source or person
         for uid, source, person in zip(*store.columns("uid", "source", "person").values(), strict=True)
@@ -50,13 +50,13 @@ def pair_agreement(folder: Path) -> dict[str, Any]:
 
 
 def reviewed_pairs(folder: Path, out: Path, *, policy: str = "majority") -> dict[str, Any]:
-    """Write the accepted pairs of the store at ``folder`` to ``out``, row by row as they are; returns its statistics.
+    """Write the accepted pairs of the store at ``folder`` to ``out``, row by row, and return its statistics.
 
-    A row keeps its index, split and digest. The manifest's parents are the store and its reviews, and the reviewers
-    are listed as an instrument that picked pairs.
+    A row keeps its index, split and digest. The parents in the manifest are the store and its reviews, and the
+    reviewers are listed as an instrument that selected pairs.
 
     Raises:
-        InputError: nobody has reviewed it, or ``out`` was begun from other decisions.
+        InputError: there are no reviews, or ``out`` was started from other decisions.
         UnknownNameError: no such policy.
         StoreError: no usable store, a damaged journal, or no pair was accepted.
     """
@@ -64,8 +64,8 @@ def reviewed_pairs(folder: Path, out: Path, *, policy: str = "majority") -> dict
         raise UnknownNameError("policy", policy, POLICIES)
     store = PairStore.open(folder)
     if out.resolve() == folder.resolve():
-        raise InputError(f"--out must be another folder than the pairs themselves, got {out}")
-    held, _ = _held(folder, store)
+        raise InputError(f"--out must differ from the folder of the pairs, got {out}")
+    held, _ = _valid_decisions(folder, store)
     config = {"pairs": store.content_hash, "policy": policy, "decisions": _digest(held)}
     with PairWriter(out, {"reviewed": config}, store.chunk) as writer:
         done, size = writer.done_chunks(), store.chunk
@@ -76,13 +76,13 @@ def reviewed_pairs(folder: Path, out: Path, *, policy: str = "majority") -> dict
     return PairStore.open(out).stats()
 
 
-def _held(folder: Path, store: PairStore) -> tuple[dict[str, dict[str, Decision]], dict[str, int]]:
-    """Standing decisions by reviewer, and how many of each are stale."""
+def _valid_decisions(folder: Path, store: PairStore) -> tuple[dict[str, dict[str, Decision]], dict[str, int]]:
+    """Valid decisions by reviewer, and the number of stale decisions of each."""
     digests = dict(zip(*store.columns("uid", "digest").values(), strict=True))
     found = ledgers(folder)
     if not found:
-        raise InputError(f"nobody has reviewed {folder}; begin with `asap pairs review {folder}`")
-    held = {name: standing(ledger, digests) for name, ledger in found.items()}
+        raise InputError(f"{folder} has no reviews; start with `asap pairs review {folder}`")
+    held = {name: valid_decisions(ledger, digests) for name, ledger in found.items()}
     return held, {name: len(ledger.current()) - len(held[name]) for name, ledger in found.items()}
 
 
@@ -97,8 +97,8 @@ def _summary(said: Mapping[str, Decision]) -> dict[str, Any]:
     }
 
 
-def _digest(held: Held) -> str:
-    """Of who said what of which pair; times do not count."""
+def _digest(held: Decisions) -> str:
+    """Digest of all decisions by reviewer and pair; times do not count."""
     return digest_json(
         [
             [name, uid, held[name][uid].digest, held[name][uid].decision]
@@ -108,7 +108,7 @@ def _digest(held: Held) -> str:
     )
 
 
-def _copy(rows: Iterable[EncodedRow], writer: PairWriter, chunk: int, held: Held, policy: str) -> None:
+def _copy(rows: Iterable[EncodedRow], writer: PairWriter, chunk: int, held: Decisions, policy: str) -> None:
     """Write the accepted rows of one chunk and count the others."""
     kept, left = [], Counter[str]()
     for row in rows:
@@ -120,7 +120,7 @@ def _copy(rows: Iterable[EncodedRow], writer: PairWriter, chunk: int, held: Held
     writer.write_chunk(chunk, EncodedChunk(tuple(kept)), left, 0.0)
 
 
-def _manifest(folder: Path, store: PairStore, held: Held, config: Mapping[str, str]) -> Manifest:
+def _manifest(folder: Path, store: PairStore, held: Decisions, config: Mapping[str, str]) -> Manifest:
     parent, upstream = parent_of(folder)
     people = Instrument("pair_gate", f"people ({config['policy']} of {len(held)})", config["decisions"])
     return Manifest(
