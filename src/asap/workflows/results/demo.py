@@ -1,14 +1,17 @@
-"""The whole loop, small: pairs, align, generate base and aligned, judge, report. Run again, it goes on where it was."""
+"""The whole loop at small size: pairs, alignment, images before and after, judge, report. Run again, it resumes."""
 
-import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from asap.backbones.family import LoadOptions, device_named
+from asap.core.files import read_json
 from asap.workflows.evaluation.generate import generate
 from asap.workflows.evaluation.report import report
 from asap.workflows.evaluation.run_judge import run as judge
@@ -16,7 +19,10 @@ from asap.workflows.pairs.people import LEARNED
 from asap.workflows.pairs.rendered import build_pairs
 from asap.workflows.training.run import train
 
-__all__ = ["DemoSettings", "demo"]
+__all__ = ["DemoSettings", "demo", "results_table"]
+
+WIDTH: Final = 80
+"""Columns of a terminal that the table fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +35,14 @@ class DemoSettings:
     lr: float = 3e-5
     batch_size: int = 8
     limit: int | None = None
-    """Prompts of each category; None for all."""
+    """Prompts per category; None: all."""
     seeds: int = 1
-    """Images a prompt."""
+    """Images per prompt."""
     workers: int = 2
 
 
 def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto") -> Path:
-    """Run everything in ``out`` on ``device`` (a GPU if there is one) and return the path of the report's page.
+    """Run everything in ``out`` on ``device`` (auto uses a GPU if there is one); returns the path of the report's page.
 
     Raises:
         InputError: ``out`` cannot be written or holds a demo with other settings, or this machine lacks the device.
@@ -47,19 +53,19 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s[/dim]  {text}")
 
-    say(f"1/5 building {how.pairs} pairs: one body part broken, the rest equal to the bit")
+    say(f"1/5 build {how.pairs} pairs: rendered people, one body part of the rejected image defective")
     build_pairs(out / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
-    say(f"2/5 aligning the mini model by {how.method}, {how.steps} steps")
+    say(f"2/5 align the embedded model: {how.steps} steps of {how.method}")
     steps = {"steps": how.steps, "batch_size": how.batch_size, "lr": how.lr, "full": True, "device": device}
     train("mini", out / "pairs", out / "run", method=how.method, options=steps)
-    say("3/5 drawing the suite before and after, same seeds")
+    say("3/5 generate the prompt suite before and after alignment, with the same seeds")
     for name, adapter in (("base", None), ("aligned", out / "run")):
         loading = LoadOptions(device=device)
         generate(out / name, adapter=adapter, seeds=how.seeds, limit=how.limit, loading=loading, report=say)
-    say("4/5 judging")
+    say("4/5 judge all images")
     for name in ("base", "aligned"):
-        judge(out / name, out / f"{name}-verdicts", judge="learned", device=device)
-    say("5/5 writing the report")
+        judge(out / name, out / f"{name}-verdicts", judge="learned", device=device, report=say)
+    say("5/5 write the report")
     page = report(
         out / "report",
         base=out / "base-verdicts",
@@ -67,26 +73,32 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
         pairs=out / "pairs",
         runs={how.method: out / "run"},
     )
-    _print_table(Console(), out / "report" / "report.json")
+    found = read_json(out / "report" / "report.json")
+    assert isinstance(found, dict)
+    Console(width=WIDTH).print(results_table(found["models"]))
     print(page.resolve())
     return page
 
 
-def _print_table(console: Console, path: Path) -> None:
-    models = json.loads(path.read_text(encoding="utf-8"))["models"]
-    table = Table(title="anatomical error rate (AER), 95 % intervals clustered by prompt")
-    for column in ("model", "AER", "corrected", "n", "change to base", "judge's sensitivity / specificity"):
-        table.add_column(column)
-    for name, row in models.items():
-        judged = row["judge"]
-        change = "" if name == "base" else _interval(row["paired"]["difference"])
-        rates = f"{judged['sensitivity']['value']:.3f} / {judged['specificity']['value']:.3f}"
-        table.add_row(name, _interval(row["aer"]), _interval(row["aer_corrected"]), str(row["n"]), change, rates)
-    console.print(table)
+def results_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Error rates with their intervals, one column per model, of the report's ``models``; fits ``WIDTH``."""
+    table = Table(title="anatomical error rate (AER), 95 % intervals clustered by prompt", box=SIMPLE_HEAD)
+    table.add_column("")
+    for name in models:
+        table.add_column(name)
+    rows = list(models.values())
+    table.add_row("images", *(str(row["n"]) for row in rows))
+    table.add_row("AER", *(_interval(row["aer"]) for row in rows))
+    table.add_row("AER, corrected", *(_interval(row["aer_corrected"]) for row in rows))
+    changes = ("" if name == "base" else _interval(row["paired"]["difference"]) for name, row in models.items())
+    table.add_row("change to base", *changes)
+    for rate in ("sensitivity", "specificity"):
+        table.add_row(f"judge's {rate}", *(f"{row['judge'][rate]['value']:.3f}" for row in rows))
+    return table
 
 
-def _interval(estimate: dict[str, float | list[float] | None]) -> str:
+def _interval(estimate: Mapping[str, Any]) -> str:
     if estimate.get("value") is None:
         return "unknown"
-    low, high = estimate["ci"]  # type: ignore[misc]
+    low, high = estimate["ci"]
     return f"{estimate['value']:.3f} [{low:.3f}, {high:.3f}]"
