@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asap.workflows.results.demo import DemoSettings, demo
-from asap.workflows.results.reproduce import ReproduceSettings, mini, quick
+from asap.workflows.results.reproduce import ReproduceSettings, mini
 
 
 @pytest.mark.slow
@@ -23,7 +23,17 @@ def test_the_demo_ends_with_a_report_and_goes_on_when_run_again(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_reproduction_writes_the_names_that_others_rely_on(tmp_path: Path) -> None:
-    found = mini(tmp_path / "docs", work=tmp_path / "work", settings=quick(ReproduceSettings()))
+    settings = ReproduceSettings(
+        pairs=64,
+        own=16,
+        ranked=8,
+        methods=("asap", "asap+own", "asap+round1"),
+        steps=2,
+        snapshots=(2,),
+        seeds=(0,),
+        batch_size=2,
+    )
+    found = mini(tmp_path / "docs", work=tmp_path / "work", settings=settings)
     stored = json.loads((tmp_path / "docs" / "results.json").read_text())
     changes = stored["equal_drift"]["asap"]["change"]
     assert set(changes) == set(stored["sweep"]) == {"asap", "asap+own", "asap+round1"}

@@ -1,4 +1,4 @@
-"""Rules of the reproduction that need no model: what a row begins with, its path, the README's table."""
+"""Rules of the reproduction that need no model: what a row starts from, its path, the README's table."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 from asap.workflows.results import reproduce
 
 
-def test_a_row_that_goes_on_begins_with_the_model_of_the_row_before(tmp_path: Path) -> None:
+def test_a_row_that_continues_another_starts_from_its_model(tmp_path: Path) -> None:
     how = reproduce.ReproduceSettings()
-    places = {name: (reproduce._taught_by(tmp_path, name), reproduce._begun_with(tmp_path, how, name)) for name in (
-        "asap", "asap+own", "asap+again", "asap+round1", "localized_dpo+round3"
-    )}  # fmt: skip
+    names = ("asap", "asap+own", "asap+again", "asap+round1", "localized_dpo+round3")
+    places = {
+        name: (reproduce._training_pairs(tmp_path, name), reproduce._start_model(tmp_path, how, name)) for name in names
+    }
     rounds, aligned = tmp_path / "rounds", tmp_path / "aligned"
     assert places == {
         "asap": (tmp_path / "pairs", "mini"),
@@ -21,16 +22,16 @@ def test_a_row_that_goes_on_begins_with_the_model_of_the_row_before(tmp_path: Pa
     }
 
 
-def test_rows_that_others_go_on_from_are_trained_first() -> None:
-    def begun(*methods: str) -> list[str]:
-        return reproduce._begun(reproduce.ReproduceSettings(methods=methods))
+def test_rows_that_others_continue_are_trained_first() -> None:
+    def continued(*methods: str) -> list[str]:
+        return reproduce._continued_rows(reproduce.ReproduceSettings(methods=methods))
 
-    assert begun("asap", "asap+own") == []
-    assert begun("sft", "asap+again") == ["localized_dpo"]
-    assert begun("localized_dpo+round1") == ["localized_dpo", "localized_dpo+again"]
+    assert continued("asap", "asap+own") == []
+    assert continued("sft", "asap+again") == ["localized_dpo"]
+    assert continued("localized_dpo+round1") == ["localized_dpo", "localized_dpo+again"]
 
 
-def test_the_path_of_a_row_has_the_rows_that_its_model_went_through() -> None:
+def test_the_path_of_a_row_has_the_rows_that_it_continues() -> None:
     how = reproduce.ReproduceSettings(steps=64, snapshots=(32, 64, 128))
     sweep: dict[str, list[dict[str, Any]]] = {
         "localized_dpo": [{"steps": 32}, {"steps": 64}, {"steps": 128}],

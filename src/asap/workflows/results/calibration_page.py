@@ -1,31 +1,31 @@
-"""The judge's own error rates as a page: overall, by part, operation and severity, with n and intervals."""
+"""The learned judge's error rates as a page: overall, by part, operation and severity, with n and intervals."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from asap.workflows.results.results_page import estimate_text
 
-__all__ = ["judge_page"]
+__all__ = ["calibration_page"]
 
 _HEAD = ["| {} | AUROC | sensitivity | specificity | n defects |", "|---|---|---|---|---|"]
 
 
-def judge_page(calibration: Mapping[str, Any]) -> str:
+def calibration_page(calibration: Mapping[str, Any]) -> str:
     """Markdown of a calibration, as ``asap judge calibrate --judge learned --json`` prints it."""
     held = ", ".join(calibration["held_out_operations"])
     null = calibration["null"]
     lines = [
-        "# The learned judge, measured",
+        "# Calibration of the learned judge",
         "",
         "Written by `asap reproduce mini` from the stored calibration (`asap judge calibrate --judge learned --json`); "
-        "do not edit. Truth: rendered people that the judge never saw, defects and null edits known exactly, both "
-        "sides passed through the generator's own round trip. Intervals are 95 %.",
+        "do not edit. Truth: rendered people that the judge never saw, with known defects and null edits; both "
+        "images passed through the generator's autoencoder and a few of its steps. Intervals are 95 %.",
         "",
         *_table(
             "scope",
             {
-                "operations it was taught": calibration,
-                f"never taught ({held})": calibration["held_out"],
+                "operations in training": calibration,
+                f"held-out operations ({held})": calibration["held_out"],
                 "all": calibration["all"],
             },
         ),
@@ -33,7 +33,7 @@ def judge_page(calibration: Mapping[str, Any]) -> str:
         f"People: {calibration['people']}. Threshold (logit): {calibration['threshold']:.4f}, set on other people at "
         "specificity 0.9. Fingerprint: `" + str(calibration["fingerprint"])[:16] + "`.",
         "",
-        "## Null edits: another correct pose must not fail more often than the image it was made from",
+        "## Null edits: another correct pose must not fail more often than the original image",
         "",
         "| clean images failed | re-posed images failed | difference | McNemar p |",
         "|---|---|---|---|",
@@ -49,7 +49,7 @@ def judge_page(calibration: Mapping[str, Any]) -> str:
         *_table(
             "operation",
             {
-                name + (" (never taught)" if block["held_out"] else ""): block
+                name + (" (held out)" if block["held_out"] else ""): block
                 for name, block in calibration["by_operation"].items()
             },
         ),

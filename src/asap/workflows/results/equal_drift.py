@@ -1,8 +1,7 @@
-"""Methods at equal drift: how far each has changed AER by the time it has drifted a given way from the base.
+"""Methods at equal drift: the change of AER that each has reached when it has drifted equally far from the base.
 
-A path is what a model went through, in order of steps: rows of the sweep, before them the base, which has neither
-drifted nor changed. Drift is ``outside_change``. A row that goes on from an aligned model has that model's row in its
-path.
+A path is the training of one model in order of steps: rows of the sweep, which start from the base with neither drift
+nor change. Drift is ``outside_change``. The path of a row that continues an aligned model includes that model's rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,15 +13,14 @@ __all__ = ["PLAIN", "best_at", "change_at", "equal_drift"]
 Row = Mapping[str, Any]
 Path = Sequence[Row]
 PLAIN: Final = ("sft", "asap", "dpo")
-"""Methods at whose drift, when the sweep ends, all are compared; the last that was run decides which is best."""
+"""All methods are compared at the final drift of each of these; the last that was run decides which is best."""
 
 
 def change_at(path: Path, drift: float) -> dict[str, Any]:
     """Change of AER to the base, ``value`` and ``ci``, of the longest training on ``path`` that stays within ``drift``.
 
-    Linear between rows, value and ends of the interval alike; the interval is then too wide rather than too narrow,
-    because the deviation of a mean of two is at most the mean of theirs. A path that ends within ``drift`` gives its
-    end: more drift is not wanted for its own sake.
+    Value and interval are interpolated linearly between rows. The interval is conservative, because the standard
+    deviation of a mean of two is at most the mean of theirs. A path that ends within ``drift`` is taken at its end.
 
     Args:
         path: rows with ``drift`` and ``paired_ci``, in order of steps.
@@ -39,10 +37,10 @@ def change_at(path: Path, drift: float) -> dict[str, Any]:
 
 
 def equal_drift(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """``change_at`` of every method at the last drift of each of ``PLAIN`` that was run, of all methods if none was.
+    """``change_at`` of every method at the final drift of each of ``PLAIN`` that was run (of all methods if none was).
 
     Returns:
-        By the name of the method whose drift it is: ``drift`` and ``change``, the latter by method.
+        By the method whose drift it is: ``drift``, and ``change`` by method.
     """
     names = [name for name in PLAIN if name in paths] or list(paths)
     drifts = {name: _drift(paths[name][-1]) for name in names}
@@ -53,7 +51,7 @@ def equal_drift(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
 
 
 def best_at(compared: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> str:
-    """Which of ``methods`` has the lowest AER at the last drift of ``equal_drift``; the first of equals."""
+    """Which of ``methods`` has the lowest AER in the last comparison of ``equal_drift``; the first of equals."""
     last = list(compared.values())[-1]["change"]
     return min(methods, key=lambda name: float(last[name]["value"]))
 

@@ -1,4 +1,4 @@
-"""The page of results: one table at equal steps, one over the sweep, one of drift; every figure with its interval."""
+"""The page of results: tables at equal steps, at equal drift and over the sweep; every figure with its interval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,30 +18,29 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], steps: int) -
     lines = [
         "# Results on the embedded model",
         "",
-        "Written by `asap reproduce mini`; do not edit. AER is the share of images that the learned judge fails; "
-        "intervals are 95 %, clustered by prompt. Images of all training seeds are pooled and paired with the base "
-        "model's image of the same prompt and seed.",
+        "Written by `asap reproduce mini`; do not edit. AER is the share of images that the learned judge marks "
+        "as wrong; intervals are 95 %, clustered by prompt. Images of all training seeds are pooled and paired with "
+        "the base model's image of the same prompt and seed.",
         "",
-        f"Judge, on held-out truth of operations that it was taught: {rates}. Corrected AER: Rogan-Gladen with the "
-        "rates over all operations and right images, sensitivity "
+        f"Judge, on held-out people and the operations that it was trained on: {rates}. Corrected AER: "
+        "Rogan-Gladen with the rates over all operations and correct images, sensitivity "
         f"{judge['all']['sensitivity']['value']:.3f} and specificity {judge['all_clean']['value']:.3f}.",
         "",
         f"## At equal steps ({steps})",
         "",
         *results_table(table, methods),
         "",
-        "What `+own` learns from shows the model's own mistakes beside the truth. `+again` goes on from the model that "
-        "`localized_dpo` has aligned with the first seed, on the same edited pairs and with that model as the "
-        "reference, `+round` from the model of `+again`, on its own best and worst tries, drawn anew for each round. "
-        "Their steps are counted from the base, and drift is measured against it.",
+        "`+own` is trained on on-policy pairs: an image of the model beside the rendered truth. `+again` continues the "
+        "model of `localized_dpo` with the first seed, on the same rendered pairs and with that model as the "
+        "reference. `+round` is iterative training from the model of `+again`: each round generates new on-policy "
+        "pairs, the best image beside the worst. Steps and drift are counted from the base.",
         "",
         "## At equal drift",
         "",
         *_drift_table(found["equal_drift"], methods),
         "",
-        "Change of AER to the base of the longest training of each method that stays within the drift which the head "
-        "of the column names, that of a method when its sweep ends; linear between the rows of the next table, the "
-        "base and, for `+again` and `+round`, the models they went through. "
+        "Change of AER to the base when each method has drifted as far as the method in the head of the column has at "
+        "the end of its sweep; interpolated linearly between the rows of the next table. "
         f"Best localized method, by the last column: **{table['best']}**.",
         "",
         "## Over the steps: AER against drift",

@@ -105,8 +105,8 @@ class LossTask:
         loss, terms = self._loss(step)
         (loss * scale if scale != 1 else loss).backward()  # type: ignore[no-untyped-call]
         found = {"loss": loss, **terms}
-        values = torch.stack([value.detach().float() for value in found.values()]).tolist()  # one wait for a GPU
-        return dict(zip(found, values, strict=True))
+        values = torch.stack([value.detach().float() for value in found.values()]).cpu()  # one wait for a GPU
+        return dict(zip(found, map(float, values), strict=True))
 
     def clip(self, max_norm: float) -> float:
         """See ``TrainingTask``."""
