@@ -50,7 +50,7 @@ def test_difference_of_a_model_with_itself_is_zero_and_a_worse_one_is_told() -> 
     base.update(same, names)
     model.update(worse, names)
     draw = np.random.default_rng(0)
-    assert frechet_difference(base, base, draw, draws=20).value == 0
-    found = frechet_difference(model, base, draw, draws=50)
+    assert frechet_difference(base, base, draw, resamples=20).value == 0
+    found = frechet_difference(model, base, draw, resamples=50)
     assert found.low is not None
     assert found.low > 0

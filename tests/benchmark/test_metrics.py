@@ -39,7 +39,7 @@ def test_wilson_refuses_more_than_all() -> None:
 
 def test_bootstrap_draws_whole_clusters() -> None:
     # Two clusters worth 0 and 10: a resample of two clusters can only sum to 0, 10 or 20.
-    sums = bootstrap_sums([[0, 0, 4, 6]], ["a", "a", "b", "b"], rng(), draws=400)
+    sums = bootstrap_sums([[0, 0, 4, 6]], ["a", "a", "b", "b"], rng(), resamples=400)
     assert set(np.unique(sums)) == {0.0, 10.0, 20.0}
 
 
@@ -77,7 +77,7 @@ def test_clustered_interval_covers(spread_of_prompts: float) -> None:
         chance = np.clip(0.4 + spread_of_prompts * draw.choice([-1, 1], size=60), 0, 1)
         fails = draw.random((60, 3)) < chance[:, None]
         clusters = [str(prompt) for prompt in range(60) for _ in range(3)]
-        found = ratio(fails.ravel(), np.ones(180), clusters, draw, draws=400)
+        found = ratio(fails.ravel(), np.ones(180), clusters, draw, resamples=400)
         assert found.low is not None
         assert found.high is not None
         hits += found.low <= 0.4 <= found.high
@@ -243,6 +243,6 @@ def test_the_bootstrap_and_mcnemar_by_prompt_tell_the_same(worse: int, better: i
         outcomes({str(place): [base] for place, (_, base) in enumerate(changes)}),
     )
     found = metric.compare(rng())
-    # 2000 draws: four standard errors of p = 0.5 are 0.045; the two tests themselves differ by less
+    # 2000 resamples: four standard errors of p = 0.5 are 0.045; the two tests themselves differ by less
     assert found.p_bootstrap == pytest.approx(found.p_clustered, abs=0.05)
     assert found.p_bootstrap >= 1 / 2001

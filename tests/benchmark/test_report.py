@@ -10,34 +10,36 @@ import numpy as np
 import pytest
 
 from asap.benchmark.correction import Measured
+from asap.benchmark.drift import PixelDrift
 from asap.benchmark.judge import CalibrationSet, calibrate
 from asap.benchmark.report import (
+    Case,
+    Comparison,
     Curve,
-    Example,
     PairView,
     Point,
-    ReportData,
-    Shown,
-    html_page,
-    json_report,
-    markdown_page,
+    compare_json,
+    compare_markdown,
+    compare_page,
 )
-from asap.benchmark.report.page import environment_of, headline, outlined
+from asap.benchmark.report.page import outlined, template_of
+from asap.benchmark.report.tables import headline
 from asap.benchmark.summary import Judged, summarize
+from asap.core.records import ByteArray
 from asap.core.vocabulary import CATEGORIES, PARTS
 
-Picture = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+THUMBNAIL = "UklGRh4AAABXRUJQVlA4TBEAAAAvB8ABAAdQjyJXq/+BiOh/AAA="
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def picture(seed: int) -> Picture:
+def image(seed: int) -> ByteArray:
     draw = np.random.default_rng(seed)
     y, x = np.mgrid[0:64, 0:64] / 64
     base = np.stack([np.sin(6 * x * draw.uniform(0.5, 1) + k + seed) * np.cos(5 * y + k) for k in range(3)], axis=-1)
     return np.asarray(127 + 100 * base, dtype=np.uint8)
 
 
-def judged(share: float, move: int, seed: int) -> list[Judged]:
+def judged(share: float, seed: int) -> list[Judged]:
     draw, rows = np.random.default_rng(seed), []
     for index in range(100):
         fails: bool | None = bool(draw.random() < share) if index % 33 else None
@@ -47,25 +49,32 @@ def judged(share: float, move: int, seed: int) -> list[Judged]:
                 seed=index % 10 // 5,
                 prompt=f"a photo of person {index}",
                 category=CATEGORIES[index % 5],
-                image=np.clip(picture(index).astype(int) + move, 0, 255).astype(np.uint8),
                 fails=fails,
                 probability=float(draw.random()),
                 wanted_parts=("hand", "arm"),
                 hidden_parts=("hand",) if index % 20 == 0 else (),
                 wanted={"fingers": "two", "skin": "dark"},
                 seen={"fingers": ("two", "three")[int(draw.random() < 0.2)], "skin": "dark"},
-                person=np.eye(8, dtype=np.float32),
             )
         )
     return rows
 
 
+def moved(rows: list[Judged], by: int, clean: ByteArray) -> PixelDrift:
+    """Images that are ``by`` grey levels brighter than the base's."""
+    drift, person = PixelDrift(clean, resamples=10), np.eye(8, dtype=np.float32)
+    for index, row in enumerate(rows):
+        brighter = np.clip(image(index).astype(int) + by, 0, 255).astype(np.uint8)
+        drift.update(row.prompt_id, brighter, image(index), person, person)
+    return drift
+
+
 @pytest.fixture(scope="module")
-def data() -> ReportData:
+def data() -> Comparison:
     draw = np.random.default_rng(0)
     n = 200
     kinds = ["null_pose" if i % 5 == 0 else "defect" for i in range(n)]
-    found = calibrate(
+    calibration = calibrate(
         CalibrationSet(
             chosen=draw.normal(-1.5, 1, n).astype(np.float32),
             rejected=np.where([kind == "defect" for kind in kinds], draw.normal(1.5, 1, n), -1).astype(np.float32),
@@ -80,68 +89,87 @@ def data() -> ReportData:
         fingerprint="abcdef0123456789",
         notes={},
     )
-    base = judged(0.45, 0, 1)
     rates = (Measured(right=90, n=100), Measured(right=180, n=200))
-    clean = np.stack([picture(1000 + i) for i in range(40)])
-    models = {"base": summarize(base, base, rates, reference=clean, draws=10)}
-    for place, (name, share) in enumerate({"sft": 0.44, "dpo": 0.3, "asap": 0.25}.items()):
-        models[name] = summarize(judged(share, 3 * place, 5 + place), base, rates, reference=clean, draws=10)
+    clean = np.stack([image(1000 + i) for i in range(40)])
+    rows = {"base": judged(0.45, 1), "sft": judged(0.44, 5), "dpo": judged(0.3, 6), "asap": judged(0.25, 7)}
+    models = {
+        name: summarize(found, rows["base"], rates, moved(found, 3 * max(0, place - 1), clean))
+        for place, (name, found) in enumerate(rows.items())
+    }
+    tables = {name: {row.outcome.key: row for row in found} for name, found in rows.items()}
+    cases = [
+        Case(
+            prompt_id=row.prompt_id, prompt=f"<b>{row.prompt}</b>", category=row.category, seed=row.seed,
+            verdicts={name: table[key] for name, table in tables.items()},
+        )
+        for key, row in sorted(tables["base"].items())
+    ]  # fmt: skip
     mask = np.zeros((64, 64), np.uint8)
     mask[20:40, 24:44] = 255
     pair = PairView(
-        chosen=picture(1), rejected=np.where(mask[..., None] > 0, picture(2), picture(1)), mask=mask,
+        chosen=image(1), rejected=np.where(mask[..., None] > 0, image(2), image(1)), mask=mask,
         prompt="a <b>hand</b> holding up two fingers", label="hand: extra, severity 2",
     )  # fmt: skip
-    names = list(models)
-    shown = {name: Shown(image=picture(i), fails=(True, False, None, False)[i], probability=0.2 * i + 0.1)
-             for i, name in enumerate(names)}  # fmt: skip
     steps = list(range(60))
-    return ReportData(
+    return Comparison(
         title="Anatomy before and after alignment",
         base="base",
         models=models,
-        calibration=found,
+        quality={},
+        cases=cases,
+        judge={"name": "learned", "fingerprint": "abcdef0123456789"},
+        calibration=calibration,
+        suite={"name": "haf-mini", "digest": "0123456789abcdef", "seeds": [0, 1], "prompts": 50},
         pairs=[pair] * 5,
         curves=[
-            Curve(method=name, quantity=quantity, steps=steps, values=[1 / (1 + s * (i + 1) / 40) for s in steps])
-            for i, name in enumerate(names[1:])
+            Curve(model=name, quantity=quantity, steps=steps, values=[1 / (1 + s * (i + 1) / 40) for s in steps])
+            for i, name in enumerate(["sft", "dpo", "asap"])
             for quantity in ("loss", "delta")
         ],
-        examples=[
-            Example(prompt="a dark hand holding up two fingers", category="basic_anatomy", seed=0, shown=shown)
-        ]
-        * 4,
         sweep={
             "dpo": [Point(label=str(s), drift=s / 3000, aer=0.45 - s / 1000, low=0.4 - s / 1000, high=0.5 - s / 1000)
                     for s in (50, 100, 200)],
             "asap": [Point(label="150", drift=0.02, aer=0.25, low=0.2, high=0.3)],
         },
+        lineage=[("asap", "pairs", "0f" * 8, "vlm (screen)")],
         facts={"python": "3.11"},
     )  # fmt: skip
 
 
-def test_page_is_self_contained_and_escapes_captions(data: ReportData) -> None:
-    page = html_page(data)
+def page_of(data: Comparison) -> str:
+    return "".join(compare_page(data, {name: [THUMBNAIL] * len(data.cases) for name in data.models}))
+
+
+def test_page_is_self_contained_and_escapes_captions(data: Comparison) -> None:
+    page = page_of(data)
     links = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert links
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in links)
-    assert "<b>hand</b>" not in page
+    assert "<b>" not in page
     assert "&lt;b&gt;hand" in page
+    assert "\\u003cb>a photo of person" in page
     assert "url(http" not in page
     assert "#010203" not in page
 
 
-def test_a_judge_that_gives_no_probability_is_shown_without_one(data: ReportData) -> None:
-    first = data.examples[0]
-    silent = {name: replace(shown, probability=None) for name, shown in first.shown.items()}
-    page = html_page(replace(data, examples=[replace(first, shown=silent)]))
-    assert "nan %" not in page
-    assert not re.search(r"</span> \d+ %", page)
-    assert re.search(r"</span> 10 %", html_page(data))
+def test_a_judge_that_gives_no_probability_is_shown_without_one(data: Comparison) -> None:
+    first = data.cases[0]
+    silent = {name: replace(row, probability=None) for name, row in first.verdicts.items()}
+    assert '"p":' not in page_of(replace(data, cases=[replace(first, verdicts=silent)]))
+    assert page_of(replace(data, cases=[first])).count('"p":') == len(data.models)
+
+
+def test_a_model_without_an_image_leaves_its_place_empty(data: Comparison) -> None:
+    first = data.cases[0]
+    lacking = replace(first, verdicts={"base": first.verdicts["base"]})
+    thumbnails = {name: ["" if name == "sft" else "x"] for name in data.models}
+    page = "".join(compare_page(replace(data, cases=[lacking]), thumbnails))
+    assert re.findall(r'id="thumbs-\d">([^<]*)<', page) == ['["x"]', '[""]', '["x"]', '["x"]']
+    assert ",null,null,null]" in page
 
 
 def test_a_cell_with_two_rates_shows_both_intervals() -> None:
-    table: Any = environment_of("macros.html.j2").module
+    table: Any = template_of("macros.html.j2").module
     rates = "42.0 % [36.2, 48.0], n = 262 / 90.8 % [86.7, 93.8], n = 250"
     page = str(table.table(["Model", "Rates", "Votes"], [["base", rates, "24 / 75 / 0"]], "caption"))
     assert re.findall(r"([\d.]+ %) <span class=\"range\">([^<]*)</span>", page) == [
@@ -151,36 +179,40 @@ def test_a_cell_with_two_rates_shows_both_intervals() -> None:
     assert ">24 / 75 / 0</td>" in page
 
 
-def test_ids_are_unique(data: ReportData) -> None:
-    ids = re.findall(r'\sid="([^"]*)"', html_page(data))
+def test_ids_are_unique(data: Comparison) -> None:
+    ids = re.findall(r'\sid="([^"]*)"', page_of(data))
     assert len(ids) > 20
     assert len(ids) == len(set(ids))
 
 
-def test_page_shows_verdicts_judge_and_every_model(data: ReportData) -> None:
-    page = html_page(data)
-    for text in ("not scored", "passes", "sensitivity", "specificity", "split (never taught)", *data.models):
+def test_page_shows_verdicts_judge_and_every_model(data: Comparison) -> None:
+    page = page_of(data)
+    shown = ("not scored", "passes", "sensitivity", "specificity", "operation: split (held out)", "vlm (screen)")
+    for text in (*shown, *data.models):
         assert text in page
-    assert page.count("<svg") == 5
-    assert page.count('role="img"') == 5
+    assert page.count("<svg") == 6
+    assert page.count('role="img"') == 6
 
 
-def test_headline_names_the_best_and_whether_it_is_clear(data: ReportData) -> None:
+def test_headline_names_the_best_and_whether_it_is_significant(data: Comparison) -> None:
     line = headline(data)
-    assert line.startswith("asap ")
-    assert "excludes zero" in line
+    assert line.startswith("asap fails ")
+    assert line.endswith("the difference is statistically significant.")
+    same = replace(data, models={name: data.models[name] for name in ("base", "sft")})
+    assert headline(same).endswith("the difference is not statistically significant.")
+    assert headline(replace(data, models={"base": data.models["base"]})) == ""
 
 
-def test_markdown_and_json_hold_the_same_numbers(data: ReportData) -> None:
-    value = json.loads(json.dumps(json_report(data)))
-    text = markdown_page(data)
+def test_markdown_and_json_hold_the_same_numbers(data: Comparison) -> None:
+    value = json.loads(json.dumps(compare_json(data)))
+    text = compare_markdown(data)
     aer = value["models"]["asap"]["aer"]["value"]
     assert f"{100 * aer:.1f} %" in text
     assert value["calibration"]["fingerprint"] == "abcdef0123456789"
     assert value["models"]["base"]["paired"]["difference"]["value"] == 0
 
 
-def test_summary_counts_hidden_parts_and_drift(data: ReportData) -> None:
+def test_summary_counts_hidden_parts_and_drift(data: Comparison) -> None:
     row = data.models["asap"]
     assert row["not_visible"]["by_part"]["hand"]["value"] == pytest.approx(0.05)
     assert row["not_visible"]["n"] == 200
@@ -202,11 +234,11 @@ def test_outline_stays_inside_the_mask() -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; install the package chromium to run this")
-def test_page_opens_in_chromium(data: ReportData, tmp_path: Path) -> None:
+def test_page_opens_in_chromium(data: Comparison, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     probe = "<script>addEventListener('error', e => document.title = 'FAULT ' + e.message);</script>"
     check = (
-        "<script>document.querySelector('[data-flicker=pairs]').click();"
+        "<script>for (const pair of document.querySelectorAll('#pairs .flick')) pair.click();"
         "document.querySelector('.flick').click();"
         "const r = document.createElement('p'); r.id = 'probe';"
         "r.textContent = [document.images.length, [...document.images].every(i => i.complete && i.naturalWidth > 0),"
@@ -214,14 +246,14 @@ def test_page_opens_in_chromium(data: ReportData, tmp_path: Path) -> None:
         "document.documentElement.scrollWidth <= innerWidth, document.title].join('|');"
         "document.body.append(r);</script>"
     )
-    html = html_page(data).replace("</head>", probe + "</head>").replace("</body>", check + "</body>")
+    html = page_of(data).replace("</head>", probe + "</head>").replace("</body>", check + "</body>")
     page.write_text(html)
     out = run_browser(["--dump-dom", page.as_uri()], tmp_path)
     found = re.search(r'id="probe">([^<]*)<', out)
     assert found is not None
     images, loaded, flicked, charts, fits, title = found.group(1).split("|")
-    assert int(images) > 20
-    assert (loaded, flicked, charts, fits) == ("true", "1", "5", "true")
+    assert int(images) >= 15
+    assert (loaded, flicked, charts, fits) == ("true", "4", "6", "true")
     assert title == data.title
 
 

@@ -26,8 +26,8 @@ from asap.stores.verdicts import VerdictStore
 from asap.workflows.evaluation import generate as generate_stage
 from asap.workflows.evaluation import learned as judge_stage
 from asap.workflows.evaluation import run_judge as judging
-from asap.workflows.evaluation.metrics import measure
-from asap.workflows.evaluation.report import model_names, report
+from asap.workflows.evaluation.compare import compare
+from asap.workflows.evaluation.judged import open_judged
 from asap.workflows.training.judge import JudgeTraining, train
 from tests.backbones.fakes import FakeBackbone
 from tests.benchmark.conftest import draw_pair
@@ -150,32 +150,16 @@ def test_training_again_goes_on_from_what_is_there(world: dict[str, Path]) -> No
 
 def test_from_pictures_to_page(world: dict[str, Path], tmp_path: Path) -> None:
     base, aligned = judged(world, tmp_path / "base"), judged(world, tmp_path / "aligned", world["run"])
-    numbers = measure(aligned, base, reference=world["pairs"])
-    assert numbers["aer"]["value"] < measure(base)["aer"]["value"] - 0.2
+    found = compare({"base": base, "asap": aligned}, tmp_path / "out", pairs=world["pairs"])
+    numbers = found["models"]["asap"]
+    assert numbers["aer"]["value"] < found["models"]["base"]["aer"]["value"] - 0.2
     assert numbers["paired"]["difference"]["ci"][1] < 0
-    page = report(tmp_path / "out", base=base, aligned={"asap": aligned}, pairs=world["pairs"])
-    assert page.read_text().startswith("<!DOCTYPE html>")
-    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert numbers["aer_corrected"]["value"] is not None
+    assert Path(found["page"]).read_text().startswith("<!DOCTYPE html>")
+    written = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert written["models"]["asap"]["aer"] == numbers["aer"]
-    assert "| asap |" in (tmp_path / "out" / "report.md").read_text()
-
-
-def test_models_are_named_after_their_folders(world: dict[str, Path], tmp_path: Path) -> None:
-    base, first = judged(world, tmp_path / "base"), judged(world, tmp_path / "first", world["run"])
-    report(tmp_path / "out", base=base, aligned=[first])
-    assert set(json.loads((tmp_path / "out" / "report.json").read_text())["models"]) == {"base", "first"}
-
-
-def test_a_folder_called_verdicts_gives_the_name_of_the_one_above() -> None:
-    assert model_names([Path("runs/a/verdicts"), Path("runs/b")]) == ["a", "b"]
-    for folders in (["a/verdicts", "x/a"], ["a", "base"]):
-        with pytest.raises(InputError, match="need different names, not base"):
-            model_names(list(map(Path, folders)))
-
-
-def test_no_aligned_model_is_called_base(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be called base"):
-        report(tmp_path / "out", base=tmp_path / "b", aligned={"base": tmp_path / "a"})
+    assert written["calibration"]["fingerprint"] == written["judge"]["fingerprint"]
+    assert "| asap |" in (tmp_path / "out" / "compare.md").read_text()
 
 
 def test_stopped_runs_go_on(world: dict[str, Path], tmp_path: Path) -> None:
@@ -216,13 +200,13 @@ def test_a_model_aligned_with_the_judges_lessons_is_refused(world: dict[str, Pat
         judging.run(tmp_path / "out" / "pictures", tmp_path / "out" / "verdicts", judge=world["judge"])
 
 
-def test_a_report_refuses_verdicts_of_such_a_judge(
+def test_a_comparison_refuses_verdicts_of_such_a_judge(
     world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "refuse_own_examiner", lambda *_, **__: None)
     verdicts = judged(world, tmp_path / "out", lesson_run(world, tmp_path / "run"))
     with pytest.raises(InputError, match="was trained on the pairs"):
-        measure(verdicts)
+        open_judged(verdicts)
 
 
 def test_a_judge_wants_people_of_its_own(tmp_path: Path) -> None:

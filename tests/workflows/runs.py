@@ -44,6 +44,7 @@ def make_run(
     judge: str = "vlm",
     settings: dict[str, Any] | None = None,
     details: Details = lambda place, seed: {},
+    parents: tuple[Parent, ...] = (),
 ) -> Path:
     """A run with images, and verdicts of one judge."""
     chosen = load_suite(suite)
@@ -53,7 +54,9 @@ def make_run(
             for seed in range(seeds):
                 image = picture(root.name, place, seed, size)
                 pictures.add(row.id, seed, image, prompt=row.prompt, category=row.category, extra=row.facts)
-        manifest = Manifest(kind="generations", config=config, instruments=instruments, notes=notes or {})
+        manifest = Manifest(
+            kind="generations", config=config, parents=parents, instruments=instruments, notes=notes or {}
+        )
         pictures.finish(manifest)
     return judge_again(
         root, judge, says, details=details, fingerprint=fingerprint, instruments=instruments, reason=reason,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from asap.benchmark.intervals import DRAWS, Estimate, cluster_index, spread
+from asap.benchmark.intervals import RESAMPLES, Estimate, cluster_index, percentile_interval, resample_counts
 
 __all__ = ["KINDS", "agreement", "krippendorff_alpha"]
 
@@ -25,7 +25,7 @@ def krippendorff_alpha(
     answers: Sequence[Sequence[Hashable | None]],
     rng: np.random.Generator,
     clusters: Sequence[str] | None = None,
-    draws: int = DRAWS,
+    resamples: int = RESAMPLES,
 ) -> Estimate:
     """Alpha of U units with answers by R raters; n counts units that at least two answered.
 
@@ -33,7 +33,7 @@ def krippendorff_alpha(
         answers: U rows of answers; None where a rater gave none.
         rng: of the bootstrap of whole clusters.
         clusters: U names; units of one name are not independent. Each unit alone if None.
-        draws: resamples.
+        resamples: number of bootstrap resamples.
 
     Returns:
         No number where fewer than two units were answered twice, or where one and the same answer was given throughout.
@@ -53,10 +53,10 @@ def krippendorff_alpha(
     index = cluster_index(names)
     groups = int(index.max()) + 1
     terms = np.stack([np.bincount(index, weights=column, minlength=groups) for column in _terms(table).T], axis=1)
-    counts = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws)
-    drawn = _alpha(np.asarray(counts @ terms, dtype=np.float64))
-    drawn = drawn[~np.isnan(drawn)]
-    low, high = spread(drawn) if len(drawn) else (-1.0, 1.0)
+    sums = np.concatenate([counts @ terms for counts in resample_counts(groups, rng, resamples)])
+    alphas = _alpha(sums)
+    alphas = alphas[~np.isnan(alphas)]
+    low, high = percentile_interval(alphas) if len(alphas) else (-1.0, 1.0)
     return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(rows))
 
 

@@ -1,24 +1,26 @@
-"""What alignment changed besides anatomy: caption attributes, and pixels away from people.
+"""Drift: changes besides anatomy, in caption attributes and in pixels away from people.
 
 Legend: N images, S pixels, G mask cells on a side.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from asap.benchmark.frechet import FrechetDistance, frechet_difference
 from asap.benchmark.intervals import Estimate, ratio, wilson
 from asap.core.errors import InputError
+from asap.core.records import ByteArray
+from asap.core.seeds import generator
 
-__all__ = ["attribute_hits", "attribute_rate", "outside_change", "outside_change_of"]
+__all__ = ["PixelDrift", "attribute_hits", "attribute_rate", "outside_change"]
 
 PERSON: Final = 0.25
-"""Cells with at least this probability of a person are left out; low, so that a limb's edge does not count as outside.
-"""
+"""Cells with at least this probability of a person are left out; low, so that the edge of a limb is not outside."""
 LEAST_OUTSIDE: Final = 0.1
-"""An image with a smaller share outside says nothing."""
+"""An image with a smaller share outside is not measured."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,9 +41,9 @@ def attribute_hits(
 def attribute_rate(
     hits: npt.NDArray[np.float64], prompts: Sequence[str], rng: np.random.Generator, *, shares: bool = True
 ) -> Estimate:
-    """Share of images with the attribute right, clustered by prompt; for differences of hits say ``shares=False``.
+    """Share of images with the attribute right, clustered by prompt; for differences of hits pass ``shares=False``.
 
-    Where all are right or all wrong, resampling shows no doubt, so Wilson's interval stands in.
+    Where all are right or all wrong, resampling shows no uncertainty, so Wilson's interval is used.
     """
     known = ~np.isnan(hits)
     if known.any() and len(set(hits[known])) == 1 and hits[known][0] in (0.0, 1.0) and shares:
@@ -51,9 +53,7 @@ def attribute_rate(
     )
 
 
-def outside_change_of(
-    model: npt.NDArray[np.uint8], base: npt.NDArray[np.uint8], model_person: Floats, base_person: Floats
-) -> float | None:
+def outside_change(model: ByteArray, base: ByteArray, model_person: Floats, base_person: Floats) -> float | None:
     """Mean absolute difference of two images of one seed where neither shows a person; range [0, 1].
 
     Args:
@@ -78,8 +78,55 @@ def outside_change_of(
     return float(gap.mean() / 255)
 
 
-def outside_change(changes: Sequence[float | None], prompts: Sequence[str], rng: np.random.Generator) -> Estimate:
-    """Mean over images that have an outside, clustered by prompt."""
-    kept = [(value, prompt) for value, prompt in zip(changes, prompts, strict=True) if value is not None]
-    values = np.array([value for value, _ in kept], dtype=np.float64)
-    return ratio(values, np.ones_like(values), [prompt for _, prompt in kept], rng)
+class PixelDrift:
+    """Pixel changes of a model against its base, fed one pair of images of equal prompt and seed at a time."""
+
+    def __init__(self, reference: ByteArray | None = None, resamples: int = 200) -> None:
+        """Start empty.
+
+        Args:
+            reference: clean renders (M, S, S, 3) for Frechet distances; None for no distances.
+            resamples: number of resamples of the distance's interval.
+        """
+        self.resamples = resamples
+        self.prompts: list[str] = []
+        self.outside: list[float | None] = []
+        """Mean absolute change where neither image shows a person, in [0, 1]; None where that is not known."""
+        self.whole: list[float] = []
+        """Mean absolute change of the whole image, in [0, 1]."""
+        self._model = self._base = None
+        if reference is not None:
+            self._model, self._base = FrechetDistance([reference]), FrechetDistance([])
+            self._base.reference = self._model.reference
+
+    def update(self, prompt: str, model: ByteArray, base: ByteArray, model_person: Floats, base_person: Floats) -> None:
+        """Add the images (S, S, 3) of one prompt and seed, with their person masks (G, G), (0, 0) if unknown."""
+        self.prompts.append(prompt)
+        known = model_person.size and base_person.size
+        self.outside.append(outside_change(model, base, model_person, base_person) if known else None)
+        self.whole.append(float(np.abs(model.astype(float) - base).mean() / 255))
+        if self._model and self._base:
+            self._model.update(model[None], [prompt])
+            self._base.update(base[None], [prompt])
+
+    def compute(self, seed: int) -> dict[str, Any]:
+        """Mean changes clustered by prompt, and Frechet distances where there is a reference and more than one image.
+
+        ``seed`` is that of the bootstraps.
+        """
+        found: dict[str, Any] = {
+            "outside_change": _mean_change(self.outside, self.prompts, generator(seed, "outside")).to_json(),
+            "whole_change": _mean_change(self.whole, self.prompts, generator(seed, "whole")).to_json(),
+        }
+        if self._model and self._base and len(self.prompts) > 1:
+            change = frechet_difference(self._model, self._base, generator(seed, "frechet"), self.resamples)
+            found |= {"frechet": self._model.compute(), "frechet_base": self._base.compute()}
+            found["frechet_change"] = change.to_json()
+        return found
+
+
+def _mean_change(changes: Sequence[float | None], prompts: Sequence[str], rng: np.random.Generator) -> Estimate:
+    """Mean of the known changes, clustered by prompt."""
+    known = [(value, prompt) for value, prompt in zip(changes, prompts, strict=True) if value is not None]
+    values = np.array([value for value, _ in known], dtype=np.float64)
+    return ratio(values, np.ones_like(values), [prompt for _, prompt in known], rng)

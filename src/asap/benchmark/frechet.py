@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from asap.benchmark.intervals import Estimate, spread
+from asap.benchmark.intervals import Estimate, percentile_interval
 from asap.core.errors import InputError
 
 __all__ = ["FEATURES", "FrechetDistance", "cosine_features", "frechet", "frechet_difference"]
@@ -133,9 +133,9 @@ class FrechetDistance:
 
 
 def frechet_difference(
-    model: FrechetDistance, base: FrechetDistance, rng: np.random.Generator, draws: int = 200
+    model: FrechetDistance, base: FrechetDistance, rng: np.random.Generator, resamples: int = 200
 ) -> Estimate:
-    """Distance of the model less that of its base; the interval redraws whole prompts, the same ones for both.
+    """Distance of the model less that of its base; the interval resamples whole prompts, the same for both.
 
     A bootstrap of the distance itself is biased, as resampled sets are less varied; in the difference of two sets of
     equal prompts this bias cancels to first order.
@@ -150,8 +150,8 @@ def frechet_difference(
     names, index = np.unique(np.asarray(model.clusters), return_inverse=True)
     groups = [np.flatnonzero(index == cluster) for cluster in range(len(names))]
     changes = []
-    for _ in range(draws):
+    for _ in range(resamples):
         pick = np.concatenate([groups[group] for group in rng.integers(len(groups), size=len(groups))])
         changes.append(frechet(ours[pick], reference) - frechet(theirs[pick], reference))
-    low, high = spread(changes)
+    low, high = percentile_interval(changes)
     return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(index))

@@ -1,25 +1,40 @@
-"""Intervals: no rate without its n and the range it may lie in.
+"""Estimates with confidence intervals.
 
-Images of one prompt are not independent, so the bootstrap draws whole prompts (Cameron, Gelbach & Miller 2008 call it
-the pairs cluster bootstrap). Legend: N observations, G clusters, R bootstrap draws.
+Images of one prompt are not independent, so the bootstrap resamples whole prompts (Cameron, Gelbach & Miller 2008 call
+it the pairs cluster bootstrap). Legend: N observations, G clusters, R resamples.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from asap.core.errors import InputError
 
-__all__ = ["DRAWS", "LEVEL", "Estimate", "bootstrap_sums", "cluster_index", "ratio", "ratio_draws", "spread", "wilson"]
+__all__ = [
+    "LEVEL",
+    "RESAMPLES",
+    "Estimate",
+    "bootstrap_sums",
+    "cluster_index",
+    "percentile_interval",
+    "ratio",
+    "ratio_resamples",
+    "resample_counts",
+    "wilson",
+]
 
-LEVEL = 0.95
-DRAWS = 2000
+LEVEL: Final = 0.95
+RESAMPLES: Final = 2000
+BLOCK: Final = 2**23
+"""Resampled counts in memory at a time (64 MB): all 2,000 resamples of up to 4,194 clusters."""
 
 Vector = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +80,15 @@ def wilson(count: int, n: int, level: float = LEVEL) -> Estimate:
 
 
 def bootstrap_sums(
-    columns: npt.ArrayLike, clusters: Sequence[str], rng: np.random.Generator, draws: int = DRAWS
+    columns: npt.ArrayLike, clusters: Sequence[str], rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Vector:
-    """Column sums over ``draws`` resamples of whole clusters.
+    """Column sums over R resamples of whole clusters.
 
     Args:
         columns: (C, N) one row per quantity.
         clusters: N names; equal names belong together.
-        rng: where the randomness comes from.
-        draws: R.
+        rng: source of the randomness.
+        resamples: R.
 
     Returns:
         (C, R) sums; each resample has as many clusters as there are.
@@ -86,8 +101,20 @@ def bootstrap_sums(
         raise InputError(f"bootstrap needs one cluster name per value, got {values.shape[1]} and {len(clusters)}")
     names, index = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
     totals = np.stack([np.bincount(index, weights=row, minlength=len(names)) for row in values])
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    return np.asarray(totals @ counts.T, dtype=np.float64)
+    return np.concatenate([totals @ counts.T for counts in resample_counts(len(names), rng, resamples)], axis=1)
+
+
+def resample_counts(groups: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> Iterator[Counts]:
+    """How often each of ``groups`` clusters occurs in each of R resamples, in blocks of at most ``BLOCK`` counts.
+
+    The counts do not depend on the size of the blocks.
+
+    Yields:
+        (B, G) with B resamples of G clusters each; the B sum to R.
+    """
+    rows = max(1, BLOCK // groups)
+    for start in range(0, resamples, rows):
+        yield rng.multinomial(groups, np.full(groups, 1 / groups), size=min(rows, resamples - start))
 
 
 def cluster_index(names: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -96,22 +123,22 @@ def cluster_index(names: Iterable[str]) -> npt.NDArray[np.int64]:
     return np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.int64)
 
 
-def ratio_draws(
+def ratio_resamples(
     numerator: npt.ArrayLike,
     denominator: npt.ArrayLike,
     clusters: Sequence[str],
     rng: np.random.Generator,
-    draws: int = DRAWS,
+    resamples: int = RESAMPLES,
 ) -> Vector:
-    """(<= R,) draws of sum(numerator) / sum(denominator); resamples whose denominator is 0 are left out."""
+    """(<= R,) values of sum(numerator) / sum(denominator); resamples whose denominator is 0 are left out."""
     stacked = np.stack([np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)])
-    top, bottom = bootstrap_sums(stacked, clusters, rng, draws)
+    top, bottom = bootstrap_sums(stacked, clusters, rng, resamples)
     return np.asarray(top[bottom != 0] / bottom[bottom != 0], dtype=np.float64)
 
 
-def spread(draws: npt.ArrayLike, level: float = LEVEL) -> tuple[float, float]:
-    """The central ``level`` of the draws (percentile interval)."""
-    low, high = np.quantile(np.asarray(draws, dtype=np.float64), [0.5 - level / 2, 0.5 + level / 2])
+def percentile_interval(values: npt.ArrayLike, level: float = LEVEL) -> tuple[float, float]:
+    """Lower and upper end of the central ``level`` of resampled values."""
+    low, high = np.quantile(np.asarray(values, dtype=np.float64), [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high)
 
 
@@ -120,11 +147,11 @@ def ratio(
     denominator: npt.ArrayLike,
     clusters: Sequence[str],
     rng: np.random.Generator,
-    draws: int = DRAWS,
+    resamples: int = RESAMPLES,
 ) -> Estimate:
     """sum(numerator) / sum(denominator) with its clustered bootstrap interval; n counts observations."""
     top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     if not len(top) or bottom.sum() == 0:
         return Estimate.none(len(top))
-    low, high = spread(ratio_draws(top, bottom, clusters, rng, draws))
+    low, high = percentile_interval(ratio_resamples(top, bottom, clusters, rng, resamples))
     return Estimate(value=float(top.sum() / bottom.sum()), low=low, high=high, n=len(top))

@@ -4,7 +4,6 @@ Each metric is fed outcomes (``update``) and gives a number with an interval (``
 and seed; ``fails`` is None where the judge could not score, and such outcomes are counted but never averaged.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from asap.benchmark.intervals import Estimate, cluster_index, ratio, ratio_draws, spread, wilson
+from asap.benchmark.intervals import Estimate, cluster_index, percentile_interval, ratio, ratio_resamples, wilson
 from asap.core.errors import InputError
 
 __all__ = [
@@ -248,10 +247,7 @@ class Strength:
 def mcnemar(only_model: int, only_base: int) -> float:
     """Exact two-sided p-value of McNemar's test (binomial on the discordant images); 1 when there are none."""
     n = only_model + only_base
-    if n == 0:
-        return 1.0
-    tail = sum(math.comb(n, k) for k in range(min(only_model, only_base) + 1))
-    return min(1.0, float(2 * tail / 2**n))
+    return float(stats.binomtest(only_model, n).pvalue) if n else 1.0
 
 
 def clustered_mcnemar(differences: npt.ArrayLike, prompts: Iterable[str]) -> float:
@@ -310,7 +306,7 @@ class PairedResult:
     p_clustered: float
     """McNemar by prompt: the test to report when a prompt has several images."""
     p_bootstrap: float
-    """Share of resamples of whole prompts that stray as far from the difference as the difference is from 0."""
+    """Share of resamples of whole prompts that lie as far from the difference as the difference lies from 0."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -352,14 +348,14 @@ class PairedDifference(Strength):
 def _difference(change: Vector, clusters: list[str], rng: np.random.Generator) -> tuple[Estimate, float]:
     """Mean of ``change`` (N,) with its interval, and the two-sided p-value of the same resamples.
 
-    That is how often they stray from the mean as far as it lies from 0 (Davison & Hinkley 1997, section 4.4).
+    That is the share of resamples as far from the mean as the mean is from 0 (Davison & Hinkley 1997, section 4.4).
     """
     if not len(change):
         return Estimate.none(), 1.0
-    value, draws = float(change.mean()), ratio_draws(change, np.ones_like(change), clusters, rng)
-    low, high = spread(draws)
-    strayed = int((np.abs(draws - value) >= abs(value) - 1e-12).sum())
-    return Estimate(value=value, low=low, high=high, n=len(change)), (1 + strayed) / (1 + len(draws))
+    value, resampled = float(change.mean()), ratio_resamples(change, np.ones_like(change), clusters, rng)
+    low, high = percentile_interval(resampled)
+    extreme = int((np.abs(resampled - value) >= abs(value) - 1e-12).sum())
+    return Estimate(value=value, low=low, high=high, n=len(change)), (1 + extreme) / (1 + len(resampled))
 
 
 def _relative(
@@ -371,5 +367,5 @@ def _relative(
     """1 - sum(ours) / sum(theirs), no number when the base fails nothing."""
     if theirs.sum() == 0:
         return Estimate.none(len(ours))
-    low, high = spread(1 - ratio_draws(ours, theirs, clusters, rng))
+    low, high = percentile_interval(1 - ratio_resamples(ours, theirs, clusters, rng))
     return Estimate(value=float(1 - ours.sum() / theirs.sum()), low=low, high=high, n=len(ours))

@@ -87,7 +87,6 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "judge raters": "measure how far raters agree",
         "bench rate": "rate images of several runs blind on contact sheets",
         "bench check": "check the packaged prompts",
-        "report": "compare verdicts in one report",
         "reproduce": "compute the published results again",
     },
 }
@@ -137,7 +136,7 @@ def parse(words: Sequence[str]) -> Command:
         SystemExit: with 0 after ``--help``, with 2 after an unknown, missing or malformed flag; the message is printed.
     """
     name, flags = find_command(words)
-    if name in ("pairs build", "train", "rounds", "report"):  # to be converted
+    if name in ("pairs build", "train", "rounds"):  # to be converted
         return _unconverted(name, flags)
     return cast("Command", _parse_flags(name, flags))
 

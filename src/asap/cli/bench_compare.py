@@ -20,6 +20,8 @@ class Command:
     """Judge whose verdicts are compared, where a run has several."""
     leaderboard: Path | None = None
     """File into which the rows are merged."""
+    pairs: Path | None = None
+    """Pair store to show training pairs from."""
     title: str = "HAF-Bench"
     """Heading of the page."""
 
@@ -28,7 +30,13 @@ class Command:
         from asap.workflows.evaluation.compare import compare
 
         found = compare(
-            self.runs, self.out, judge=self.judge, leaderboard=self.leaderboard, title=self.title, report=tell
+            self.runs,
+            self.out,
+            judge=self.judge,
+            leaderboard=self.leaderboard,
+            pairs=self.pairs,
+            title=self.title,
+            report=tell,
         )
         print((self.out / "compare.md").read_text(encoding="utf-8"), end="")
         print(found["page"])

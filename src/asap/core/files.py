@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from asap.core.errors import InputError, StoreError
@@ -16,6 +17,7 @@ __all__ = [
     "sync_folder",
     "write_bytes",
     "write_json",
+    "write_pieces",
     "write_text",
 ]
 
@@ -45,12 +47,18 @@ def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
     Raises:
         InputError: the folder cannot be made or the file cannot be written.
     """
+    write_pieces(path, [data])
+
+
+def write_pieces(path: Path | str, pieces: Iterable[bytes | memoryview]) -> None:
+    """``write_bytes`` of data that comes in pieces, one in memory at a time; raises the same."""
     target = Path(path)
     folder = make_folder(target.parent)
     temporary = folder / f"{TEMPORARY}{os.getpid()}-{target.name}"
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)

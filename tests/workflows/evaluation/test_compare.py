@@ -12,9 +12,11 @@ import pytest
 
 from asap.benchmark.suite import load_suite
 from asap.core.errors import InputError, StoreError
-from asap.core.manifest import Instrument
+from asap.core.manifest import Instrument, Manifest, Parent
+from asap.stores.pairs import PairWriter
 from asap.workflows.evaluation.compare import compare
 from tests.review.browser import needs_browser, opened
+from tests.stores.samples import pair
 from tests.workflows.runs import judge_again, make_run
 
 
@@ -56,7 +58,7 @@ def test_tables_say_n_intervals_and_the_judges_rates(runs: list[Path], tmp_path:
     low, high = found["models"]["tuned"]["aer"]["ci"]
     assert row.startswith(f"| tuned | 0.120 [{low:.3f}, {high:.3f}], n = 100 | not measured | 1.63 [")
     assert "HPSv3 | HPSv2.1 | PickScore | ImageReward | Aesthetic" in text
-    assert "The judge has not been measured, so nothing is corrected" in text
+    assert "The judge is not calibrated, so nothing is corrected" in text
     with (tmp_path / "compare.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 200
@@ -91,9 +93,9 @@ def test_over_five_percent_errors_there_is_no_rate(runs: list[Path], tmp_path: P
 
 def test_only_the_same_question_is_compared(runs: list[Path], tmp_path: Path) -> None:
     other: list[tuple[dict[str, Any], str]] = [
-        ({"seeds": 1}, "another seeds"),
-        ({"seeds": 2, "suite": "haf-mini"}, "another suite"),
-        ({"seeds": 2, "fingerprint": "e" * 64}, "another judge"),
+        ({"seeds": 1}, "differ in seeds"),
+        ({"seeds": 2, "suite": "haf-mini"}, "differ in suite"),
+        ({"seeds": 2, "fingerprint": "e" * 64}, "differ in judge"),
     ]
     for number, (how, fault) in enumerate(other):
         run = make_run(tmp_path / str(number), base_says, **how)
@@ -119,8 +121,39 @@ def test_a_judge_that_made_the_pairs_is_refused_or_told(tmp_path: Path) -> None:
     assert any("shares qwen (captioner)" in flag for flag in compare([hosted], tmp_path / "out")["flags"])
     elsewhere = make_run(tmp_path / "c", base_says, notes={"unknown_lineage": True, "missing": 7})
     flags = compare([elsewhere], tmp_path / "out")["flags"]
-    assert any("nobody knows what it was trained on" in flag for flag in flags)
+    assert any("its training data is unknown" in flag for flag in flags)
     assert any("7 images of its prompts and seeds are missing" in flag for flag in flags)
+
+
+def test_a_comparison_of_some_seeds_is_that_of_runs_with_these_seeds(runs: list[Path], tmp_path: Path) -> None:
+    found = compare(runs, tmp_path / "one", seeds=[1])["models"]["tuned"]
+    assert found["n"] == 50
+    assert json.loads((tmp_path / "one" / "compare.json").read_text())["suite"]["seeds"] == [1]
+    other = make_run(tmp_path / "other", tuned_says, seeds=3)
+    assert compare([runs[0], other], tmp_path / "two", seeds=[0, 1])["models"]["other"]["n"] == 100
+
+
+def test_the_page_shows_what_a_model_was_trained_on(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    with PairWriter(pairs, {}, 8) as writer:
+        writer.write_chunk(0, [pair(index) for index in range(8)], {}, 0.1)
+        content = writer.finish(Manifest(kind="pairs"))
+    screen = (Instrument("screen", "qwen", "d" * 64),)
+    parent = Parent("pairs", str(pairs), content)
+    Manifest(kind="trained", parents=(parent,), instruments=screen).write(tmp_path / "run" / "manifest.json")
+    rows = [{"step": step, "loss": 1 / step, "accuracy": None} for step in range(1, 9)]
+    (tmp_path / "run" / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    gone = Parent("trained", str(tmp_path / "gone"), "c" * 64)
+    runs = [make_run(tmp_path / "base", base_says, parents=(gone,))]
+    runs += [make_run(tmp_path / "tuned", tuned_says, parents=(Parent("trained", str(tmp_path / "run"), "b" * 64),))]
+    compare(runs, tmp_path / "out", pairs=pairs)
+    page, text = ((tmp_path / "out" / f"compare.{form}").read_text() for form in ("html", "md"))
+    assert page.count('alt="Rejected, with its mask outlined"') == 1
+    assert "hand: fused, severity" in page
+    assert page.count("over training steps") == 1
+    assert f"| tuned | pairs | {content[:16]} |" in text
+    assert "| base | trained | cccccccccccccccc | not found |" in text
+    assert "qwen (screen)" in text
 
 
 def test_the_leaderboard_merges_only_what_agrees(runs: list[Path], tmp_path: Path) -> None:
@@ -192,12 +225,12 @@ def test_how_far_votes_raters_and_judges_agree(tmp_path: Path) -> None:
     assert "| base | judges | human, vlm |" in (tmp_path / "two" / "compare.md").read_text()
 
 
-def test_what_lacks_is_told_before_pictures_are_read(runs: list[Path], tmp_path: Path) -> None:
+def test_missing_inputs_are_reported_before_images_are_read(runs: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     told: list[str] = []
-    with pytest.raises(StoreError, match="is no leaderboard; name another file"):
+    with pytest.raises(StoreError, match="is not a leaderboard; choose another file"):
         compare(runs, tmp_path / "out", leaderboard=tmp_path / "file", report=told.append)
-    with pytest.raises(StoreError, match="is no leaderboard; name another file"):
+    with pytest.raises(StoreError, match="is not a leaderboard; choose another file"):
         compare(runs, tmp_path / "out", leaderboard=tmp_path, report=told.append)
     with pytest.raises(InputError, match="cannot make the folder"):
         compare(runs, tmp_path / "file", report=told.append)
@@ -206,15 +239,15 @@ def test_what_lacks_is_told_before_pictures_are_read(runs: list[Path], tmp_path:
     assert told == []
 
 
-def test_a_stopped_run_and_a_damaged_picture_are_named(tmp_path: Path) -> None:
+def test_a_stopped_run_and_a_damaged_image_are_named(tmp_path: Path) -> None:
     stopped = make_run(tmp_path / "stopped", base_says)
     (stopped / "verdicts" / "vlm" / "manifest.json").unlink()
     with pytest.raises(StoreError, match="it was stopped; run the command that began it again"):
         compare([stopped], tmp_path / "out")
     damaged = make_run(tmp_path / "damaged", base_says)
-    picture = next((damaged / "pictures").glob("*/samples/*.png"))
-    picture.write_bytes(b"x")
-    with pytest.raises(StoreError, match=re.escape(f"{picture} is damaged")):
+    image = next((damaged / "pictures").glob("*/samples/*.png"))
+    image.write_bytes(b"x")
+    with pytest.raises(StoreError, match=re.escape(f"{image} is damaged")):
         compare([damaged], tmp_path / "out")
 
 

@@ -1,66 +1,55 @@
-"""What a report shows, as plain records."""
+"""Records that a comparison page shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from asap.benchmark.summary import Judged
+from asap.core.records import ByteArray
 
-__all__ = ["Curve", "Example", "PairView", "Point", "ReportData", "Shown"]
+__all__ = ["Case", "Comparison", "Curve", "PairView", "Point"]
 
-Picture = npt.NDArray[np.uint8]
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The same prompt and seed for every model."""
+
+    prompt_id: str
+    prompt: str
+    category: str
+    seed: int
+    verdicts: Mapping[str, Judged]
+    """By model; a model that lacks the image has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairView:
     """A training pair to look at."""
 
-    chosen: Picture
-    """(S, S, 3)."""
-    rejected: Picture
-    """(S, S, 3)."""
-    mask: Picture
-    """(S, S) 255 inside."""
+    chosen: ByteArray
+    """(H, W, 3)."""
+    rejected: ByteArray
+    """(H, W, 3)."""
+    mask: ByteArray
+    """(H, W) 255 inside."""
     prompt: str
     label: str
-    """What was done: part, operation, severity."""
+    """Part, operation and severity of the edit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One quantity of one run over training steps."""
+    """One logged quantity of one model over its training steps."""
 
-    method: str
+    model: str
     quantity: str
     steps: Sequence[float]
     values: Sequence[float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """One image and its verdict."""
-
-    image: Picture
-    """(S, S, 3)."""
-    fails: bool | None
-    probability: float | None
-    """Of wrong anatomy, None if the judge does not say."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """The same prompt and seed for several models, in the order of the table."""
-
-    prompt: str
-    category: str
-    seed: int
-    shown: Mapping[str, Shown]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Point:
-    """One model of a sweep: how far it moved and how often it errs."""
+    """One checkpoint of a sweep: its drift and its AER with the interval, all in [0, 1]."""
 
     label: str
     drift: float
@@ -70,20 +59,31 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportData:
-    """Everything on the page; empty parts are left out of it."""
+class Comparison:
+    """Everything on the page but the images; empty parts are left out of it."""
 
     title: str
     base: str
-    """Name of the base model among ``models``."""
     models: Mapping[str, Mapping[str, Any]]
-    """Name to what ``summary.summarize`` gives, in the order of the table."""
-    calibration: Mapping[str, Any]
-    """What ``judge.calibrate`` gives."""
+    """Name to the result of ``summary.summarize``, base first."""
+    quality: Mapping[str, Mapping[str, Any]]
+    """Name to its measures of preserved quality, each an estimate; missing ones are not measured."""
+    cases: Sequence[Case]
+    judge: Mapping[str, Any]
+    """``name`` and ``fingerprint``."""
+    calibration: Mapping[str, Any] | None
+    """Result of ``judge.calibrate`` for this judge; None where it is not calibrated."""
+    suite: Mapping[str, Any]
+    """``name``, ``digest``, ``seeds``, ``prompts``."""
+    agreement: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name to the result of ``agreement.agreement`` on its verdicts, and ``judges`` where several judged the run."""
+    flags: Sequence[str] = ()
+    """Warnings to read before the numbers."""
     pairs: Sequence[PairView] = ()
     curves: Sequence[Curve] = ()
-    examples: Sequence[Example] = ()
     sweep: Mapping[str, Sequence[Point]] = field(default_factory=dict)
-    """Method to its points; the models' own points if empty."""
+    """Method to its checkpoints; the models themselves if empty."""
+    lineage: Sequence[Sequence[str]] = ()
+    """Rows of model, kind of artefact, content hash, instruments: what each model's images were made from."""
     facts: Mapping[str, str] = field(default_factory=dict)
-    """Lines of the foot: versions, hashes, settings."""
+    """Versions and hashes for the foot of the page."""

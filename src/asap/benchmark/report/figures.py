@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from asap.benchmark.report.data import Curve, Point, ReportData
+from asap.benchmark.report.data import Comparison, Curve, Point
 from asap.core.vocabulary import CATEGORIES
 
 __all__ = ["bars", "before_after", "colour_of", "curves", "frontier", "radar"]
 
 INK: Final = "#010203"
-"""Stands for the page's text colour until the SVG is written."""
+"""Placeholder for the page's text colour, replaced when the SVG is written."""
 PALETTE: Final = ("#8a8f98", "#4c8dd6", "#e08a2c", "#3fa97a", "#c8648f", "#8d7bd6", "#b59a2e", "#4fb3bf")
 """Grey for the base, then hues that stay apart for most kinds of colour vision, on white and on black."""
 VOTES: Final = {"win": "#3fa97a", "tie": "#8a8f98", "lose": "#d0604f"}
@@ -62,7 +62,7 @@ def _svg(figure: Any, label: str) -> str:  # noqa: ANN401 - matplotlib ships no 
 
 
 def _dress(axes: Axes, xlabel: str, ylabel: str) -> None:
-    """Quiet axes."""
+    """Thin axes with a light grid."""
     axes.patch.set_alpha(0)
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
@@ -81,15 +81,15 @@ def _legend(axes: Axes, **where: object) -> None:
 
 
 def curves(found: Sequence[Curve], names: Sequence[str]) -> list[str]:
-    """One chart for each quantity, all methods in it."""
+    """One chart per quantity, with a line for each model."""
     charts = []
     for quantity in dict.fromkeys(curve.quantity for curve in found):
         figure, axes = _figure(4.6, 2.9)
         for curve in found:
             if curve.quantity == quantity:
-                known = list(names) if curve.method in names else [*names, curve.method]
+                known = list(names) if curve.model in names else [*names, curve.model]
                 axes.plot(
-                    curve.steps, curve.values, label=curve.method, color=colour_of(known, curve.method), linewidth=1.6
+                    curve.steps, curve.values, label=curve.model, color=colour_of(known, curve.model), linewidth=1.6
                 )
         _dress(axes, "step", quantity)
         _legend(axes)
@@ -186,7 +186,7 @@ def bars(models: Mapping[str, Mapping[str, Any]], base: str) -> str:
     return _svg(figure, "Win, tie and lose against the base model")
 
 
-def frontier(data: ReportData) -> str:
+def frontier(data: Comparison) -> str:
     """AER against drift: down and left is better."""
     sweep = data.sweep or {name: _own_point(name, row) for name, row in data.models.items()}
     sweep = {name: points for name, points in sweep.items() if points}
@@ -211,7 +211,7 @@ def frontier(data: ReportData) -> str:
 
 
 def _own_point(name: str, row: Mapping[str, Any]) -> list[Point]:
-    """A model's place from its own summary."""
+    """The point of a model without a sweep, from its summary."""
     aer, moved = row["aer"], row["drift"]["outside_change"]
     if aer["value"] is None or moved["value"] is None:
         return []

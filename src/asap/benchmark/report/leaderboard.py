@@ -1,22 +1,34 @@
-"""A leaderboard: rows of several comparisons in one file, merged only where they answer the same question."""
+"""A leaderboard: rows of several comparisons in one file, merged only if prompts, seeds and judge are the same."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from asap.benchmark.report.cases import CompareData
+from asap.benchmark.report.data import Comparison
 from asap.core.errors import InputError, StoreError
 
 __all__ = ["merge_leaderboard"]
 
 FORMAT: Final = 1
-KEPT: Final = ("aer", "aer_corrected", "rsi", "win", "tie", "lose", "n", "unscored", "errors", "not_visible", "judge")
+COLUMNS: Final = (
+    "aer",
+    "aer_corrected",
+    "rsi",
+    "win",
+    "tie",
+    "lose",
+    "n",
+    "unscored",
+    "errors",
+    "not_visible",
+    "judge",
+)
 
 
-def merge_leaderboard(board: Mapping[str, Any] | None, data: CompareData, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """The board with this comparison's rows, best AER first; rows without an AER are last.
+def merge_leaderboard(board: Mapping[str, Any] | None, data: Comparison, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """The board with this comparison's rows, lowest AER first; rows without an AER are last.
 
     Args:
-        board: what the file holds, None for a new one.
+        board: content of the file, None for a new one.
         data: the comparison.
         hashes: content hash of each model's verdicts.
 
@@ -33,7 +45,7 @@ def merge_leaderboard(board: Mapping[str, Any] | None, data: CompareData, hashes
         names = {"suite_name": data.suite["name"], "judge_name": data.judge["name"]}
         board = {"format": FORMAT, **question, **names, "base": data.base, "rows": []}
     if board.get("format") != FORMAT or not isinstance(board.get("rows"), list):
-        raise StoreError("the leaderboard is not one of ours; name another file")
+        raise StoreError("the file is not a leaderboard of asap; choose another file")
     faults = [name for name, value in question.items() if board.get(name) != value]
     if faults:
         raise InputError(
@@ -44,8 +56,8 @@ def merge_leaderboard(board: Mapping[str, Any] | None, data: CompareData, hashes
     for name, summary in data.models.items():
         if name in rows and rows[name]["verdicts"] != hashes[name]:
             raise InputError(f"the leaderboard has another {name!r}; rename the run's folder")
-        own = {key: summary[key] for key in KEPT}
-        rows[name] = {"model": name, "base": data.base, "verdicts": hashes[name], **own}
+        columns = {key: summary[key] for key in COLUMNS}
+        rows[name] = {"model": name, "base": data.base, "verdicts": hashes[name], **columns}
         rows[name]["quality"] = dict(data.quality.get(name, {}))
     return {**board, "rows": sorted(rows.values(), key=_order)}
 

@@ -1,29 +1,26 @@
-"""Numbers as words: the rows of the result table, Markdown and JSON."""
+"""The tables of a comparison, as headings and rows of text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from asap.benchmark.report.data import ReportData
+from asap.benchmark.report.data import Comparison
+from asap.benchmark.report.flips import FLIPS, flip_counts
+from asap.core.vocabulary import CATEGORIES, PARTS
 
-__all__ = [
-    "HEADINGS",
-    "attribute_rows",
-    "calibration_rows",
-    "json_report",
-    "markdown_page",
-    "model_rows",
-    "number",
-    "share",
-    "strength",
-    "table_text",
-]
+__all__ = ["QUALITY", "Table", "headline", "judge_line", "null_edit_line", "number", "share", "tables", "unmeasured"]
 
 Json = Mapping[str, Any]
+Table = tuple[list[str], list[list[str]]]
+"""Headings and rows."""
 NONE: Final = "n/a"
-HEADINGS: Final = (
-    "Model", "AER", "AER corrected", "n", "Change against base", "Relative", "RSI", "Win / tie / lose",
-    "Parts not visible", "Moved outside people", "Fréchet",
-)  # fmt: skip
+BLANK: Final = "not measured"
+QUALITY: Final = {
+    "hpsv3": "HPSv3", "hpsv2.1": "HPSv2.1", "pickscore": "PickScore", "imagereward": "ImageReward",
+    "aesthetic": "Aesthetic", "clipscore": "CLIPScore", "fid": "FID", "kid": "KID",
+}  # fmt: skip
+"""Measures of preserved quality: those of the paper in its order, then the others."""
+PAPER: Final = 5
+"""How many of ``QUALITY`` the paper's table has."""
 
 
 def share(value: Json | None, digits: int = 1, *, sign: bool = False) -> str:
@@ -35,125 +32,226 @@ def share(value: Json | None, digits: int = 1, *, sign: bool = False) -> str:
     return text if not value.get("ci") else f"{text} [{_range(value['ci'], 100, digits, plus)}]"
 
 
-def number(value: Json | None, digits: int = 2) -> str:
-    """An estimate as ``1.17 [1.05, 1.31]``."""
+def number(value: Json | None, digits: int = 2, *, sign: bool = False) -> str:
+    """An estimate as ``1.17 [1.05, 1.31]``; n/a without a number."""
     if not value or value.get("value") is None:
         return NONE
-    text = f"{value['value']:.{digits}f}"
-    return text if not value.get("ci") else f"{text} [{_range(value['ci'], 1, digits, '')}]"
-
-
-def strength(rsi: Json) -> str:
-    """RSI with its interval, or why it is not defined."""
-    return str(rsi["note"]) if rsi["value"] is None and rsi.get("note") else number(rsi)
+    plus = "+" if sign else ""
+    text = f"{value['value']:{plus}.{digits}f}"
+    return text if not value.get("ci") else f"{text} [{_range(value['ci'], 1, digits, plus)}]"
 
 
 def _range(ci: Sequence[float], scale: float, digits: int, plus: str) -> str:
     return ", ".join(f"{scale * bound:{plus}.{digits}f}" for bound in ci)
 
 
-def _plain(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
+def _share_of(value: Json | None) -> str:
+    """A share with its n."""
+    return f"{share(value)}, n = {value['n']}" if value and value["value"] is not None else NONE
 
 
-def model_rows(data: ReportData) -> list[list[str]]:
-    """One row for each model, under ``HEADINGS``."""
+def tables(data: Comparison) -> list[tuple[str, str, Table]]:
+    """Heading, caption and content of each table, in the order of the page."""
+    paired = f"Against {data.base} at equal prompts and seeds; corrected with the judge's own error rates"
+    found = [
+        ("Result", "The paper's columns (arXiv:2605.25759, Table 1), with 95 % intervals and n", _paper(data)),
+        ("Details of the result", paired, _details(data)),
+        ("AER by prompt", "Each prompt counts once, however many images it has", _by_prompt(data)),
+        ("AER by category", "Share of images that the judge fails", _by_category(data)),
+        ("Parts not visible", "Share of the requested parts that the judge does not see", _hidden(data)),
+        ("Drift", f"Changes besides anatomy, against {data.base} at equal prompts and seeds", _drift(data)),
+    ]
+    if any(data.agreement.values()):
+        caption = "1 is perfect, 0 is chance; n counts what two or more answered"
+        found.append(("Agreement", caption, _agreement(data)))
+    if len(data.models) > 1:
+        found.append(("Flips", f"Images by how the verdict differs from that on {data.base}", _flips(data)))
+    if data.calibration:
+        found.append(("Calibration of the judge", str(data.calibration["scope"]), _calibration(data.calibration)))
+    if data.lineage:
+        head = ["Model", "Artefact", "Content hash", "Instruments"]
+        found.append(("Lineage", "What the images were made from", (head, [list(row) for row in data.lineage])))
+    return found
+
+
+def _paper(data: Comparison) -> Table:
+    """The paper's columns; the judge's error rates stand beside every AER."""
+    names = list(QUALITY)[:PAPER]
+    head = ["Model", "AER", "Judge's sensitivity / specificity", "RSI", *(QUALITY[name] for name in names)]
     rows = []
-    for name, result in data.models.items():
-        paired, base = result["paired"], name == data.base
-        rows.append([
-            name,
-            share(result["aer"]),
-            share(result["aer_corrected"]),
-            str(result["n"]) + (f" (+{result['unscored']} unscored)" if result["unscored"] else ""),
-            "" if base else share(paired["difference"], sign=True),
-            "" if base else share(paired["relative_reduction"]),
-            "" if base else strength(result["rsi"]),
-            "" if base else f"{result['win']} / {result['tie']} / {result['lose']}",
-            share(result["not_visible"]),
-            "" if base else share(result["drift"]["outside_change"], 2),
-            _plain(result["drift"].get("frechet")),
-        ])  # fmt: skip
-    return rows
+    for model, row in data.models.items():
+        relative = "1.00 (base)" if model == data.base else _strength(row["rsi"])
+        rows.append([model, _aer(row), _judge_rates(row), relative, *(_quality(data, model, name) for name in names)])
+    return head, rows
 
 
-def attribute_rows(data: ReportData) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: how often each caption attribute is right."""
-    names = sorted({name for result in data.models.values() for name in result["drift"]["attributes"]})
+def _aer(row: Json) -> str:
+    """The rate with its interval and n, or the reason why there is none."""
+    if row["aer"]["value"] is None:
+        return str(row["aer"].get("note") or "no image was scored")
+    return f"{number(row['aer'], 3)}, n = {row['n']}"
+
+
+def _judge_rates(row: Json) -> str:
+    rates = [row["judge"][name] for name in ("sensitivity", "specificity")]
+    return BLANK if any(rate["value"] is None for rate in rates) else " / ".join(map(_share_of, rates))
+
+
+def _strength(rsi: Json) -> str:
+    """RSI with its interval, or the reason why it is not defined."""
+    return str(rsi["note"]) if rsi["value"] is None and rsi.get("note") else number(rsi)
+
+
+def _quality(data: Comparison, model: str, name: str) -> str:
+    found = data.quality.get(model, {}).get(name)
+    return number(found, 3) if found and found.get("value") is not None else ""
+
+
+def _details(data: Comparison) -> Table:
+    more = list(QUALITY)[PAPER:]
+    head = ["Model", "AER corrected", "Change against base", "Relative reduction"]
+    head += ["p by prompt (McNemar / bootstrap)", "Win / tie / lose", "Win rate without ties", "Parts not visible"]
+    head += ["Unscored", "Errors", *(QUALITY[name] for name in more)]
     rows = []
-    for model, result in data.models.items():
-        found = result["drift"]["attributes"]
-        rows.append([model, *(share(found.get(name)) for name in names)])
-    return ["Model", *(f"{name} as captioned" for name in names)], rows
+    for model, row in data.models.items():
+        paired = row["paired"]
+        against = [
+            share(paired["difference"], sign=True),
+            share(paired["relative_reduction"]),
+            _p_values(paired),
+            f"{row['win']} / {row['tie']} / {row['lose']}",
+            share(row["rsi"]["win_rate"]),
+        ]
+        cells = [model, share(row["aer_corrected"]), *([""] * len(against) if model == data.base else against)]
+        cells += [share(row["not_visible"]), str(row["unscored"]), str(row["errors"])]
+        rows.append([*cells, *(_quality(data, model, name) for name in more)])
+    return head, rows
 
 
-def calibration_rows(calibration: Json) -> list[list[str]]:
-    """Scope, AUROC, sensitivity, specificity, n of each block of a calibration."""
+def _p_values(paired: Json) -> str:
+    found = [paired["mcnemar_p_clustered"], paired["bootstrap_p"]]
+    return NONE if None in found else " / ".join(f"{p:.3g}" for p in found)
+
+
+def _by_prompt(data: Comparison) -> Table:
+    head = ["Model", "Mean over prompts", "Mean, corrected", "Prompts that ever fail", "Prompts that always fail"]
+    rows = []
+    for model, row in data.models.items():
+        found = row["aer_by_prompt"]
+        cells = [found["mean"], row["aer_corrected_by_prompt"], found["ever"], found["always"]]
+        rows.append([model, *map(_share_of, cells)])
+    return head, rows
+
+
+def _by_category(data: Comparison) -> Table:
+    names = [name for name in CATEGORIES if any(name in row["by_category"] for row in data.models.values())]
+    rows = [[model, *(_cell(row["by_category"].get(name)) for name in names)] for model, row in data.models.items()]
+    return ["Model", *(name.replace("_", " ") for name in names)], rows
+
+
+def _hidden(data: Comparison) -> Table:
+    names = [part for part in PARTS if any(part in row["not_visible"]["by_part"] for row in data.models.values())]
+    rows = []
+    for model, row in data.models.items():
+        found = [row["not_visible"], *(row["not_visible"]["by_part"].get(name) for name in names)]
+        rows.append([model, *map(_cell, found)])
+    return ["Model", "all parts", *names], rows
+
+
+def _cell(value: Json | None) -> str:
+    """A share with its n, blank without a number."""
+    return _share_of(value) if value and value["value"] is not None else ""
+
+
+def _drift(data: Comparison) -> Table:
+    names = sorted({name for row in data.models.values() for name in row["drift"]["attributes"]})
+    head = ["Model", "Change outside people", "Change of the whole image", *(f"{name} as captioned" for name in names)]
+    rows = []
+    for model, row in data.models.items():
+        drift, own = row["drift"], model == data.base
+        cells = ["" if own else share(drift[name], 2) for name in ("outside_change", "whole_change")]
+        rows.append([model, *cells, *(share(drift["attributes"].get(name)) for name in names)])
+    return head, rows
+
+
+def _agreement(data: Comparison) -> Table:
+    """Krippendorff's alpha where several answered."""
+    rows = []
+    for model, found in data.agreement.items():
+        for kind, one in found.items():
+            alpha = number(one, 3) if one["value"] is not None else "undefined: all answers are equal or too few"
+            rows.append([model, kind, ", ".join(one["by"]), alpha, str(one["n"])])
+    return ["Model", "Among", "Who", "Krippendorff's alpha", "n"], rows
+
+
+def _flips(data: Comparison) -> Table:
+    rows = [
+        [model, name.replace("_", " "), *(str(counts[kind]) for kind in FLIPS)]
+        for model in data.models
+        if model != data.base
+        for name, counts in flip_counts(data, model).items()
+    ]
+    return ["Model", "Category", *(kind.replace("_", " ") for kind in FLIPS)], rows
+
+
+def _calibration(calibration: Json) -> Table:
     blocks: list[tuple[str, Json]] = [
-        ("known operations", calibration),
-        ("operations never taught", calibration["held_out"]),
+        ("operations seen in training", calibration),
+        ("operations held out from training", calibration["held_out"]),
         ("all operations", calibration["all"]),
     ]
     blocks += [(f"part: {name}", block) for name, block in calibration["by_part"].items()]
     for name, block in calibration["by_operation"].items():
-        blocks.append((f"operation: {name}" + (" (never taught)" if block.get("held_out") else ""), block))
+        blocks.append((f"operation: {name}" + (" (held out)" if block.get("held_out") else ""), block))
     blocks += [(f"severity {name}", block) for name, block in calibration["by_severity"].items()]
-    return [
+    rows = [
         [name, number(row["auroc"], 3), share(row["sensitivity"]), share(row["specificity"]), str(row["auroc"]["n"])]
         for name, row in blocks
     ]
+    return ["Scope", "AUROC", "Sensitivity", "Specificity", "n"], rows
 
 
-def judge_line(data: ReportData) -> str:
-    """The judge's own error rates, to stand beside every AER."""
-    found = data.calibration
+def unmeasured(data: Comparison) -> str:
+    """The measures of quality that no model has, with the reason where one is known; their cells are blank."""
+    taken = {name for found in data.quality.values() for name, row in found.items() if row.get("value") is not None}
+    why = {name: row["note"] for found in data.quality.values() for name, row in found.items() if row.get("note")}
+    blank = [f"{label} ({why[name]})" if name in why else label for name, label in QUALITY.items() if name not in taken]
+    return f"Not measured, so left blank: {', '.join(blank)}." if blank else ""
+
+
+def judge_line(data: Comparison) -> str:
+    """The judge, the suite, and whether the judge is calibrated."""
+    unknown = "" if data.calibration else " This judge is not calibrated: its error rates are unknown."
     return (
-        f"Judge {str(found['fingerprint'])[:12]}: sensitivity {share(found['all']['sensitivity'])} "
-        f"(n = {found['all']['sensitivity']['n']}), specificity {share(found['all_clean'])} "
-        f"(n = {found['all_clean']['n']}), on people it never saw, after the generator's round trip. "
-        "AER corrected is what these rates imply (Rogan-Gladen); it supposes that the generator's mistakes are as hard "
-        "to see as ours."
+        f"Judge {data.judge['name']} ({str(data.judge['fingerprint'])[:12]}); suite {data.suite['name']} "
+        f"({str(data.suite['digest'])[:12]}), {data.suite['prompts']} prompts, seeds "
+        f"{', '.join(map(str, data.suite['seeds']))}. Intervals are 95 %, clustered by prompt.{unknown}"
     )
 
 
-def null_line(data: ReportData) -> str:
-    """Whether correct re-poses fail more often than untouched images."""
-    null = data.calibration["null"]
+def null_edit_line(calibration: Json) -> str:
+    """Whether the judge fails null edits (a different, correct pose) more often than the images they were made from."""
+    null = calibration["null"]
     if null["null_failure_rate"]["value"] is None:
-        return "No null edits were measured."
+        return "Null edits were not measured."
     return (
-        f"Null edits (a different but correct pose) fail in {share(null['null_failure_rate'])}, the images they were "
+        f"Null edits (a different, correct pose) fail in {share(null['null_failure_rate'])}, the images they were "
         f"made from in {share(null['clean_failure_rate'])}; difference {share(null['difference'], sign=True)}, "
         f"n = {null['difference']['n']}."
     )
 
 
-def json_report(data: ReportData) -> dict[str, Any]:
-    """Every number of the page."""
-    return {
-        "title": data.title,
-        "base": data.base,
-        "models": {name: dict(result) for name, result in data.models.items()},
-        "calibration": dict(data.calibration),
-        "sweep": {name: [vars(point) for point in points] for name, points in data.sweep.items()},
-        "facts": dict(data.facts),
-    }
-
-
-def table_text(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(row) + " |" for row in [headings, ["---"] * len(headings), *rows]]
-    return "\n".join(lines)
-
-
-def markdown_page(data: ReportData) -> str:
-    """The tables in Markdown."""
-    parts = [f"# {data.title}", "## Result", table_text(HEADINGS, model_rows(data)), judge_line(data)]
-    headings, rows = attribute_rows(data)
-    if len(headings) > 1:
-        parts += ["## Caption attributes", table_text(headings, rows)]
-    scopes = ("Scope", "AUROC", "Sensitivity", "Specificity", "n")
-    parts += ["## The judge", table_text(scopes, calibration_rows(data.calibration)), null_line(data)]
-    if data.facts:
-        parts += ["## Facts", "\n".join(f"- {name}: {value}" for name, value in data.facts.items())]
-    return "\n\n".join(parts) + "\n"
+def headline(data: Comparison) -> str:
+    """One sentence: the model with the lowest AER against the base; empty where no model can be compared."""
+    scored = {name: row for name, row in data.models.items() if row["paired"]["difference"]["value"] is not None}
+    others = [name for name in scored if name != data.base]
+    if data.base not in scored or not others:
+        return ""
+    best = min(others, key=lambda name: float(scored[name]["aer"]["value"]))
+    change = scored[best]["paired"]["difference"]
+    significant = change["ci"][1] < 0 or change["ci"][0] > 0
+    return (
+        f"{best} fails {share(scored[best]['aer'])} of images, {data.base} {share(scored[data.base]['aer'])}: "
+        f"{share(change, sign=True)} at equal prompts and seeds, n = {change['n']}; "
+        f"the difference is {'' if significant else 'not '}statistically significant."
+    )

@@ -1,23 +1,25 @@
-"""Judged runs to one comparison: HTML, JSON, Markdown, CSV, and a leaderboard."""
+"""Compare judged runs: one page, the same numbers as JSON, Markdown and CSV, and a leaderboard."""
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final, cast
 
 import numpy as np
 from PIL import Image
 
 from asap.benchmark.agreement import agreement, krippendorff_alpha
-from asap.benchmark.correction import Measured
+from asap.benchmark.drift import PixelDrift
 from asap.benchmark.judge import measured_rates
-from asap.benchmark.lineage import refuse_own_examiner, shared_instruments
+from asap.benchmark.lineage import shared_instruments
 from asap.benchmark.report import (
     Case,
-    CompareData,
-    Tile,
+    Comparison,
+    Point,
     compare_csv,
     compare_json,
     compare_markdown,
@@ -26,41 +28,40 @@ from asap.benchmark.report import (
 )
 from asap.benchmark.summary import Judged, summarize
 from asap.core.errors import InputError, StoreError
-from asap.core.files import make_folder, read_json, write_json, write_text
+from asap.core.files import make_folder, read_json, write_json, write_pieces, write_text
 from asap.core.manifest import environment
 from asap.core.records import ByteArray
 from asap.core.seeds import generator
-from asap.stores.generations import GenerationStore
-from asap.stores.verdicts import VerdictRow, VerdictStore
+from asap.stores.verdicts import VerdictStore
 from asap.workflows.evaluation.bench import verdict_folders, verdicts_of
 from asap.workflows.evaluation.images import MISSING
+from asap.workflows.evaluation.judged import JudgedRun, calibration_of, judge_name, open_judged, person_mask
 from asap.workflows.evaluation.judges.landmarks import LandmarkSettings
-from asap.workflows.evaluation.metrics import calibration_of, generations_of
+from asap.workflows.evaluation.provenance import lineage_rows, pair_views, training_curves
 from asap.workflows.evaluation.quality import quality_file, read_quality
 from asap.workflows.runtime.lineage import UNKNOWN_LINEAGE, ancestors
 
 __all__ = ["compare"]
 
 Report = Callable[[str], None]
-THUMB: Final = 192
+THUMBNAIL: Final = 192
 """Longest side of a thumbnail in pixels."""
 SMALL: Final = 128
-"""Side of the copies that changes between models are measured on, so that any number of images fits in memory."""
+"""Side in pixels of the copies on which pixel changes between models are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
-    """One run, opened."""
+class _Run(JudgedRun):
+    """One model's images and verdicts."""
 
     name: str
     folder: Path
-    verdicts: VerdictStore
-    pictures: GenerationStore
+    seeds: list[int]
 
     @property
     def config(self) -> Mapping[str, Any]:
         """Of the images."""
-        return self.pictures.manifest.config
+        return self.images.manifest.config
 
     @property
     def judge(self) -> Mapping[str, Any]:
@@ -73,62 +74,81 @@ def compare(
     out: Path,
     *,
     judge: str | None = None,
+    seeds: Sequence[int] | None = None,
     leaderboard: Path | None = None,
+    pairs: Path | None = None,
+    sweep: Mapping[str, Sequence[Point]] | None = None,
     title: str = "HAF-Bench",
     seed: int = 0,
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
     """Write ``compare.html``, ``.json``, ``.md`` and ``.csv`` to ``out``; returns the models' numbers and the page.
 
+    Memory does not grow with the size of the images: one is in memory at a time. Small copies of the base's images
+    (49 KB each) and all thumbnails lie in temporary files in ``out`` meanwhile.
+
     Args:
         runs: folders of `asap bench run`, or of verdicts; the first is the base. A list is named after its folders.
         out: folder of the comparison.
-        judge: whose verdicts, where a run has several.
+        judge: name of the judge, where a run has verdicts of several.
+        seeds: compare the images of these seeds only.
         leaderboard: a file to merge the rows into.
+        pairs: pair store to show training pairs from.
+        sweep: by method, checkpoints for the chart of AER against drift; the models themselves if None.
         title: heading.
         seed: of the bootstraps.
-        report: is given a line now and then.
+        report: called with a line of progress now and then.
 
     Raises:
         InputError: other prompts, seeds or judges, equal names, or a judge that shares an instrument with the pairs.
-        StoreError: a run cannot be read.
+        StoreError: a run or the pair store cannot be read.
     """
-    opened = [_open(name, path, judge) for name, path in _named(runs).items()]
+    opened = [_open(name, path, judge, seeds) for name, path in _named(runs).items()]
+    base = opened[0]
     _same_question(opened)
     make_folder(out)  # before minutes of reading
     board = _board(leaderboard)
+    shown_pairs = pair_views(pairs) if pairs else []
+    calibration = _calibration(base)
+    rates = measured_rates(calibration) if calibration else None
     flags = [flag for run in opened for flag in _flags(run)]
-    rates = _rates(opened[0])
-    if rates is None:
-        flags.append("The judge has not been measured, so nothing is corrected; see `asap judge calibrate`.")
-    judged: dict[str, list[Judged]] = {}
-    tiles: dict[str, dict[tuple[str, int], Tile]] = {}
-    for run in opened:
-        judged[run.name], tiles[run.name] = _read(run)
-        report(f"compare {run.name}: {len(judged[run.name])} images")
-    base = judged[opened[0].name]
-    models = {name: _masked(summarize(rows, base, rates, seed=seed)) for name, rows in judged.items()}
-    flags += _thin(models, opened[0].name)
-    data = CompareData(
-        title=title,
-        base=opened[0].name,
-        models=models,
-        quality={run.name: _quality(run) for run in opened},
-        agreement={run.name: _agreement(run, seed) for run in opened},
-        cases=_cases(judged, tiles),
-        judge=_judge(opened[0], calibrated=rates is not None),
-        suite=_suite(opened[0], base),
-        flags=flags,
-        facts=_facts(opened),
-    )
-    if leaderboard is not None:
-        hashes = {run.name: run.verdicts.content_hash for run in opened}
-        write_json(leaderboard, merge_leaderboard(board, data, hashes))
-    return _write(data, out)
+    if calibration is None:
+        flags.append("The judge is not calibrated, so nothing is corrected; see `asap judge calibrate`.")
+    judged = {run.name: run.rows() for run in opened}
+    models: dict[str, Mapping[str, Any]] = {}
+    with ExitStack() as stack:
+        copies = _Copies(stack.enter_context(TemporaryFile(dir=out)))
+        thumbnails = {run.name: stack.enter_context(TemporaryFile("w+", dir=out)) for run in opened}
+        for run in opened:
+            drift = _read_images(run, base, copies, thumbnails[run.name])
+            rows = judged[run.name]
+            models[run.name] = _masked(summarize(rows, judged[base.name], rates, drift, seed=seed))
+            report(f"compare {run.name}: {len(rows)} images")
+        data = Comparison(
+            title=title,
+            base=base.name,
+            models=models,
+            quality={run.name: _quality(run) for run in opened},
+            agreement={run.name: _agreement(run, seed) for run in opened},
+            cases=_cases(judged),
+            judge={"name": judge_name(base.judge), "fingerprint": str(base.judge["fingerprint"])},
+            calibration=calibration,
+            suite=_suite(base, judged[base.name]),
+            flags=[*flags, *_without_rate(models, base.name)],
+            pairs=shown_pairs,
+            curves=[curve for run in opened for curve in training_curves(run.name, run.images.manifest)],
+            sweep=sweep or {},
+            lineage=[row for run in opened for row in lineage_rows(run.name, run.images.manifest)],
+            facts=_facts(opened),
+        )
+        if leaderboard is not None:
+            hashes = {run.name: run.verdicts.content_hash for run in opened}
+            write_json(leaderboard, merge_leaderboard(board, data, hashes))
+        return _write(data, {name: _in_order(data.cases, name, file) for name, file in thumbnails.items()}, out)
 
 
 def _board(path: Path | None) -> dict[str, Any] | None:
-    """What a leaderboard holds, None where there is none yet."""
+    """Content of a leaderboard, None if the file does not exist yet."""
     if path is None or not path.exists():
         return None
     try:
@@ -136,20 +156,20 @@ def _board(path: Path | None) -> dict[str, Any] | None:
     except StoreError:
         board = None
     if not isinstance(board, dict) or "rows" not in board:
-        raise StoreError(f"{path} is no leaderboard; name another file")
+        raise StoreError(f"{path} is not a leaderboard; choose another file")
     return board
 
 
-def _write(data: CompareData, out: Path) -> dict[str, Any]:
+def _write(data: Comparison, thumbnails: Mapping[str, Iterator[str]], out: Path) -> dict[str, Any]:
     write_json(out / "compare.json", compare_json(data))
     write_text(out / "compare.md", compare_markdown(data))
     write_text(out / "compare.csv", compare_csv(data))
-    write_text(out / "compare.html", compare_page(data))
+    write_pieces(out / "compare.html", (piece.encode() for piece in compare_page(data, thumbnails)))
     return {"page": str(out / "compare.html"), "models": dict(data.models), "flags": list(data.flags)}
 
 
 def _named(runs: Sequence[Path] | Mapping[str, Path]) -> dict[str, Path]:
-    """Names of runs; raises ``InputError`` where two are equal or there is none."""
+    """Folders by model name; raises ``InputError`` if two names are equal or there is no run."""
     if isinstance(runs, Mapping):
         return dict(runs)
     names = [path.resolve().name for path in runs]
@@ -158,49 +178,37 @@ def _named(runs: Sequence[Path] | Mapping[str, Path]) -> dict[str, Path]:
     return dict(zip(names, runs, strict=True))
 
 
-def _open(name: str, folder: Path, judge: str | None) -> _Run:
-    """A run with its images, after looking at who judged."""
-    verdicts = VerdictStore.open(verdicts_of(folder, judge))
-    pictures = GenerationStore.open(generations_of(verdicts.manifest))
-    if pictures.content_hash != verdicts.manifest.config["generations"]:
-        raise StoreError(f"{pictures.root} is no longer what {verdicts.root} judged; judge it again")
-    config, taught_on = verdicts.manifest.config, verdicts.manifest.config.get("taught_on")
-    refuse_own_examiner(
-        str(config["fingerprint"]),
-        ancestors(verdicts.manifest),
-        taught_on=None if taught_on is None else str(taught_on),
-        name=_judge_name(config),
-    )
-    return _Run(name=name, folder=folder, verdicts=verdicts, pictures=pictures)
-
-
-def _judge_name(config: Mapping[str, Any]) -> str:
-    """What a judge is called: of a folder, its name."""
-    return Path(str(config["judge"])).name
+def _open(name: str, folder: Path, judge: str | None, seeds: Sequence[int] | None) -> _Run:
+    """A run with its verdicts and images, of some seeds or all; raises as ``open_judged``."""
+    run = open_judged(verdicts_of(folder, judge))
+    verdicts, known = run.verdicts, list(cast("Sequence[int]", run.images.manifest.config["seeds"]))
+    if seeds is not None:
+        rows = [row for row in verdicts.rows if row.seed in seeds]
+        verdicts, known = VerdictStore(verdicts.root, verdicts.manifest, rows), [one for one in known if one in seeds]
+    return _Run(name=name, folder=folder, verdicts=verdicts, images=run.images, seeds=known)
 
 
 def _same_question(runs: Sequence[_Run]) -> None:
     """Raise ``InputError`` unless prompts, seeds and judge agree."""
     first = runs[0]
     for run in runs[1:]:
-        faults = [name for name in ("suite", "seeds") if run.config.get(name) != first.config.get(name)]
+        faults = [] if run.config.get("suite") == first.config.get("suite") else ["suite"]
+        faults += ["seeds"] if run.seeds != first.seeds else []
         faults += ["judge"] if run.judge["fingerprint"] != first.judge["fingerprint"] else []
         if faults:
             raise InputError(
-                f"{run.name} and {first.name} have another {', '.join(faults)}; compare runs of the same prompts, "
-                "seeds and judge"
+                f"{run.name} and {first.name} differ in {', '.join(faults)}; compare runs of the same prompts, seeds "
+                "and judge"
             )
 
 
 def _flags(run: _Run) -> list[str]:
-    """What a reader must know of one run."""
+    """Warnings about one run."""
     manifests, found = ancestors(run.verdicts.manifest), []
     if any(manifest.notes.get(UNKNOWN_LINEAGE) for manifest in manifests):
-        found.append(
-            f"{run.name}: nobody knows what it was trained on, so the judge may have picked its training data."
-        )
-    if missing := int(str(run.pictures.manifest.notes.get(MISSING, 0))):
-        found.append(f"{run.name}: {missing} images of its prompts and seeds are missing; rates are of the others.")
+        found.append(f"{run.name}: its training data is unknown, so the judge may have picked it.")
+    if missing := int(str(run.images.manifest.notes.get(MISSING, 0))):
+        found.append(f"{run.name}: {missing} images of its prompts and seeds are missing; its rates are over the rest.")
     shared = shared_instruments(run.verdicts.manifest, manifests, _parts(run))
     if shared:
         found.append(f"{run.name}: its judge shares {', '.join(shared)} with what made its training pairs.")
@@ -208,10 +216,10 @@ def _flags(run: _Run) -> list[str]:
 
 
 def _parts(run: _Run) -> set[str]:
-    """Names of what the judge is made of, as far as its settings say: a landmarker, a hosted model, members."""
+    """Names of the judge's components in its settings: a landmarker, a hosted model, members of an ensemble."""
     settings = run.verdicts.manifest.notes.get("settings", {})
     flat = [settings] if isinstance(settings, Mapping) else []
-    found: set[str] = {LandmarkSettings().landmarker} if _judge_name(run.judge) == "landmarks" else set()
+    found: set[str] = {LandmarkSettings().landmarker} if judge_name(run.judge) == "landmarks" else set()
     while flat:
         for value in flat.pop().values():
             found |= {value} if isinstance(value, str) else set()
@@ -220,55 +228,46 @@ def _parts(run: _Run) -> set[str]:
     return found | ({LandmarkSettings().landmarker} if "landmarks" in found else set())
 
 
-def _rates(run: _Run) -> tuple[Measured, Measured] | None:
-    """The judge's measured sensitivity and specificity, None where nobody has measured them."""
+def _calibration(run: _Run) -> dict[str, Any] | None:
+    """The judge's calibration, None where it has none."""
     try:
-        return measured_rates(calibration_of(run.verdicts.root))
+        return calibration_of(run.verdicts.root)
     except StoreError:
         return None
 
 
-def _read(run: _Run) -> tuple[list[Judged], dict[tuple[str, int], Tile]]:
-    """Each verdict with a small copy of its image, and its thumbnail; one full image is in memory at a time."""
-    judged, tiles = [], {}
+class _Copies:
+    """Small copies of the base's images in a temporary file, so that any number of images fits in memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._places = file, dict[tuple[str, int], int]()
+
+    def add(self, key: tuple[str, int], image: ByteArray) -> None:
+        self._places[key] = len(self._places)
+        self._file.write(image.tobytes())
+
+    def get(self, key: tuple[str, int]) -> ByteArray | None:
+        """(SMALL, SMALL, 3), None if the base has no such image."""
+        if key not in self._places:
+            return None
+        size = SMALL * SMALL * 3
+        self._file.seek(self._places[key] * size)
+        return np.frombuffer(self._file.read(size), np.uint8).reshape(SMALL, SMALL, 3)
+
+
+def _read_images(run: _Run, base: _Run, copies: _Copies, thumbnails: IO[str]) -> PixelDrift:
+    """Compare each image of a run with the base's and write its thumbnail as one line; one image is in memory."""
+    drift, persons = PixelDrift(), {row.key: row for row in base.verdicts.rows}
     for row in run.verdicts.rows:
-        picture = run.pictures.get(row.prompt_id, row.seed)
-        image = run.pictures.image(picture)
-        error, hidden = bool(row.extra.get("error", False)), tuple(row.extra.get("not_visible", ()))
-        chance = row.extra.get("probability")
-        judged.append(
-            Judged(
-                prompt_id=row.prompt_id,
-                seed=row.seed,
-                prompt=picture.prompt,
-                category=row.category,
-                image=_square(image),
-                fails=row.fails,
-                probability=None if chance is None else float(chance),
-                wanted_parts=tuple(picture.extra.get("parts", ())),
-                hidden_parts=hidden,
-                wanted=dict(picture.extra.get("attributes", {})),
-                seen=row.attributes,
-                person=_person(row),
-                error=error,
-            )
-        )
-        tiles[row.key] = Tile(
-            thumb=_thumb(image),
-            fails=row.fails,
-            error=error,
-            probability=None if chance is None else float(chance),
-            reason=_reason(row),
-            hidden=hidden,
-        )
-    return judged, tiles
-
-
-def _person(row: VerdictRow) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Where a person is, (0, 0) if the judge does not say."""
-    cells = np.frombuffer(base64.b64decode(row.extra.get("person", "")), dtype=np.uint8)
-    grid = round(len(cells) ** 0.5)
-    return np.asarray(cells.reshape(grid, grid) / 255, dtype=np.float32)
+        image = run.image(row)
+        thumbnails.write(_thumbnail(image) + "\n")
+        small = _square(image)
+        if run is base:
+            copies.add(row.key, small)
+        against = small if run is base else copies.get(row.key)
+        if against is not None:
+            drift.update(row.prompt_id, small, against, person_mask(row), person_mask(persons[row.key]))
+    return drift
 
 
 def _square(image: ByteArray) -> ByteArray:
@@ -278,27 +277,23 @@ def _square(image: ByteArray) -> ByteArray:
     return np.array(Image.fromarray(image).resize((SMALL, SMALL), Image.Resampling.BOX))
 
 
-def _thumb(image: ByteArray) -> str:
-    """Base64 of a WebP of at most ``THUMB`` pixels a side."""
+def _thumbnail(image: ByteArray) -> str:
+    """Base64 of a WebP of at most ``THUMBNAIL`` pixels a side."""
     small, buffer = Image.fromarray(image), io.BytesIO()
-    small.thumbnail((THUMB, THUMB))
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
     small.save(buffer, format="WEBP", quality=80)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _reason(row: VerdictRow) -> str:
-    """The judge's words; from one that gives none, the parts that it finds most likely wrong."""
-    if row.extra.get("reason"):
-        return str(row.extra["reason"])
-    if not row.fails:
-        return ""
-    seen = [(one["wrong"], part) for part, one in row.parts.items() if one.get("visible", 0) >= 0.5 and "wrong" in one]
-    named = [f"{part} {100 * chance:.0f} %" for chance, part in sorted(seen, reverse=True)[:2]]
-    return "most likely wrong: " + ", ".join(named) if named else ""
+def _in_order(cases: Sequence[Case], model: str, thumbnails: IO[str]) -> Iterator[str]:
+    """The thumbnail of each case, empty where the model has no image."""
+    thumbnails.seek(0)
+    for case in cases:
+        yield thumbnails.readline().rstrip("\n") if model in case.verdicts else ""
 
 
 def _masked(summary: dict[str, Any]) -> dict[str, Any]:
-    """Without any number that rests on verdicts, where the judge failed too often for a rate."""
+    """The summary without the numbers that rest on verdicts, where the judge failed too often for a rate."""
     if summary["aer"]["value"] is not None or not summary["errors"]:
         return summary
     none = {"value": None, "ci": None, "n": summary["n"]}
@@ -309,7 +304,7 @@ def _masked(summary: dict[str, Any]) -> dict[str, Any]:
     return {**summary, **masked, "by_category": {}, "not_visible": {**none, "by_part": {}}}
 
 
-def _thin(models: Mapping[str, Mapping[str, Any]], base: str) -> list[str]:
+def _without_rate(models: Mapping[str, Mapping[str, Any]], base: str) -> list[str]:
     """Models without a rate."""
     found = [f"{name}: {row['aer']['note']}." for name, row in models.items() if row["aer"].get("note")]
     if models[base]["aer"]["value"] is None:
@@ -318,8 +313,8 @@ def _thin(models: Mapping[str, Mapping[str, Any]], base: str) -> list[str]:
 
 
 def _quality(run: _Run) -> dict[str, Any]:
-    """Measures of preserved quality that lie beside the images, none where nobody measured them."""
-    return read_quality(quality_file(run.pictures.root), run.pictures.content_hash)
+    """Measures of preserved quality stored beside the images; empty if not measured."""
+    return read_quality(quality_file(run.images.root), run.images.content_hash)
 
 
 def _finished(folder: Path) -> list[Path]:
@@ -328,49 +323,42 @@ def _finished(folder: Path) -> list[Path]:
 
 
 def _agreement(run: _Run, seed: int) -> dict[str, Any]:
-    """How far those agree who stand behind the verdicts, and the judges of the run where there are several."""
+    """Agreement of the votes, raters or members behind the verdicts, and of the run's judges if there are several."""
     details = [(row.prompt_id, row.extra.get("details", {})) for row in run.verdicts.rows]
     found = agreement(details, generator(seed, "agreement"))
     judges = {path.name: VerdictStore.open(path) for path in _finished(run.folder) if path.name != "ensemble"}
     of_these = str(run.verdicts.manifest.config["generations"])
     judges = {name: one for name, one in judges.items() if one.manifest.config["generations"] == of_these}
     if len(judges) > 1:
-        said = [{row.key: row.fails for row in one.rows} for one in judges.values()]
-        keys = sorted(set().union(*said))
-        answers = [[one.get(key) for one in said] for key in keys]
+        verdicts = [{row.key: row.fails for row in one.rows if row.seed in run.seeds} for one in judges.values()]
+        keys = sorted(set().union(*verdicts))
+        answers = [[one.get(key) for one in verdicts] for key in keys]
         alpha = krippendorff_alpha(answers, generator(seed, "judges"), [key[0] for key in keys])
         found["judges"] = {**alpha.to_json(), "by": sorted(judges)}
     return found
 
 
-def _cases(judged: Mapping[str, Sequence[Judged]], tiles: Mapping[str, Mapping[tuple[str, int], Tile]]) -> list[Case]:
+def _cases(judged: Mapping[str, Sequence[Judged]]) -> list[Case]:
     """Every prompt and seed that any model has, in order."""
-    known = {(row.prompt_id, row.seed): row for rows in judged.values() for row in rows}
+    tables = {name: {row.outcome.key: row for row in rows} for name, rows in judged.items()}
+    first = {key: row for table in tables.values() for key, row in table.items()}
     return [
         Case(
             prompt_id=row.prompt_id,
             prompt=row.prompt,
             category=row.category,
             seed=row.seed,
-            tiles={name: table[key] for name, table in tiles.items() if key in table},
+            verdicts={name: table[key] for name, table in tables.items() if key in table},
         )
-        for key, row in sorted(known.items())
+        for key, row in sorted(first.items(), key=lambda item: item[0])
     ]
-
-
-def _judge(run: _Run, *, calibrated: bool) -> dict[str, Any]:
-    return {
-        "name": _judge_name(run.judge),
-        "fingerprint": str(run.judge["fingerprint"]),
-        "calibrated": calibrated,
-    }
 
 
 def _suite(run: _Run, rows: Sequence[Judged]) -> dict[str, Any]:
     return {
         "name": str(run.config.get("suite_name", "")),
         "digest": str(run.config["suite"]),
-        "seeds": list(run.config["seeds"]),
+        "seeds": run.seeds,
         "prompts": len({row.prompt_id for row in rows}),
     }
 
@@ -378,5 +366,5 @@ def _suite(run: _Run, rows: Sequence[Judged]) -> dict[str, Any]:
 def _facts(runs: Sequence[_Run]) -> dict[str, str]:
     """Hashes and versions of the foot."""
     found = {f"verdicts on {run.name}": run.verdicts.content_hash[:16] for run in runs}
-    found |= {f"images of {run.name}": run.pictures.content_hash[:16] for run in runs}
+    found |= {f"images of {run.name}": run.images.content_hash[:16] for run in runs}
     return found | environment()

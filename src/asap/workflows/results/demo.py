@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from asap.backbones.family import LoadOptions, device_named
-from asap.core.files import read_json
+from asap.workflows.evaluation.compare import compare
 from asap.workflows.evaluation.generate import generate
-from asap.workflows.evaluation.report import report
 from asap.workflows.evaluation.run_judge import run as judge
 from asap.workflows.pairs.people import LEARNED
 from asap.workflows.pairs.rendered import build_pairs
@@ -65,16 +64,11 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
     say("4/5 judge all images")
     for name in ("base", "aligned"):
         judge(out / name, out / f"{name}-verdicts", judge="learned", device=device, report=say)
-    say("5/5 write the report")
-    page = report(
-        out / "report",
-        base=out / "base-verdicts",
-        aligned={how.method: out / "aligned-verdicts"},
-        pairs=out / "pairs",
-        runs={how.method: out / "run"},
-    )
-    found = read_json(out / "report" / "report.json")
-    assert isinstance(found, dict)
+    say("5/5 write the comparison")
+    runs = {"base": out / "base-verdicts", how.method: out / "aligned-verdicts"}
+    title = "Anatomy before and after alignment"
+    found = compare(runs, out / "report", pairs=out / "pairs", title=title, report=say)
+    page = Path(found["page"])
     Console(width=WIDTH).print(results_table(found["models"]))
     print(page.resolve())
     return page

@@ -21,13 +21,13 @@ from asap.backbones.family import LoadOptions, device_named
 from asap.backbones.fingerprint import model_fingerprint
 from asap.benchmark.judge import measured_rates
 from asap.benchmark.report import Point
-from asap.benchmark.summary import Judged, summarize
+from asap.benchmark.summary import summarize
 from asap.core.files import read_json, write_json, write_text
 from asap.stores.cache import Cache
 from asap.stores.pairs import PairStore
+from asap.workflows.evaluation.compare import compare
 from asap.workflows.evaluation.generate import generate
-from asap.workflows.evaluation.metrics import calibration_of, load_judged, reference_images
-from asap.workflows.evaluation.report import report
+from asap.workflows.evaluation.judged import JudgedRun, calibration_of, open_judged, pixel_drift, reference_images
 from asap.workflows.evaluation.run_judge import run as judge
 from asap.workflows.pairs.on_policy import build_own_pairs
 from asap.workflows.pairs.people import LEARNED
@@ -276,9 +276,9 @@ def _verdicts(work: Path, method: str, seed: int, steps: int) -> Path:
 def _results(work: Path, how: ReproduceSettings) -> dict[str, Any]:
     calibration = calibration_of(work / "base-verdicts")
     rates = measured_rates(calibration)
-    base = load_judged(work / "base-verdicts")
-    clean = reference_images(work / "pairs", base[0].image.shape[0])
-    table: dict[str, Any] = {"base": _row(summarize(base, base, rates, reference=clean), steps=0, seconds=0.0)}
+    base = open_judged(work / "base-verdicts")
+    clean = reference_images(work / "pairs", base.image(base.verdicts.rows[0]).shape[0])
+    table: dict[str, Any] = {"base": _row(_summary([base], base, rates, clean), steps=0, seconds=0.0)}
     sweep: dict[str, list[dict[str, Any]]] = {}
     for method in how.methods:
         sweep[method] = _points(work, how, method, base, rates, clean)
@@ -290,13 +290,13 @@ def _results(work: Path, how: ReproduceSettings) -> dict[str, Any]:
 
 
 def _points(
-    work: Path, how: ReproduceSettings, method: str, base: list[Judged], rates: Any, clean: Any  # noqa: ANN401
+    work: Path, how: ReproduceSettings, method: str, base: JudgedRun, rates: Any, clean: Any  # noqa: ANN401
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One method's rows, in order of steps."""
     points, measured = [], _measured_steps(how, method)
     for steps in measured:
-        rows = _pooled(work, how, method, steps)
-        summary = summarize(rows, base, rates, reference=clean)
+        runs = [open_judged(_verdicts(work, method, seed, steps)) for seed in how.seeds]
+        summary = _summary(runs, base, rates, clean)
         seconds = _seconds(work, how, method) * steps / measured[-1]
         points.append(_row(summary, steps=steps + len(_earlier_rows(method)) * how.steps, seconds=seconds))
     return points
@@ -311,8 +311,10 @@ def _path(sweep: Mapping[str, list[dict[str, Any]]], how: ReproduceSettings, met
     return path + sweep[method]
 
 
-def _pooled(work: Path, how: ReproduceSettings, method: str, steps: int) -> list[Judged]:
-    return [row for seed in how.seeds for row in load_judged(_verdicts(work, method, seed, steps))]
+def _summary(runs: Sequence[JudgedRun], base: JudgedRun, rates: Any, clean: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Runs of all training seeds together, against the base."""
+    rows = [row for run in runs for row in run.rows()]
+    return summarize(rows, base.rows(), rates, pixel_drift(runs, base, clean))
 
 
 def _seconds(work: Path, how: ReproduceSettings, method: str) -> float:
@@ -342,7 +344,7 @@ def _row(summary: Mapping[str, Any], *, steps: int, seconds: float) -> dict[str,
 
 
 def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Path) -> None:
-    """The HTML report of the whole reproduction, with the curve of AER against drift."""
+    """The comparison page of the whole reproduction, with the curve of AER against drift."""
     points = {
         name: [
             Point(
@@ -357,12 +359,11 @@ def _curve(work: Path, found: Mapping[str, Any], how: ReproduceSettings, out: Pa
         for name, rows in found["sweep"].items()
     }
     seed = how.seeds[0]
-    report(
+    compare(
+        {"base": work / "base-verdicts", **{name: _verdicts(work, name, seed, how.steps) for name in how.methods}},
         out,
-        base=work / "base-verdicts",
-        aligned={name: _verdicts(work, name, seed, how.steps) for name in how.methods},
+        seeds=[seed],
         pairs=work / "pairs",
-        runs={name: work / "runs" / f"{name}-{seed}" for name in how.methods},
         sweep=points,
         title="asap reproduce mini",
     )
