@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from asap.benchmark.correction import Share, corrected_interval, posterior, surprise
+from asap.benchmark.correction import Plane, Share, corrected_interval, misfit, posterior
 
 LEVEL = 0.95
 
@@ -42,7 +42,7 @@ def by_hand(x: float, rate: Share, se: Share, sp: Share) -> float:
 @pytest.mark.parametrize(("se", "sp", "raw"), [(0.55, 0.55, 0.5), (0.55, 0.5, 0.52), (0.9, 0.8, 0.3), (0.6, 0.5, 0.2)])
 def test_surprise_is_what_brute_force_finds(x: float, se: float, sp: float, raw: float) -> None:
     measured = ((raw, 0.0005), *judge(se, sp))
-    assert float(surprise(x, *measured)) == pytest.approx(by_hand(x, *measured), abs=0.004)
+    assert float(misfit(Plane(*measured), x)) == pytest.approx(by_hand(x, *measured), abs=0.004)
 
 
 @pytest.mark.parametrize("x", [0.0, 0.05, 0.4, 0.9, 1.0])
@@ -52,7 +52,7 @@ def test_a_true_rate_is_refused_as_often_as_said(x: float, gain: float) -> None:
     deviations = 0.015, 0.04, 0.03
     truth = x * gain + 0.3, 0.3 + gain, 0.7
     found = [(draw.normal(mean, sd, runs), np.full(runs, sd**2)) for mean, sd in zip(truth, deviations, strict=True)]
-    kept = float((surprise(x, *found) <= LEVEL).mean())
+    kept = float((misfit(Plane(*found), x) <= LEVEL).mean())
     # 0.0062 are four standard errors; a judge that may be worse than a coin (gain 0.02, se 0.05) may keep more
     assert kept > LEVEL - 0.0062
     assert kept < LEVEL + (0.0062 if gain > 0.1 else 0.05)
@@ -64,7 +64,7 @@ def test_the_interval_is_all_that_is_not_refused() -> None:
         se, sp, raw = draw.uniform(0.5, 1), draw.uniform(0.5, 1), draw.uniform()
         measured = ((raw, draw.uniform(1e-5, 1e-3)), *judge(se, sp, int(draw.integers(20, 2000))))
         low, high = corrected_interval(*measured)
-        kept = surprise(grid, *measured) <= LEVEL
+        kept = misfit(Plane(*measured), grid) <= LEVEL
         inside = (grid >= low) & (grid <= high)
         assert low <= high
         assert (kept == inside).all()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from asap import backbones
 from asap.backbones.fingerprint import model_fingerprint
 from asap.backbones.protocol import TextCondition
 from asap.benchmark.judge import JudgeSpec, weights
-from asap.benchmark.suite import SuitePrompt, write_suite
+from asap.benchmark.suite import SuitePrompt
 from asap.core.errors import InputError, StoreError, UnknownNameError
+from asap.core.files import write_json
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.core.records import Edit, GateResult, PairRecord, SceneTruth
 from asap.core.vocabulary import CATEGORIES
@@ -112,7 +114,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name in CATEGORIES
         for i in range(4)
     ]
-    write_suite(root / "suite.json", prompts, least=4)
+    write_json(root / "suite.json", {"prompts": [asdict(row) for row in prompts]})
     make_run(root / "run", Manifest(kind="trained"))
     return {"root": root, "judge": root / "judge", "suite": root / "suite.json", "run": root / "run", "pairs": pairs}
 

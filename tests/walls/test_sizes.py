@@ -1,11 +1,11 @@
-"""Functions stay at 60 lines and files at 500, so that each can be read in one sitting."""
+"""Functions stay at 80 lines and files at 600, so that each can be read in one sitting."""
 
 import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FUNCTION_LINES = 60
-FILE_LINES = 500
+FUNCTION_LINES = 80
+FILE_LINES = 600
 
 
 def oversized(files: list[Path]) -> list[str]:

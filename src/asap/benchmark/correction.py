@@ -31,13 +31,14 @@ from asap.core.errors import InputError
 
 __all__ = [
     "Measured",
+    "Plane",
     "Share",
     "correct",
     "corrected_interval",
+    "misfit",
     "posterior",
     "rate_of_prompts",
     "rogan_gladen",
-    "surprise",
 ]
 
 JEFFREYS: Final = 0.5
@@ -84,10 +85,11 @@ def rogan_gladen(rate: float, sensitivity: float, specificity: float) -> float:
     return min(1.0, max(0.0, (rate + specificity - 1) / (sensitivity + specificity - 1)))
 
 
-class _Plane:
-    """Measured (u, g) of any number of cases, in units of their doubt: angles from the ray x = 0, growing with x."""
+class Plane:
+    """Measured points (u, g), whitened by their uncertainty: angles are from the ray x = 0 and grow with x."""
 
     def __init__(self, rate: Share, sensitivity: Share, specificity: Share) -> None:
+        """Whiten the points of any number of cases."""
         (p, var_p), (se, var_se), (sp, var_sp) = [
             [np.asarray(part, dtype=np.float64) for part in share] for share in (rate, sensitivity, specificity)
         ]
@@ -131,15 +133,11 @@ def _reach(along: Array, edge: Array, worse: Array) -> Array:
     return np.where((along > 0) & (root <= along * np.tan(edge)), root, beyond)
 
 
-def surprise(x: npt.ArrayLike, rate: Share, sensitivity: Share, specificity: Share) -> Array:
-    """Chance that a true rate ``x`` would fit what is measured better than it does; above the level it is refused.
+def misfit(plane: Plane, x: npt.ArrayLike) -> Array:
+    """Probability that a true rate ``x`` would fit the measurement better than it does; above the level, x is rejected.
 
-    Uniform in [0, 1] at the true rate, but for the cases in which x is the best rate: there it is 0.
+    Uniform in [0, 1] at the true rate, except where x is the best rate: there it is 0.
     """
-    return _surprise(_Plane(rate, sensitivity, specificity), x)
-
-
-def _surprise(plane: _Plane, x: npt.ArrayLike) -> Array:
     angle = plane.angle(x)
     turn = plane.point - angle
     along, across = plane.length * np.cos(turn), plane.length * np.sin(turn)
@@ -155,15 +153,15 @@ def corrected_interval(
     rate: Share, sensitivity: Share, specificity: Share, level: float = LEVEL
 ) -> tuple[Array, Array]:
     """Lowest and highest rate in [0, 1] that fits what was measured, around the one that fits best."""
-    plane = _Plane(rate, sensitivity, specificity)
+    plane = Plane(rate, sensitivity, specificity)
     best = plane.best()
     ends = []
     for end in (0.0, 1.0):
         refused, kept = np.full_like(best, end), best
-        whole = _surprise(plane, refused) <= level
+        whole = misfit(plane, refused) <= level
         for _ in range(HALVINGS):
             middle = (refused + kept) / 2
-            fits = _surprise(plane, middle) <= level
+            fits = misfit(plane, middle) <= level
             refused, kept = np.where(fits, refused, middle), np.where(fits, middle, kept)
         ends.append(np.where(whole, end, kept))
     return ends[0], ends[1]

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from asap.core.errors import InputError, StoreError, UnknownNameError
-from asap.core.files import read_json, write_json
+from asap.core.errors import StoreError, UnknownNameError
+from asap.core.files import read_json
 from asap.core.hashing import digest_json
 from asap.core.vocabulary import CATEGORIES, PARTS
 
-__all__ = ["COUNTED", "LEAST", "MINI", "SUITES", "Suite", "SuitePrompt", "load_suite", "read_suite", "write_suite"]
+__all__ = ["COUNTED", "LEAST", "MINI", "SUITES", "Suite", "SuitePrompt", "load_suite", "read_suite"]
 
 FOLDER: Final = Path(__file__).parent / "suites"
 MINI: Final = FOLDER / "mini.json"
@@ -88,18 +88,6 @@ def _faults(rows: Sequence[SuitePrompt], least: int) -> list[str]:
         twice = [name for name, count in Counter(getattr(row, what) for row in rows).items() if count > 1]
         faults += [f"{what} {name!r} occurs twice" for name in twice]
     return faults
-
-
-def write_suite(path: Path, rows: Iterable[SuitePrompt], *, least: int = LEAST) -> None:
-    """Write a suite as JSON.
-
-    Raises:
-        InputError: a category has fewer than ``least`` prompts, a word is unknown, or an id or prompt occurs twice.
-    """
-    listed = sorted(rows, key=lambda row: row.id)
-    if faults := _faults(listed, least):
-        raise InputError("the suite cannot be used: " + "; ".join(faults))
-    write_json(path, {"prompts": [asdict(row) for row in listed]})
 
 
 def read_suite(path: Path, *, least: int = 0) -> tuple[SuitePrompt, ...]:
