@@ -71,7 +71,7 @@ seed: 0
 checkpoint_every: 50
 validate_every: 25  # steps between looks at held-out pairs and pictures
 images: 4
-stop_on_rise: 0.05  # end once the winner's error is 5 % above the reference's
+stop_on_rise: 0.05  # end once the chosen side's error is 5 % above the reference's
 # stop_on_drift: 0.05
 # track: [tensorboard]  # or trackio, wandb
 """
@@ -93,8 +93,8 @@ def _objective(method: Method) -> str:
     settings, lines = method.settings, []
     if settings.alpha == LossSettings().alpha:
         lines.append(f"alpha: {settings.alpha}  # extra weight inside the mask\n")
-    if method.shape in ("squared", "hinge") and settings.tau == LossSettings().tau:
-        lines.append(f"tau: {settings.tau}  # margin, in units of error\n")
+    if method.shape in ("squared", "hinge") and settings.target_margin == LossSettings().target_margin:
+        lines.append(f"target_margin: {settings.target_margin}  # delta that is asked for, in units of error\n")
     if method.shape == "ipo" and settings.beta == LossSettings().beta:
         lines.append(f"beta: {settings.beta}  # the margin is 1 / (2 beta)\n")
     if method.shape == "logistic" and settings.beta == LossSettings().beta:

@@ -7,50 +7,38 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.align.methods import METHODS, LossSettings, PairErrors, numbers, pair_losses, resolve
+from asap.align.methods import METHODS, LossSettings, Method, PairErrors, describe, pair_losses, resolve_method
 from asap.core.errors import ConfigError, UnknownNameError
 
-NAMES = (
-    "sft",
-    "dpo",
-    "asap",
-    "localized_dpo",
-    "margin_dpo",
-    "asap_hinge",
-    "asap_area",
-    "asap_time",
-    "asap_anchor",
-    "asap_guard",
-    "asap_sft",
-    "ipo",
-    "sdpo",
-    "localized_sdpo",
-)
+NAMES = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo", "asap_hinge", "ipo")
 
 
-def errors(winner: float, loser: float, *, alignment: float = 0.5, share: float = 0.05) -> PairErrors:
+def errors(chosen: float, rejected: float, *, share: float = 0.05) -> PairErrors:
     """One pair whose reference errors are 0.1 on both sides."""
 
     def one(value: float, *, grad: bool = False) -> Tensor:
         return torch.tensor([value], dtype=torch.float64, requires_grad=grad)
 
     return PairErrors(
-        policy_winner=one(winner, grad=True),
-        reference_winner=one(0.1),
-        policy_loser=one(loser, grad=True),
-        reference_loser=one(0.1),
+        policy_chosen=one(chosen, grad=True),
+        reference_chosen=one(0.1),
+        policy_rejected=one(rejected, grad=True),
+        reference_rejected=one(0.1),
         mask_share=one(share),
-        alignment=one(alignment),
     )
 
 
 def run(name: str, found: PairErrors, **overrides: object) -> tuple[float, float, float]:
-    """Loss, slope in the winner's error, slope in the loser's error."""
-    method, settings = resolve(name, overrides)
-    loss, _ = pair_losses(method.shape, found, settings)
-    slopes = torch.autograd.grad(loss.sum(), [found.policy_winner, found.policy_loser], allow_unused=True)
-    winner, loser = (0.0 if slope is None else slope.item() for slope in slopes)
-    return loss.item(), winner, loser
+    """Loss, and its derivatives by the chosen and the rejected error."""
+    loss = pair_losses(*with_errors(name, found, overrides)).loss
+    derivatives = torch.autograd.grad(loss.sum(), [found.policy_chosen, found.policy_rejected], allow_unused=True)
+    chosen, rejected = (0.0 if value is None else value.item() for value in derivatives)
+    return loss.item(), chosen, rejected
+
+
+def with_errors(name: str, found: PairErrors, overrides: dict[str, object]) -> tuple[Method, PairErrors, LossSettings]:
+    method, settings = resolve_method(name, overrides)
+    return method, found, settings
 
 
 def test_the_registry_is_what_this_file_covers() -> None:
@@ -59,22 +47,22 @@ def test_the_registry_is_what_this_file_covers() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_start_of_every_method(name: str) -> None:
-    """At delta 0: sft is the error itself, logistic shapes ln 2, margins 1; all push the winner's error down."""
-    loss, winner, loser = run(name, errors(0.1, 0.1))
+    """At delta 0: sft is the error itself, logistic losses ln 2, margin losses 1; all push the chosen error down."""
+    loss, chosen, rejected = run(name, errors(0.1, 0.1))
     shape = METHODS.get(name).shape
     assert loss == pytest.approx({"sft": 0.1, "logistic": math.log(2)}.get(shape, 1.0), abs=1e-12)
-    assert winner > 0
-    assert loser == 0 if shape == "sft" else loser < 0
+    assert chosen > 0
+    assert rejected == 0 if shape == "sft" else rejected < 0
 
 
 def test_paper_values_by_hand() -> None:
-    """E_w 0.098, E_l 0.103: delta = 0.002 + 0.003 = 0.005, half of tau: (0.5)^2, slopes +-2*(0.5)/0.01 = +-100."""
+    """E_w 0.098, E_l 0.103: delta = 0.002 + 0.003 = 0.005, half of tau: (0.5)^2, derivatives +-2*(0.5)/0.01 = +-100."""
     assert run("asap", errors(0.098, 0.103)) == pytest.approx((0.25, 100.0, -100.0))
     assert run("asap", errors(0.098, 0.103), normalize=False) == pytest.approx((2.5e-5, 0.01, -0.01))
 
 
 def test_margin_reached_has_no_gradient_and_beyond_it_the_hinge_lets_go() -> None:
-    """delta = tau exactly, then 2*tau, where the square pulls the winner's error up and the hinge does nothing."""
+    """delta = tau exactly, then 2*tau, where the square pulls the chosen error up and the hinge does nothing."""
     assert run("asap", errors(0.09, 0.10)) == pytest.approx((0, 0, 0), abs=1e-9)
     assert run("asap", errors(0.09, 0.11)) == pytest.approx((1.0, -200.0, 200.0))
     assert run("asap_hinge", errors(0.09, 0.11)) == pytest.approx((0, 0, 0), abs=1e-9)
@@ -93,7 +81,7 @@ def test_mask_of_ones_is_plain_dpo_with_a_larger_beta() -> None:
     weighted = errors(0.098, 0.103)
     plain = PairErrors(
         **{
-            key: (value / 11 if "er" in key else value).detach().requires_grad_("policy" in key)
+            key: (value / 11 if key != "mask_share" else value).detach().requires_grad_("policy" in key)
             for key, value in vars(weighted).items()
         }
     )
@@ -101,59 +89,64 @@ def test_mask_of_ones_is_plain_dpo_with_a_larger_beta() -> None:
 
 
 def test_ipo_is_the_square_around_half_over_beta() -> None:
-    """beta 50: the margin is 0.01; delta 0.005 gives (0.005 - 0.01)^2 / 0.01^2, as asap's own with tau 0.01."""
+    """beta 50: the margin is 0.01; delta 0.005 gives (0.005 - 0.01)^2 / 0.01^2, as asap with tau 0.01."""
     assert run("ipo", errors(0.098, 0.103), beta=50.0) == pytest.approx((0.25, 100.0, -100.0))
     assert run("ipo", errors(0.098, 0.103), beta=50.0, normalize=False)[0] == pytest.approx((0.005 - 0.01) ** 2)
 
 
-def test_numbers_say_the_slope_and_the_margin() -> None:
-    assert numbers(*resolve("dpo", {"beta": 2500.0})) | {"k": 2500.0, "margin": None} == numbers(
-        *resolve("dpo", {"beta": 2500.0})
-    )
-    assert numbers(*resolve("ipo", {}))["margin"] == 0.5 / 5000
-    assert numbers(*resolve("asap", {"tau": 0.02}))["margin"] == 0.02
+def test_the_description_has_the_slope_and_the_margin() -> None:
+    dpo = describe(*resolve_method("dpo", {"beta": 2500.0}))
+    assert (dpo["k"], dpo["margin"]) == (2500.0, None)
+    assert describe(*resolve_method("ipo", {}))["margin"] == 0.5 / 5000
+    assert describe(*resolve_method("asap", {"target_margin": 0.02}))["margin"] == 0.02
+    assert describe(*resolve_method("sft", {}))["margin"] is None
 
 
-def test_guard_scales_the_losers_gradient_only() -> None:
-    """alignment 4: the loser's slope is a quarter; value and winner's slope stay. Past tau the guard is off."""
-    plain, guarded = run("asap", errors(0.098, 0.103)), run("asap_guard", errors(0.098, 0.103, alignment=4.0))
-    assert guarded == pytest.approx((plain[0], plain[1], plain[2] / 4))
-    assert run("asap_guard", errors(0.09, 0.11, alignment=4.0)) == pytest.approx((1.0, -200.0, 200.0))
+def test_stored_keys() -> None:
+    """Hashes of runs depend on them."""
+    assert list(describe(*resolve_method("asap", {}))) == [
+        "method", "shape", "alpha", "k", "margin", "normalize", "scale", "anchor", "sft",
+    ]  # fmt: skip
+    assert [METHODS.get(name).shape for name in NAMES] == [
+        "sft", "logistic", "squared", "logistic", "squared", "hinge", "ipo",
+    ]  # fmt: skip
+    assert set(LossSettings().config()) == {
+        "alpha", "tau", "beta", "normalize", "scale", "typical_share", "typical_error", "anchor", "sft",
+    }  # fmt: skip
 
 
 def test_anchor_and_sft_add_in_units_of_the_margin() -> None:
     """E_w 0.102, E_l 0.107: delta 0.005 -> 0.25, rise 0.2 tau: anchor adds 4*0.2, sft adds 1*0.2."""
-    assert run("asap_anchor", errors(0.102, 0.107)) == pytest.approx((1.05, 100 + 400, -100))
-    assert run("asap_sft", errors(0.102, 0.107)) == pytest.approx((0.45, 100 + 100, -100))
-    assert run("asap_anchor", errors(0.098, 0.103)) == pytest.approx(run("asap", errors(0.098, 0.103)))
+    assert run("asap", errors(0.102, 0.107), anchor=4.0) == pytest.approx((1.05, 100 + 400, -100))
+    assert run("asap", errors(0.102, 0.107), sft=1.0) == pytest.approx((0.45, 100 + 100, -100))
+    assert run("asap", errors(0.098, 0.103), anchor=4.0) == pytest.approx(run("asap", errors(0.098, 0.103)))
 
 
 def test_area_and_time_scale_delta() -> None:
     """Four times the typical mask, or twice the typical error (0.05 against 0.1): delta counts a quarter, a half."""
-    assert run("asap_area", errors(0.098, 0.103, share=0.2))[0] == pytest.approx((0.005 / 4 / 0.01 - 1) ** 2)
-    loss = run("asap_time", errors(0.098, 0.103), typical_error=0.05)[0]
+    assert run("asap", errors(0.098, 0.103, share=0.2), scale="area")[0] == pytest.approx((0.005 / 4 / 0.01 - 1) ** 2)
+    loss = run("asap", errors(0.098, 0.103), scale="time", typical_error=0.05)[0]
     assert loss == pytest.approx((0.005 / 2 / 0.01 - 1) ** 2)
 
 
 def test_resolve_reports_all_faults_together() -> None:
-    with pytest.raises(ConfigError, match=r"alpha must be >= 0.*tau must be > 0"):
-        resolve("asap", {"alpha": -1.0, "tau": 0.0})
+    with pytest.raises(ConfigError, match=r"alpha must be >= 0.*target_margin must be > 0"):
+        resolve_method("asap", {"alpha": -1.0, "target_margin": 0.0})
     with pytest.raises(ConfigError, match="unknown loss settings gamma"):
-        resolve("asap", {"gamma": 1.0})
+        resolve_method("asap", {"gamma": 1.0})
     with pytest.raises(UnknownNameError, match="asap_hinge"):
-        resolve("asp", {})
-    assert resolve("asap", {"tau": None})[1] == LossSettings()
+        resolve_method("asp", {})
+    assert resolve_method("asap", {"target_margin": None})[1] == LossSettings()
 
 
-def test_gradcheck_of_whole_methods() -> None:
+@pytest.mark.parametrize("more", [{}, {"anchor": 4.0}, {"sft": 1.0}, {"scale": "area"}, {"scale": "time"}])
+def test_gradcheck_of_whole_methods(more: dict[str, object]) -> None:
     for name in NAMES:
-        method, settings = resolve(name, {"tau": 0.3, "beta": 2.0})
-        # The guard is a gradient rule, not a derivative; finite differences see the loss without it.
-        settings = replace(settings, guard=False)
+        method, settings = resolve_method(name, {"target_margin": 0.3, "beta": 2.0, **more})
         base = errors(0.1, 0.1)
         assert torch.autograd.gradcheck(
-            lambda w, v, base=base, settings=settings, shape=method.shape: pair_losses(
-                shape, replace(base, policy_winner=w, policy_loser=v), settings
-            )[0],
+            lambda w, v, base=base, settings=settings, method=method: (
+                pair_losses(method, replace(base, policy_chosen=w, policy_rejected=v), settings).loss
+            ),
             [torch.tensor([0.17], dtype=torch.float64, requires_grad=True) for _ in range(2)],
         )

@@ -1,4 +1,4 @@
-"""Frozen weights that come and go by layer give the same training."""
+"""Frozen weights that are copied to the device layer by layer give the same training."""
 
 from typing import Any
 
@@ -8,9 +8,8 @@ import torch
 from asap.align.adapters import add_lora
 from asap.align.offload import is_offloaded, offload_frozen
 from asap.align.policy import Policy
-from asap.align.trainer import Trainer
 from asap.core.errors import ConfigError
-from tests.align.fakes import TinyBackbone, policies, trainer
+from tests.align.fakes import Alignment, TinyBackbone, alignment, assert_same, policies, weights
 
 
 def away() -> Policy:
@@ -19,22 +18,20 @@ def away() -> Policy:
     return policy
 
 
-def taken(policy: Policy, **settings: Any) -> Trainer:  # noqa: ANN401
-    run = trainer("asap", policy=policy, loss={"tau": 0.5}, steps=20, batch_size=2, lr=1e-4, **settings)
+def taken(policy: Policy, **settings: Any) -> Alignment:  # noqa: ANN401
+    run = alignment("asap", policy=policy, loss={"target_margin": 0.5}, steps=20, batch_size=2, lr=1e-4, **settings)
     list(run.steps())
     return run
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_twenty_steps_are_the_same_to_the_bit(checkpointing: bool) -> None:
+def test_twenty_steps_are_bit_identical(checkpointing: bool) -> None:
     here, there = taken(policies(lora=True)), taken(away(), checkpointing=checkpointing)
-    assert here.weights.keys() == there.weights.keys()
-    for name, value in here.weights.items():
-        assert torch.equal(value, there.weights[name]), name
-        assert "lora_B" not in name or bool(value.detach().any())
+    assert_same(weights(here), weights(there))
+    assert all("lora_B" not in name or bool(value.any()) for name, value in weights(here).items())
 
 
-def test_between_forwards_only_what_is_trained_is_there() -> None:
+def test_between_forwards_only_trained_weights_are_on_the_device() -> None:
     policy = away()
     taken(policy)
     assert is_offloaded(policy)
@@ -43,6 +40,6 @@ def test_between_forwards_only_what_is_trained_is_there() -> None:
         assert value.is_meta != ("lora_" in name), name
 
 
-def test_where_nothing_is_frozen_nothing_can_go() -> None:
+def test_nothing_to_offload_where_nothing_is_frozen() -> None:
     with pytest.raises(ConfigError, match="every weight is trained; train an adapter"):
         offload_frozen(policies(lora=False).denoiser, torch.device("cpu"))

@@ -1,6 +1,7 @@
 """Windows of pairs: the same noise, the same unit of error, and the whole image where the window is that."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.align.batch import Draws, PairBatch, Slots, cut, draw
-from asap.align.step import measure, pair_errors
-from asap.align.trainer import Trainer
+from asap.align.batch import NoiseSamples, PairBatch, Slots, crop_noise, sample_noise
+from asap.align.errors import RowName
+from asap.align.methods import resolve_method
+from asap.align.policy import Denoise
+from asap.align.step import Objective, evaluate, fresh_reference
 from asap.backbones.protocol import TextCondition
-from tests.align.fakes import SHAPE, MemoryPairs, StraightPath, trainer
+from tests.align.fakes import SHAPE, Alignment, MemoryPairs, StraightPath, alignment, assert_same, weights
 from tests.align.memory import peak
 
 INSIDE = (4, 2, 3)
@@ -30,37 +33,36 @@ class Windowed(MemoryPairs):
         batch, (top, left) = super().batch(indices), self.corner
         parts = {
             name: getattr(batch, name)[..., top : top + self.side, left : left + self.side]
-            for name in ("winner", "loser", "mask")
+            for name in ("chosen", "rejected", "mask")
         }
-        return replace(batch, **parts, corners=(self.corner,) * len(indices), whole=SHAPE[1:])
+        return replace(batch, **parts, corners=(self.corner,) * len(indices), image_size=SHAPE[1:])
 
 
 @pytest.mark.parametrize("mode", ["one_pass", "two_pass"])
-def test_a_window_that_is_the_whole_picture_is_no_window(mode: Any) -> None:  # noqa: ANN401
-    def run(pairs: MemoryPairs) -> tuple[list[dict[str, float | None]], Trainer]:
-        run = trainer(lora=True, pairs=pairs, gradient=mode, draws=2, steps=3)
-        return [{**row, "seconds": 0} for row in run.steps()], run
+def test_a_window_that_is_the_whole_image_changes_nothing(mode: str) -> None:
+    def taken(pairs: MemoryPairs) -> tuple[list[dict[str, float | None]], Alignment]:
+        run = alignment(lora=True, pairs=pairs, gradient=mode, noise_samples=2, steps=3)
+        return list(run.steps()), run
 
-    (plain, one), (windowed, other) = run(MemoryPairs()), run(Windowed(8, 0, 0))
+    (plain, one), (windowed, other) = taken(MemoryPairs()), taken(Windowed(8, 0, 0))
     assert plain == windowed
-    for name, value in one.weights.items():
-        assert torch.equal(value, other.weights[name]), name
-    assert any(bool(value.detach().any()) for name, value in one.weights.items() if "lora_B" in name)
+    assert_same(weights(one), weights(other))
+    assert any(bool(value.any()) for name, value in weights(one).items() if "lora_B" in name)
 
 
-def test_noise_is_cut_from_that_of_the_whole_picture() -> None:
+def test_noise_is_cropped_from_that_of_the_whole_image() -> None:
     slots = Slots(step=2, places=(0, 1), pairs=(4, 9), batch=2, total=20, start=4)
-    whole = draw(StraightPath(), SHAPE, slots, seed=1, draws=2)
+    whole = sample_noise(StraightPath(), SHAPE, slots, seed=1, samples=2)
     batch = replace(Windowed(*INSIDE).batch([4, 9]), corners=((2, 3), (4, 0)))
-    seen = cut(whole, batch)
+    seen = crop_noise(whole, batch)
     assert torch.equal(seen.time, whole.time)
     assert torch.equal(seen.noise[0], whole.noise[0, :, :, 2:6, 3:7])
     assert torch.equal(seen.noise[1], whole.noise[1, :, :, 4:8, 0:4])
-    assert cut(whole, MemoryPairs().batch([4, 9])) is whole
+    assert crop_noise(whole, MemoryPairs().batch([4, 9])) is whole
 
 
-def pointwise(scale: float) -> Any:  # noqa: ANN401
-    """A denoiser that looks at one cell at a time, so that a window takes nothing from what it sees."""
+def pointwise(scale: float) -> Denoise:
+    """A denoiser that looks at one cell at a time, so that a window hides nothing from it."""
 
     def denoise(x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         del condition
@@ -69,40 +71,43 @@ def pointwise(scale: float) -> Any:  # noqa: ANN401
     return denoise
 
 
-def test_a_margin_is_the_same_in_a_window_that_leaves_out_equal_pixels() -> None:
-    """Both sides are equal outside the mask, so with a pointwise denoiser nothing but the winner's error outside is
-    lost: delta, the errors inside and the share of the mask stay, and an error is the part of it that lies inside."""
-    draws = Draws(noise=torch.randn(2, 2, *SHAPE, generator=torch.Generator().manual_seed(0)), time=torch.rand(2, 2))
-    found = []
-    for pairs in (MemoryPairs(), Windowed(*INSIDE)):
-        batch = pairs.batch([4, 9])
-        seen = measure(
-            pointwise(0.7), pointwise(0.2), StraightPath(), batch, cut(draws, batch), alpha=10.0, cast=torch.no_grad()
-        )
-        found.append((seen, pair_errors(seen, 10.0)))
-    (whole, errors), (window, inside) = found
-    assert window.seen == 16 / 64
-    torch.testing.assert_close(window.mask_share, whole.mask_share)
+def test_delta_is_the_same_in_a_window_that_leaves_out_equal_pixels() -> None:
+    """Both sides are equal outside the mask, so with a pointwise denoiser only errors outside the window are lost:
+    delta, the errors inside the mask and its share stay, and an error is the part of it that is visible."""
+    generator = torch.Generator().manual_seed(0)
+    noise = NoiseSamples(
+        noise=torch.randn(2, 2, *SHAPE, generator=generator), time=torch.rand(2, 2, generator=generator)
+    )
+    method, settings = resolve_method("asap", {})
+    objective = Objective(
+        policy=pointwise(0.7),
+        reference=fresh_reference(pointwise(0.2), nullcontext),
+        path=StraightPath(),
+        method=method,
+        settings=settings,
+        autocast=nullcontext,
+        weights=(),
+    )
+    batches = [pairs.batch([4, 9]) for pairs in (MemoryPairs(), Windowed(*INSIDE))]
+    whole, window = (evaluate(objective, batch, crop_noise(noise, batch)) for batch in batches)
+    assert window.visible_share == 16 / 64
+    torch.testing.assert_close(window.errors.mask_share, whole.errors.mask_share)
     torch.testing.assert_close(window.policy.masked, whole.policy.masked)
-    margins = [
-        (one.reference_winner - one.policy_winner) - (one.reference_loser - one.policy_loser)
-        for one in (errors, inside)
-    ]
-    torch.testing.assert_close(margins[0], margins[1])
-    assert float(margins[0].abs().min()) > 1e-3
-    assert (inside.policy_winner < errors.policy_winner).all()
+    torch.testing.assert_close(window.losses.delta, whole.losses.delta)
+    assert float(whole.losses.delta.abs().min()) > 1e-3
+    assert (window.errors.policy_chosen < whole.errors.policy_chosen).all()
 
 
-def test_what_a_window_spares() -> None:
-    """A window of half the sides keeps about a quarter of the activations, in bytes and in numbers."""
-    whole, window = (peak(trainer(lora=True, pairs=pairs)) for pairs in (MemoryPairs(), Windowed(*INSIDE)))
+def test_what_a_window_saves() -> None:
+    """A window of half the sides keeps about a quarter of the activations, in bytes and in elements."""
+    whole, window = (peak(alignment(lora=True, pairs=pairs)) for pairs in (MemoryPairs(), Windowed(*INSIDE)))
     for more, less in zip(whole, window, strict=True):
         assert less <= 0.3 * more
 
 
-def test_the_log_says_how_much_is_seen() -> None:
-    assert trainer(pairs=Windowed(*INSIDE)).step()["seen"] == 0.25
-    assert "seen" not in trainer(pairs=Windowed(8, 0, 0)).step()
+def test_the_log_has_the_visible_share() -> None:
+    assert alignment(pairs=Windowed(*INSIDE)).step()["seen"] == 0.25
+    assert "seen" not in alignment(pairs=Windowed(8, 0, 0)).step()
 
 
 class TwoShapes(MemoryPairs):
@@ -118,38 +123,37 @@ class TwoShapes(MemoryPairs):
 GROUPS = [range(5), range(5, 20)]
 
 
-def taken(**settings: Any) -> Trainer:  # noqa: ANN401
-    run = trainer(lora=True, pairs=TwoShapes(), groups=GROUPS, lr=1e-5, loss={"tau": 0.5}, **settings)
+def taken(**settings: Any) -> Alignment:  # noqa: ANN401
+    run = alignment(lora=True, pairs=TwoShapes(), groups=GROUPS, lr=1e-5, loss={"target_margin": 0.5}, **settings)
     list(run.steps())
     return run
 
 
 def test_pairs_of_several_shapes_train_in_any_split_and_go_on_exactly() -> None:
     whole, split = taken(batch_size=4), taken(batch_size=2, grad_accum=2)
-    for name, value in whole.weights.items():
-        torch.testing.assert_close(value, split.weights[name], atol=1e-7, rtol=0, msg=name)
-    first = trainer(lora=True, pairs=TwoShapes(), groups=GROUPS, lr=1e-5, loss={"tau": 0.5})
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(value, weights(split)[name], atol=1e-7, rtol=0, msg=name)
+    first = alignment(lora=True, pairs=TwoShapes(), groups=GROUPS, lr=1e-5, loss={"target_margin": 0.5})
     list(first.steps(until=3))
-    second = trainer(lora=True, pairs=TwoShapes(), groups=GROUPS, lr=1e-5, loss={"tau": 0.5})
+    second = alignment(lora=True, pairs=TwoShapes(), groups=GROUPS, lr=1e-5, loss={"target_margin": 0.5})
     second.restore(first.state())
     list(second.steps())
-    for name, value in whole.weights.items():
-        assert torch.equal(value, second.weights[name]), name
+    assert_same(weights(whole), weights(second))
 
 
-def test_kept_draws_come_again_within_a_shape() -> None:
-    """Six steps of four take 8 places of the five windows, so that three of them are met again, at the same draw."""
+def test_fixed_noise_comes_again_within_a_shape() -> None:
+    """Six steps of four take 8 places of the five windows, so that three of them are met again, at the same noise."""
     asked: list[tuple[int, int]] = []
 
     class Bank:
-        def get(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]]) -> Tensor:
-            asked.extend((pair, number) for pair, own in zip(pairs, numbers, strict=True) for number in own)
-            return torch.full((len(pairs), len(numbers[0]), 2, 3), torch.nan)
+        def get(self, names: Sequence[RowName]) -> Tensor:
+            asked.extend((pair, number) for pair, number, side in names if side == 0)
+            return torch.full((len(names), 3), torch.nan)
 
-        def put(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]], values: Tensor) -> None:
-            del pairs, numbers, values
+        def put(self, names: Sequence[RowName], values: Tensor) -> None:
+            del names, values
 
-    taken(kept_draws=1, bank=Bank())
+    taken(fixed_noise_samples=1, bank=Bank())
     windows = [name for name in asked if name[0] < 5]
     assert len(windows) == 8
     assert len(set(windows)) == 5

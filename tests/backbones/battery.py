@@ -27,9 +27,10 @@ from torch import Tensor, nn
 
 from asap.align.adapters import add_lora
 from asap.align.batch import PairBatch
-from asap.align.methods import resolve
+from asap.align.methods import resolve_method
 from asap.align.policy import Policy, adapter_reference
-from asap.align.trainer import Trainer, TrainSettings
+from asap.align.settings import TrainSettings
+from asap.align.trainer import Trainer
 from asap.backbones import load
 from asap.backbones.family import LoadOptions
 from asap.backbones.paths import VariancePreservingPath
@@ -38,6 +39,7 @@ from asap.backbones.protocol import TextCondition
 from asap.backbones.text import blanked, trimmed
 from asap.core.errors import InputError
 from asap.tensors import to_latent_mask
+from tests.align.fakes import Alignment
 
 PROMPTS = ["a person with pale skin raises one hand", "five fingers"]
 STEPS = 4
@@ -310,12 +312,12 @@ class FewPairs:
     """Pairs of images that differ in one corner, encoded by the backbone itself."""
 
     def __init__(self, backbone: PipelineBackbone, module: ModuleType) -> None:
-        winner, other = pictures(backbone, module, 2, 1), pictures(backbone, module, 2, 2)
-        mask = torch.zeros(2, *winner.shape[2:])
+        chosen, other = pictures(backbone, module, 2, 1), pictures(backbone, module, 2, 2)
+        mask = torch.zeros(2, *chosen.shape[2:])
         mask[:, : mask.shape[1] // 2, : mask.shape[2] // 2] = 1
-        loser = torch.where(mask[:, None] > 0, other, winner)
-        self.winner, self.loser = backbone.encode(winner), backbone.encode(loser)
-        self.mask = to_latent_mask(mask, (self.winner.shape[2], self.winner.shape[3]))
+        rejected = torch.where(mask[:, None] > 0, other, chosen)
+        self.chosen, self.rejected = backbone.encode(chosen), backbone.encode(rejected)
+        self.mask = to_latent_mask(mask, (self.chosen.shape[2], self.chosen.shape[3]))
         self.condition = backbone.embed(PROMPTS)
 
     def __len__(self) -> int:
@@ -324,22 +326,27 @@ class FewPairs:
     def batch(self, indices: Sequence[int]) -> PairBatch:
         rows = list(indices)
         return PairBatch(
-            winner=self.winner[rows], loser=self.loser[rows], mask=self.mask[rows], condition=self.condition.index(rows)
+            chosen=self.chosen[rows],
+            rejected=self.rejected[rows],
+            mask=self.mask[rows],
+            condition=self.condition.index(rows),
         )
 
 
-def trainer(backbone: PipelineBackbone, policy: Policy, source: FewPairs) -> Trainer:
-    method, loss = resolve("asap", {})
+def alignment(backbone: PipelineBackbone, policy: Policy, source: FewPairs) -> Alignment:
+    method, loss = resolve_method("asap", {})
     settings = TrainSettings(steps=1, batch_size=2, lr=1e-4, seed=3, precision="fp32")
-    return Trainer(
-        policy,
-        adapter_reference,
-        backbone.path,
-        source,
-        method=method,
-        loss=loss,
-        settings=settings,
-        device="cpu",
+    return Alignment(
+        Trainer(
+            policy,
+            adapter_reference,
+            backbone.path,
+            source,
+            method=method,
+            loss=loss,
+            settings=settings,
+            device="cpu",
+        )
     )
 
 
@@ -347,8 +354,8 @@ def one_step_lowers_the_loss(backbone: PipelineBackbone, module: ModuleType) -> 
     """The same pairs, noise and times before and after a step; the backbone keeps its trained adapter."""
     source = FewPairs(backbone, module)
     policy = add_lora(backbone, rank=2, alpha=None, seed=1)
-    first = trainer(backbone, policy, source).step()
-    second = trainer(backbone, policy, source).step()
+    first = alignment(backbone, policy, source).step()
+    second = alignment(backbone, policy, source).step()
     assert first["delta"] == 0
     assert first["loss"] == 1
     assert second["loss"] is not None

@@ -30,13 +30,13 @@ def test_eight_bits_on_the_cpu(tmp_path: Path) -> None:
     backbone, plain = load(tmp_path / "model", options), load(tmp_path / "model")
     source = battery.FewPairs(plain, sd15)  # type: ignore[arg-type]
     with torch.no_grad():
-        inputs = source.winner, torch.tensor([0.3, 0.7]), source.condition
+        inputs = source.chosen, torch.tensor([0.3, 0.7]), source.condition
         near, exact = backbone.denoise(*inputs), plain.denoise(*inputs)
     assert 0 < float((near - exact).abs().max()) < 0.05 * float(exact.abs().max())
     with pytest.raises(InputError, match="not quantized"):
         make_full(backbone)
     policy = adapt(backbone, AdapterSettings(rank=2), seed=1)
-    rows = [battery.trainer(backbone, policy, source).step() for _ in range(2)]  # type: ignore[arg-type]
+    rows = [battery.alignment(backbone, policy, source).step() for _ in range(2)]  # type: ignore[arg-type]
     assert rows[0]["delta"] == 0
     assert rows[1]["loss"] is not None
     assert rows[1]["loss"] < 1

@@ -1,7 +1,8 @@
-"""Alignment: pure losses, the policy against its reference, one step, one trainer."""
+"""Alignment: pure losses, the policy and its reference, one step, one trainer."""
 
-from asap.align.methods import METHODS, LossSettings, Method, PairErrors, pair_losses, resolve
-from asap.align.trainer import Trainer, TrainSettings
+from asap.align.methods import METHODS, LossSettings, Method, PairErrors, resolve_method
+from asap.align.settings import TrainSettings
+from asap.align.trainer import Trainer
 
 __all__ = [
     "METHODS",
@@ -10,6 +11,5 @@ __all__ = [
     "PairErrors",
     "TrainSettings",
     "Trainer",
-    "pair_losses",
-    "resolve",
+    "resolve_method",
 ]

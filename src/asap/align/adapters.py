@@ -1,7 +1,7 @@
-"""What of a denoiser is trained: a LoRA, DoRA or LoKr adapter, or all its weights.
+"""Which weights of a denoiser are trained: a LoRA, DoRA or LoKr adapter, or all of them.
 
-Adapters are peft's, put on by diffusers, so that whatever reads these reads ours. Plain LoRA layers run a leaner
-forward (``align.lean``) that gives the same numbers.
+Adapters are peft's, added by diffusers, so that other programs can load them. Plain LoRA layers run a forward that
+keeps less memory (``align.lean``).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, get_args
 import torch
 from torch import nn
 
-from asap.align.blocks import fuse_blocks
 from asap.align.lean import make_lean
 from asap.align.policy import Policy, Trainable
 from asap.core.errors import ConfigError, InputError
@@ -24,17 +23,17 @@ ADAPTERS: Final[tuple[str, ...]] = get_args(AdapterKind)
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterSettings:
-    """Which weights move."""
+    """Which weights are trained."""
 
     kind: AdapterKind = "lora"
-    """``lora``: W + s*B*A (arXiv:2106.09685). ``dora``: the same with the columns' lengths apart (arXiv:2402.09353).
+    """``lora``: W + s*B*A (arXiv:2106.09685). ``dora``: the same with a magnitude per column (arXiv:2402.09353).
     ``lokr``: a Kronecker product instead of B*A (LyCORIS, arXiv:2309.14859). ``full``: every weight, no adapter."""
     rank: int = 16
     alpha: float | None = None
     """Numerator of the scaling s = alpha / rank; None: ``rank``, that is 1."""
 
     def faults(self) -> list[str]:
-        """What is out of range, in words."""
+        """What is out of range, one message each."""
         checks = {
             f"adapter must be one of {', '.join(ADAPTERS)}, got {self.kind!r}": self.kind in ADAPTERS,
             f"lora_rank must be at least 1, got {self.rank}": self.rank >= 1,
@@ -49,7 +48,7 @@ def adapt(backbone: Trainable, settings: AdapterSettings, *, seed: int) -> Polic
     Args:
         backbone: changed in place: frozen, with the adapter added; or, for ``full``, trainable.
         settings: what to train.
-        seed: the adapter's random half is drawn from it and nothing else.
+        seed: decides the random half of the adapter.
 
     Raises:
         ConfigError: settings out of range.
@@ -60,7 +59,7 @@ def adapt(backbone: Trainable, settings: AdapterSettings, *, seed: int) -> Polic
     if settings.kind == "full":
         return _full(backbone)
     backbone.denoiser.requires_grad_(False)
-    _lay_out(backbone.denoiser)  # before the adapter is added: safetensors refuses weights in this layout
+    _use_channels_last(backbone.denoiser)  # before the adapter is added: safetensors refuses weights in this layout
     denoiser: Any = backbone.denoiser
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "lora"))
@@ -69,8 +68,7 @@ def adapt(backbone: Trainable, settings: AdapterSettings, *, seed: int) -> Polic
         except ValueError as error:
             raise InputError(f"cannot add a {settings.kind} adapter to this model: {error}") from error
     make_lean(backbone.denoiser)
-    fuse_blocks(backbone.denoiser)
-    return _settled(Policy(backbone))
+    return _finish(Policy(backbone))
 
 
 def _config(settings: AdapterSettings, targets: tuple[str, ...]) -> object:
@@ -101,25 +99,25 @@ def make_full(backbone: Trainable) -> Policy:
 def _full(backbone: Trainable) -> Policy:
     if getattr(backbone.denoiser, "is_quantized", False):
         raise InputError(
-            "full training needs weights that are not quantized; train an adapter, or load them as they are"
+            "full training needs weights that are not quantized; train an adapter, or leave quantization off"
         )
     backbone.denoiser.requires_grad_(True)
-    _lay_out(backbone.denoiser)
-    return _settled(Policy(backbone))
+    _use_channels_last(backbone.denoiser)
+    return _finish(Policy(backbone))
 
 
-def _lay_out(denoiser: nn.Module) -> None:
+def _use_channels_last(denoiser: nn.Module) -> None:
     """Channels last, the faster layout of convolutions.
 
-    A frozen copy must be taken in the layout that is trained, or policy and reference run different kernels.
+    A frozen copy must be made in the layout that is trained, or policy and reference run different kernels.
     """
     for module in denoiser.modules():
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _settled(policy: Policy) -> Policy:
-    """Evaluation mode: policy and reference must not differ by a dropout mask. Gradients flow all the same."""
+def _finish(policy: Policy) -> Policy:
+    """Evaluation mode, so that policy and reference do not differ by a dropout mask; trained weights in float32."""
     policy.denoiser.eval()
     for parameter in policy.trainable().values():
         parameter.data = parameter.data.float()

@@ -1,9 +1,10 @@
-"""What one forward of alignment eats, and the randomness in it.
+"""Inputs of one training forward: pairs as latents, and the noise samples they are seen at.
 
-Legend: B pairs, D draws of (noise, time) a pair, C h w a latent. Noise and time of a draw are named by (seed, step,
-slot, draw), where the slot is the pair's place in the step's whole batch; or, where a run keeps a fixed number of draws
-a pair, by (seed, pair, number). So they depend neither on how the batch is split over micro-batches and processes, nor
-on what ran before: that is what makes resuming exact.
+Legend: B pairs, D noise samples per pair, C h w a latent.
+
+A noise sample is a noise and a timestep. Its randomness is named by (seed, step, slot, sample), where the slot is the
+pair's place in the step's whole batch; or by (seed, pair, number) where a run keeps a fixed set of samples per pair.
+So it depends neither on how a batch is split over micro-batches and processes nor on earlier steps: resuming is exact.
 """
 
 from collections.abc import Sequence
@@ -14,55 +15,57 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from asap.align.times import TimeLaw, TimeSampler
+from asap.align.timestep_sampling import TimestepSampler, TimestepSampling
 from asap.backbones.protocol import TextCondition
 from asap.core.seeds import derive, generator
 
-__all__ = ["Draws", "PairBatch", "PairSource", "Slots", "cut", "draw", "to_device"]
+__all__ = ["NoiseSamples", "PairBatch", "PairSource", "Slots", "crop_noise", "sample_noise", "to_device"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch:
-    """B pairs in latent space, whole or as windows of one size."""
+    """B pairs in latent space: whole images, or windows of one size."""
 
-    winner: Tensor
-    """x_w, (B, C, h, w) float32."""
-    loser: Tensor
-    """x_l, (B, C, h, w) float32."""
+    chosen: Tensor
+    """x of the chosen side, (B, C, h, w) float32."""
+    rejected: Tensor
+    """x of the rejected side, (B, C, h, w) float32."""
     mask: Tensor
     """m, (B, 1, h, w) float32 in [0, 1]."""
     condition: TextCondition
-    """The captions c, one a pair; told of the windows by whom they were cut."""
+    """The captions c, one per pair; with crop coordinates where windows were cut."""
     corners: tuple[tuple[int, int], ...] = ()
-    """Row and column of each window's first cell in the image that it was cut from; empty: nothing was cut."""
-    whole: tuple[int, int] | None = None
-    """Height and width of these images in cells; None: nothing was cut."""
+    """Row and column of each window's first cell in its image; empty: the batch has whole images."""
+    image_size: tuple[int, int] | None = None
+    """Height and width in cells of the images that windows were cut from; None: the batch has whole images."""
 
     @property
-    def picture(self) -> tuple[int, int, int]:
+    def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the whole images."""
-        channels, height, width = self.winner.shape[1:]
-        return channels, *(self.whole or (height, width))
+        channels, height, width = self.chosen.shape[1:]
+        return channels, *(self.image_size or (height, width))
 
     @property
-    def seen(self) -> float:
-        """Share of the image that a window shows; 1 where nothing was cut."""
-        _, height, width = self.picture
-        return self.winner.shape[2] * self.winner.shape[3] / (height * width)
+    def visible_share(self) -> float:
+        """Share of the image that a window shows, in (0, 1]; 1 for whole images."""
+        _, height, width = self.image_shape
+        return self.chosen.shape[2] * self.chosen.shape[3] / (height * width)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draws:
-    """What winner and loser share."""
+class NoiseSamples:
+    """Noise and timesteps that both sides of a pair share."""
 
     noise: Tensor
     """(B, D, C, h, w) standard normal, float32."""
     time: Tensor
     """t, (B, D) in [0, 1], float32, in the convention of ``backbones.paths``."""
+    names: tuple[tuple[int, int], ...] = ()
+    """(pair, number) of each of the B*D samples, the same for equal samples; empty: they have no names."""
 
 
 class PairSource(Protocol):
-    """Anything that hands out pairs by index, in any order and again."""
+    """Hands out pairs by index, in any order and any number of times."""
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -73,102 +76,106 @@ class PairSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """Some places of one step's whole batch and the pairs that stand there."""
+    """Some slots of one step's whole batch, and the pairs that fill them."""
 
     step: int
     """0-based optimizer step."""
     places: tuple[int, ...]
-    """B of them."""
+    """Numbers of the B slots."""
     pairs: tuple[int, ...]
-    """Index of the pair at each place."""
+    """Index of the pair in each slot."""
     batch: int
-    """Places of the whole step."""
+    """Slots of the whole step."""
     total: int
-    """Pairs that take turns with these: all of the run, or those of one shape."""
+    """Pairs of this shape, which take turns; all pairs of the run if they have one shape."""
     start: int
-    """Places that these have filled in earlier steps."""
+    """Slots that pairs of this shape filled in earlier steps."""
 
-    def numbers(self, draws: int, kept: int) -> list[tuple[int, ...]]:
-        """A number for each of the ``draws`` of each place: of fixed draws (0 to ``kept`` - 1), or never again if 0.
+    def sample_numbers(self, samples: int, fixed: int) -> list[tuple[int, ...]]:
+        """Numbers of the ``samples`` noise samples of each slot: 0 to ``fixed`` - 1, or never repeated if 0.
 
-        A pair goes through its fixed draws in order, visit after visit.
+        A pair goes through its fixed samples in order, visit after visit.
         """
-        if not kept:
+        if not fixed:
             first = self.step * self.batch
-            return [tuple(range((first + place) * draws, (first + place + 1) * draws)) for place in self.places]
+            return [tuple(range((first + place) * samples, (first + place + 1) * samples)) for place in self.places]
         visits = [(self.start + place) // self.total for place in self.places]
-        return [tuple((visit * draws + column) % kept for column in range(draws)) for visit in visits]
+        return [tuple((visit * samples + column) % fixed for column in range(samples)) for visit in visits]
 
 
-def draw(
-    path: TimeSampler,
+def sample_noise(
+    path: TimestepSampler,
     shape: Sequence[int],
     slots: Slots,
     *,
     seed: int,
-    draws: int,
-    law: TimeLaw | None = None,
-    kept: int = 0,
-) -> Draws:
-    """Noise and times for some slots of a step, on the CPU (so that a GPU run sees the same numbers).
+    samples: int,
+    timesteps: TimestepSampling | None = None,
+    fixed: int = 0,
+) -> NoiseSamples:
+    """Noise and timesteps for some slots of a step, on the CPU (so that a GPU run sees the same values).
 
     Args:
-        path: draws the times if the law is its own.
-        shape: (C, h, w), of whole images; see ``cut``.
-        slots: B places.
+        path: samples the timesteps if their distribution is its own.
+        shape: (C, h, w) of whole images; see ``crop_noise``.
+        slots: B slots.
         seed: the run's seed.
-        draws: D >= 1.
-        law: of the times; None: the path's own.
-        kept: fixed draws a pair; 0: every visit draws anew.
+        samples: D >= 1.
+        timesteps: their distribution; None: the path's own.
+        fixed: fixed samples per pair; 0: every visit samples anew.
 
     Raises:
-        InputError: the path practically never draws a time in the range.
+        InputError: the path practically never samples a timestep in the range.
     """
-    law = law or TimeLaw()
-    noise = torch.empty(len(slots.places), draws, *shape)
-    time = torch.empty(len(slots.places), draws)
-    for row, (place, pair, numbers) in enumerate(
-        zip(slots.places, slots.pairs, slots.numbers(draws, kept), strict=True)
-    ):
-        for column, number in enumerate(numbers):
-            name = ("fixed", pair, number) if kept else ("draw", slots.step, place, column)
+    timesteps = timesteps or TimestepSampling()
+    numbers = slots.sample_numbers(samples, fixed)
+    noise = torch.empty(len(slots.places), samples, *shape)
+    time = torch.empty(len(slots.places), samples)
+    for row, (place, pair, own) in enumerate(zip(slots.places, slots.pairs, numbers, strict=True)):
+        for column, number in enumerate(own):
+            name = ("fixed", pair, number) if fixed else ("draw", slots.step, place, column)
             source = torch.Generator().manual_seed(derive(seed, *name))
             noise[row, column] = torch.randn(*shape, generator=source)
             stratum = None
-            if law.stratified and kept:
-                stratum = _order(seed, kept, "strata", "pair", pair)[number], kept
-            elif law.stratified:
-                count = slots.batch * draws
-                stratum = _order(seed, count, "strata", "step", slots.step)[place * draws + column], count
-            time[row, column] = law.draw(path, source, stratum)
-    return Draws(noise=noise, time=time)
+            if timesteps.stratified and fixed:
+                stratum = _permutation(seed, fixed, "strata", "pair", pair)[number], fixed
+            elif timesteps.stratified:
+                count = slots.batch * samples
+                order = _permutation(seed, count, "strata", "step", slots.step)
+                stratum = order[place * samples + column], count
+            time[row, column] = timesteps.sample(path, source, stratum)
+    names = tuple((pair, number) for pair, own in zip(slots.pairs, numbers, strict=True) for number in own)
+    return NoiseSamples(noise=noise, time=time, names=names)
 
 
-def cut(draws: Draws, batch: PairBatch) -> Draws:
-    """The draws as the batch's windows see them: noise is drawn for whole images, so that a window changes none."""
+def crop_noise(noise: NoiseSamples, batch: PairBatch) -> NoiseSamples:
+    """The noise inside the batch's windows. Noise is sampled for whole images, so a window does not change it."""
     if not batch.corners:
-        return draws
-    height, width = batch.winner.shape[2:]
+        return noise
+    height, width = batch.chosen.shape[2:]
     rows = [
-        own[..., top : top + height, left : left + width]
-        for own, (top, left) in zip(draws.noise, batch.corners, strict=True)
+        image[..., top : top + height, left : left + width]
+        for image, (top, left) in zip(noise.noise, batch.corners, strict=True)
     ]
-    return Draws(noise=torch.stack(rows), time=draws.time)
+    return replace(noise, noise=torch.stack(rows))
 
 
 @lru_cache(maxsize=256)
-def _order(seed: int, count: int, *keys: str | int) -> tuple[int, ...]:
+def _permutation(seed: int, count: int, *keys: str | int) -> tuple[int, ...]:
     """0 to ``count`` - 1 in an order named by the keys."""
     return tuple(int(number) for number in generator(seed, *keys).permutation(count))
 
 
-def to_device(batch: PairBatch, draws: Draws, device: torch.device) -> tuple[PairBatch, Draws]:
+def to_device(batch: PairBatch, noise: NoiseSamples, device: torch.device) -> tuple[PairBatch, NoiseSamples]:
     """Both on ``device``; returned unchanged for the CPU."""
     if device.type == "cpu":
-        return batch, draws
-    condition = replace(
-        batch.condition, tensors={key: value.to(device) for key, value in batch.condition.tensors.items()}
+        return batch, noise
+    tensors = {key: value.to(device) for key, value in batch.condition.tensors.items()}
+    moved = replace(
+        batch,
+        chosen=batch.chosen.to(device),
+        rejected=batch.rejected.to(device),
+        mask=batch.mask.to(device),
+        condition=replace(batch.condition, tensors=tensors),
     )
-    sides = {name: getattr(batch, name).to(device) for name in ("winner", "loser", "mask")}
-    moved = replace(batch, condition=condition, **sides)
-    return moved, Draws(noise=draws.noise.to(device), time=draws.time.to(device))
+    return moved, replace(noise, noise=noise.noise.to(device), time=noise.time.to(device))

@@ -1,14 +1,14 @@
 """The objectives of alignment as pure functions of four errors per pair; the caller takes the mean over pairs.
 
-Legend: B pairs, D draws of (noise, time) a pair, C h w a latent, N = C*h*w. All tensors are float32 (float64 in tests).
+Legend: B pairs, D samples of (noise, timestep) per pair, C h w a latent, N = C*h*w.
 
-One pair has a winner w and a loser l, one mask m in [0, 1], and for each draw one noise and one time t for both.
-With W = 1 + alpha*m, the error of a side i is (Phase II of arXiv:2605.25759)
+A pair has a chosen image w and a rejected image l, one mask m in [0, 1], and for each sample one noise and one timestep
+t for both. With W = 1 + alpha*m, the error of a side i is (Phase II of arXiv:2605.25759)
 
     E^i = (1/N) sum W * (prediction(x_t^i, t, c) - target^i)^2          policy: E_theta, frozen reference: E_ref
-    delta = (E_ref^w - E_theta^w) - (E_ref^l - E_theta^l)               > 0: the policy improved more on the winner
+    delta = (E_ref^w - E_theta^w) - (E_ref^l - E_theta^l)               > 0: the policy improved more on w
 
-Everything nonlinear acts on delta of one pair, after the mean over its draws and before the mean over pairs.
+Everything nonlinear acts on delta of one pair, after the mean over its samples and before the mean over pairs.
 """
 
 import torch
@@ -18,11 +18,9 @@ from torch.nn import functional
 __all__ = [
     "anchor_penalty",
     "area_scale",
-    "guard_scale",
     "hinge_margin_loss",
     "logistic_loss",
     "margin",
-    "scale_gradient",
     "squared_margin_loss",
     "time_scale",
     "weighted_error",
@@ -43,9 +41,11 @@ def weighted_error(plain: Tensor, masked: Tensor, alpha: float) -> Tensor:
     return plain + alpha * masked
 
 
-def margin(policy_winner: Tensor, reference_winner: Tensor, policy_loser: Tensor, reference_loser: Tensor) -> Tensor:
-    """Delta of the module's head, from four errors of one shape; 0 where policy and reference agree."""
-    return (reference_winner - policy_winner) - (reference_loser - policy_loser)
+def margin(
+    policy_chosen: Tensor, reference_chosen: Tensor, policy_rejected: Tensor, reference_rejected: Tensor
+) -> Tensor:
+    """Delta, from four errors of one shape; 0 where policy and reference agree."""
+    return (reference_chosen - policy_chosen) - (reference_rejected - policy_rejected)
 
 
 def logistic_loss(delta: Tensor, beta: float) -> Tensor:
@@ -53,7 +53,7 @@ def logistic_loss(delta: Tensor, beta: float) -> Tensor:
 
     Eq. 14 of arXiv:2311.12908 with beta*T*omega folded into one ``beta`` and mean reduction over the N elements; the
     baseline of arXiv:2605.25759 has beta 5000 and alpha 0. ln 2 at delta = 0; slope -beta * sigmoid(-beta*delta),
-    which never reaches 0, so nothing tells it to stop.
+    which never reaches 0, so delta is unbounded.
     """
     return -functional.logsigmoid(beta * delta)
 
@@ -75,8 +75,8 @@ def squared_margin_loss(delta: Tensor, tau: float | Tensor, *, normalize: bool =
 def hinge_margin_loss(delta: Tensor, tau: float | Tensor, *, normalize: bool = True) -> Tensor:
     """One-sided form (ours): relu(tau - delta)^2, zero loss and zero gradient from tau on.
 
-    The squared margin pulls a pair that is past tau back, which asks the policy to get worse on the winner or better
-    on the loser; this one leaves it alone. ``normalize`` divides by tau^2 as in ``squared_margin_loss``.
+    The squared loss pulls a pair beyond tau back, which asks the policy to get worse on the chosen side or better on
+    the rejected one; this loss does not. ``normalize`` divides by tau^2 as in ``squared_margin_loss``.
     """
     return functional.relu(1 - delta / tau).square() if normalize else functional.relu(tau - delta).square()
 
@@ -96,47 +96,24 @@ def area_scale(mask_share: Tensor, typical_share: float) -> Tensor:
     return torch.where(mask_share > 0, scale, torch.ones_like(scale))
 
 
-def time_scale(reference_winner: Tensor, reference_loser: Tensor, typical_error: float) -> Tensor:
-    """How much larger than typical the reference's error is at this pair's draws, (B,) -> (B,).
+def time_scale(reference_chosen: Tensor, reference_rejected: Tensor, typical_error: float) -> Tensor:
+    """How much larger than typical the reference's error is at this pair's timesteps, (B,) -> (B,).
 
     The error of a denoiser spans more than a factor ten over t, so one tau asks nearly nothing at some times and more
     than all at others. delta / scale is a relative improvement: tau / typical_error of the reference's own error, at
     every t. The reference's mean over both sides keeps it symmetric; it has no gradient. Floored at 1 % of typical so
-    that a draw without noise cannot dominate.
+    that a sample without noise cannot dominate.
     """
-    mean = 0.5 * (reference_winner + reference_loser) / typical_error
+    mean = 0.5 * (reference_chosen + reference_rejected) / typical_error
     return mean.detach().clamp(min=0.01)
 
 
-def anchor_penalty(policy_winner: Tensor, reference_winner: Tensor, unit: float | Tensor) -> Tensor:
-    """relu(E_theta^w - E_ref^w) / unit, (B,): what the winner lost against the reference, in units of the margin.
+def anchor_penalty(policy_chosen: Tensor, reference_chosen: Tensor, unit: float | Tensor) -> Tensor:
+    """relu(E_theta^w - E_ref^w) / unit, (B,): how much worse than the reference the policy is on w, in margins.
 
-    Bound. Let raising the winner's error by rho*tau raise the loser's by kappa*rho*tau, the flight from the loser.
-    Then delta = (kappa - 1)*rho*tau, and with weight a the loss ((kappa-1)*rho - 1)^2 + a*rho has its minimum at
-    rho = max(0, (kappa - 1 - a/2) / (kappa - 1)^2). So flight pays only if the loser's error grows more than 1 + a/2
-    times as fast as the winner's, and at the worst kappa (kappa - 1 = a) the winner's error rises by tau / (2a).
+    Bound. Let raising the error of w by rho*tau raise that of l by kappa*rho*tau, so that delta grows although both
+    get worse. Then delta = (kappa - 1)*rho*tau, and with weight a the loss ((kappa - 1)*rho - 1)^2 + a*rho has its
+    minimum at rho = max(0, (kappa - 1 - a/2) / (kappa - 1)^2). So this pays only if the error of l grows more than
+    1 + a/2 times as fast as that of w, and at the worst kappa (kappa - 1 = a) the error of w rises by tau / (2a).
     """
-    return functional.relu(policy_winner - reference_winner) / unit
-
-
-def guard_scale(alignment: Tensor, slack: float = 0.0) -> Tensor:
-    """Factor in [0, 1] on the loser's gradient for which the winner's error does not rise, to first order.
-
-    In the spirit of Diffusion-SDPO (arXiv:2511.03317), worked out for a weighted error. A step against the gradient of
-    a loss that falls with delta moves the parameters by -s (g_w - c*g_l), s > 0, where g_i is the gradient of E^i and c
-    the factor. The winner's error changes by -s (<g_w, g_w> - c <g_w, g_l>), which is <= -s*slack*|g_w|^2 if and only
-    if c <= (1 - slack) |g_w|^2 / <g_w, g_l>, or always where <g_w, g_l> <= 0. Taken in the space of predictions, where
-    g_i = 2 W r_i / N costs nothing, it needs the two sides to share the map from parameters to predictions, which
-    shared noise, time and caption make nearly true; the log's winner error shows how far it holds.
-
-    Args:
-        alignment: <g_w, g_l> / |g_w|^2 per pair, (B,), no gradient.
-        slack: share of the winner's own descent that must remain, in [0, 1).
-    """
-    bound = (1 - slack) / alignment.clamp(min=torch.finfo(alignment.dtype).tiny)
-    return torch.where(alignment > 0, bound.clamp(max=1), torch.ones_like(alignment))
-
-
-def scale_gradient(value: Tensor, factor: Tensor) -> Tensor:
-    """``value`` unchanged, its gradient times ``factor`` (same shape)."""
-    return value.detach() + factor * (value - value.detach())
+    return functional.relu(policy_chosen - reference_chosen) / unit

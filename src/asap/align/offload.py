@@ -1,8 +1,8 @@
-"""Frozen weights that lie in main memory and come to the device for the forward of their layer only.
+"""Frozen weights that are kept in main memory and copied to the device for the forward of their layer only.
 
-Each layer whose own weights are all frozen gets a hook of accelerate that fetches them before its forward and lets go
-of them after it. A graph keeps the weights that its backward needs, so memory is spared only where nothing keeps a
-graph of many layers: in the reference, in sampling, and with gradient checkpointing in the policy as well.
+Each layer whose own weights are all frozen gets a hook of accelerate that copies them before its forward and frees them
+after it. A graph keeps the weights that its backward needs, so memory is saved only where nothing keeps a graph of many
+layers: in the reference, in sampling, and in the policy with gradient checkpointing.
 """
 
 import torch
@@ -14,10 +14,10 @@ __all__ = ["is_offloaded", "offload_frozen"]
 
 
 def offload_frozen(denoiser: nn.Module, device: torch.device) -> int:
-    """Put the frozen weights of ``denoiser`` into main memory and the trained ones on ``device``.
+    """Move the frozen weights of ``denoiser`` to main memory and the trained ones to ``device``.
 
     Returns:
-        Number of layers whose weights come and go.
+        Number of layers whose weights are copied for each forward.
 
     Raises:
         ConfigError: nothing is frozen.
@@ -34,10 +34,12 @@ def offload_frozen(denoiser: nn.Module, device: torch.device) -> int:
             add_hook_to_module(module, AlignDevicesHook(execution_device=device, offload=True))
             count += 1
     if not count:
-        raise ConfigError("offload blocks keeps frozen weights away, but every weight is trained; train an adapter")
+        raise ConfigError(
+            "offload blocks moves frozen weights to main memory, but every weight is trained; train an adapter"
+        )
     return count
 
 
 def is_offloaded(module: nn.Module) -> bool:
-    """Whether some of its weights are not there between forwards."""
+    """Whether some of its weights are on the device during forwards only."""
     return any(value.is_meta for value in module.parameters())

@@ -22,7 +22,7 @@ def build_optimizer(
 
     Args:
         name: ``adamw`` (float32 moments, fused kernel), ``adamw8bit`` (bitsandbytes) or ``adamw8bit_ao`` (torchao).
-        weights: what it moves.
+        weights: the trained parameters.
         lr: learning rate.
         weight_decay: decoupled.
 

@@ -1,8 +1,8 @@
-"""The policy that is trained and the reference it is held against, on one numeric path.
+"""The policy that is trained and the frozen reference that it is compared with.
 
-The reference is never a second model: with an adapter it is the policy with its adapter off, with full fine-tuning it
-is the policy's own module run with a frozen copy of its weights. Both therefore run the same kernels on the same
-shapes, and delta is exactly 0 before the first step.
+The reference is never a second model: with an adapter it is the policy with its adapter disabled, with full fine-tuning
+the policy's own module run with a frozen copy of its weights. Both therefore run the same kernels on the same shapes,
+and delta is exactly 0 before the first step.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from asap.align.sharding import exchanged, is_spread
 from asap.backbones.protocol import TextCondition
+from asap.tensors.sharded import is_sharded, swapped
 
 __all__ = ["Denoise", "MakeReference", "Policy", "Trainable", "adapter_reference", "frozen_reference"]
 
@@ -30,17 +30,17 @@ class Trainable(Protocol):
 
     @property
     def lora_targets(self) -> tuple[str, ...]:
-        """Names of the linear maps that an adapter goes on."""
+        """Names of the layers that get an adapter."""
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         """Run ``denoiser``."""
 
 
 class Policy(nn.Module):
-    """A backbone's denoiser with its conditioning as one module, so that accelerate can wrap the forward itself."""
+    """A backbone's denoiser with its conditioning as one module, so that its forward can be called as one."""
 
     def __init__(self, backbone: Trainable) -> None:
-        """Share the backbone's denoiser; nothing is copied."""
+        """Use the backbone's denoiser itself; nothing is copied."""
         super().__init__()
         self.denoiser = backbone.denoiser
         self._denoise: Denoise = backbone.denoise
@@ -55,11 +55,11 @@ class Policy(nn.Module):
 
 
 MakeReference = Callable[[Policy], Denoise]
-"""``adapter_reference`` or ``frozen_reference``: called once the policy's weights lie where they are trained."""
+"""``adapter_reference`` or ``frozen_reference``; called when the policy is on its device and sharded."""
 
 
 def adapter_reference(policy: Policy) -> Denoise:
-    """The policy with its adapter off."""
+    """The policy with its adapter disabled."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [module for module in policy.denoiser.modules() if isinstance(module, BaseTunerLayer)]
@@ -73,27 +73,26 @@ def adapter_reference(policy: Policy) -> Denoise:
 
 
 def frozen_reference(policy: Policy) -> Denoise:
-    """The policy's module run with a copy of its weights as they are now; of spread weights, a copy of each part."""
+    """The policy's module run with a copy of its current weights; of sharded weights, a copy of each shard."""
     weights = dict(policy.named_parameters())
     frozen = {name: value.detach().clone() for name, value in weights.items()}
-    spread = any(is_spread(value) for value in frozen.values())
 
     def run(x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         with torch.no_grad():
             prediction: Tensor = torch.func.functional_call(policy, frozen, (x_t, t, condition))
         return prediction
 
-    def run_spread(x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
-        with torch.no_grad(), exchanged(policy, weights, frozen):
+    def run_sharded(x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        with torch.no_grad(), swapped(policy, weights, frozen):
             prediction: Tensor = policy(x_t, t, condition)
         return prediction
 
-    return run_spread if spread else run
+    return run_sharded if any(is_sharded(value) for value in frozen.values()) else run
 
 
 @contextmanager
 def _off(layers: list[nn.Module]) -> Iterator[None]:
-    """Inside, every layer gives what its base gives; peft's own switch walks the model and its parameters each time."""
+    """Inside, every layer computes what its base does. Faster than peft's switch, which visits all parameters."""
     before = [layer._disable_adapters for layer in layers]
     for layer in layers:
         layer._disable_adapters = True  # type: ignore[assignment]

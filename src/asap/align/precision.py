@@ -1,4 +1,4 @@
-"""Number formats of training: what the forwards compute in, and the loss scale that float16 needs."""
+"""Dtypes of training: what the forwards compute in, and the loss scale that float16 needs."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import Final, Literal
 
 import torch
 
-__all__ = ["DTYPES", "LossScale", "Precision", "autocast", "fast_bf16", "settle"]
+__all__ = ["DTYPES", "LossScale", "Precision", "autocast", "fast_bf16", "resolve_precision"]
 
 Precision = Literal["fp32", "bf16", "fp16", "auto"]
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LARGEST: Final = 2.0**16
 GROW_AFTER: Final = 2000
-"""Steps without overflow after which the scale doubles; these are the numbers of ``torch.amp.GradScaler``."""
+"""Steps without overflow after which the scale doubles; values of ``torch.amp.GradScaler``."""
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -23,15 +23,15 @@ def fast_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(supported)
 
 
-def settle(precision: Precision, device: torch.device) -> Precision:
-    """``auto`` decided for a device, anything else as it is."""
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """``precision`` with ``auto`` resolved for a device."""
     if precision != "auto":
         return precision
     return "bf16" if fast_bf16(device) else "fp32"
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """A context in which forwards compute in ``precision``; nothing changes for float32."""
+    """A context in which forwards compute in ``precision``; disabled for float32."""
     return torch.autocast(
         device.type, dtype=DTYPES.get(precision, torch.float32), enabled=precision in ("bf16", "fp16")
     )
@@ -39,7 +39,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 @dataclass
 class LossScale:
-    """What a loss is multiplied by so that float16 gradients do not vanish; halved on overflow, doubled after calm."""
+    """Factor of a float16 loss, so that gradients do not vanish; halved on overflow, doubled after many good steps."""
 
     value: float = 1.0
     calm: int = 0
@@ -48,11 +48,11 @@ class LossScale:
 
     @classmethod
     def of(cls, precision: Precision) -> "LossScale":
-        """The scale to begin with: 2**16 for float16, else 1 for ever."""
+        """The initial scale: 2**16 for float16, otherwise 1 forever."""
         return cls(value=LARGEST, active=True) if precision == "fp16" else cls()
 
     def update(self, *, finite: bool) -> None:
-        """Take note of one step's gradients."""
+        """Adapt to one step's gradients."""
         if not self.active:
             return
         self.calm = self.calm + 1 if finite else 0

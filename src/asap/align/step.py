@@ -1,260 +1,124 @@
-"""One look at a batch: policy and reference on the same noised latents, and every error that follows from it.
+"""One training step: noised rows -> errors of reference and policy -> loss of each pair -> gradient.
 
-Legend: B pairs, D draws a pair, R = 2*B*D rows of a look (all winners, then all losers; draws of a pair are
-neighbours), C h w a latent.
+Legend: B pairs, D noise samples per pair, R = 2*B*D rows, see ``align.errors``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from asap.align.batch import Draws, PairBatch
-from asap.align.loss import weighted_error
-from asap.align.methods import PairErrors
+from asap.align.batch import NoiseSamples, PairBatch
+from asap.align.errors import NoisedRows, NoisePath, RowErrors, add_noise, row_errors
+from asap.align.methods import LossSettings, Method, PairErrors, PairLosses, pair_losses
 from asap.align.policy import Denoise
-from asap.backbones.protocol import TextCondition
 
-__all__ = [
-    "NoisePath",
-    "Residuals",
-    "Rows",
-    "StepErrors",
-    "alignment",
-    "assemble",
-    "complete",
-    "measure",
-    "pair_errors",
-    "residuals",
-    "unknown",
-    "wide",
-]
+__all__ = ["Objective", "StepResult", "compare", "evaluate", "fresh_reference", "one_pass", "policy_errors"]
 
-
-class NoisePath(Protocol):
-    """The part of a noise path that a step needs; ``backbones.paths`` is its home."""
-
-    def mix(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """x_t from clean ``x`` and ``noise`` (R, C, h, w) at ``t`` (R,)."""
-
-    def target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the model should predict at x_t, (R, C, h, w)."""
+Autocast = Callable[[], AbstractContextManager[None]]
+"""A new autocast context for each forward: its cache of cast weights must not reach from the reference's forward,
+which has no gradient, into the policy's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Residuals:
-    """Per-row sums of squared residuals r = prediction - target, (R,) float64, each divided by N = C*H*W.
+class Objective:
+    """What a step optimizes, apart from its batch."""
 
-    N is that of the whole image, also where only a window of it was looked at, so that an error, and a margin with
-    it, means the same in a window.
-
-    Delta is a small difference of large errors: at k = 2500, float32 sums would leave the loss an error of 1e-4.
-    """
-
-    plain: Tensor
-    """Mean of r^2."""
-    masked: Tensor
-    """Mean of m*r^2 over all N elements."""
-    power: Tensor
-    """Mean of prediction^2, without gradient."""
-
-    def packed(self) -> Tensor:
-        """(R, 3), detached."""
-        return torch.stack([self.plain, self.masked, self.power], dim=1).detach()
-
-    @classmethod
-    def unpack(cls, values: Tensor) -> "Residuals":
-        """From ``packed``."""
-        plain, masked, power = values.unbind(dim=1)
-        return cls(plain=plain, masked=masked, power=power)
+    policy: Denoise
+    reference: Callable[[NoisedRows], RowErrors]
+    """Errors of the frozen reference: fresh, or from a cache."""
+    path: NoisePath
+    method: Method
+    settings: LossSettings
+    autocast: Autocast
+    weights: Sequence[torch.nn.Parameter]
+    """The trained ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepErrors:
-    """All that one look gives: the loss's inputs and, without gradient, what the log needs."""
+class StepResult:
+    """Errors and losses of B pairs."""
 
-    policy: Residuals
-    reference: Residuals
-    alignment: Tensor
-    """<g_w, g_l> / |g_w|^2 of the policy in the space of predictions, (B,)."""
-    mask_share: Tensor
-    """Of the whole image, (B,)."""
+    policy: RowErrors
+    """(2, B, D): chosen and rejected."""
+    reference: RowErrors
+    """(2, B, D)."""
+    errors: PairErrors
+    losses: PairLosses
     time: Tensor
     """(B, D)."""
-    seen: float = 1.0
-    """Share of the whole image that was looked at."""
+    visible_share: float
+    skipped: int = 0
+    """Pairs whose backward was left out because its gradient is zero."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """R noised latents with what a denoiser and an error need of each."""
-
-    noised: Tensor
-    """x_t, (R, C, h, w)."""
-    target: Tensor
-    """(R, C, h, w)."""
-    time: Tensor
-    """(R,)."""
-    mask: Tensor
-    """(R, 1, h, w)."""
-    condition: TextCondition
-    seen: float = 1.0
-    """Share of the whole image that a row shows."""
-
-    def pick(self, rows: Sequence[int]) -> "Rows":
-        """Some of the rows, in the order given."""
-        chosen = torch.as_tensor(rows, device=self.time.device)
-        return Rows(
-            noised=self.noised[chosen],
-            target=self.target[chosen],
-            time=self.time[chosen],
-            mask=self.mask[chosen],
-            condition=self.condition.index(chosen),
-            seen=self.seen,
+    def detached(self) -> "StepResult":
+        """The same without graph and predictions."""
+        chosen, rejected = self.errors.policy_chosen.detach(), self.errors.policy_rejected.detach()
+        return replace(
+            self,
+            policy=RowErrors.unpack(self.policy.packed()),
+            errors=replace(self.errors, policy_chosen=chosen, policy_rejected=rejected),
+            losses=replace(self.losses, loss=self.losses.loss.detach()),
         )
 
-    def look(self, denoise: Denoise, cast: AbstractContextManager[None]) -> tuple[Residuals, Tensor]:
-        """Residual sums of one forward on all rows, and the residuals themselves; see ``residuals``.
 
-        The autocast context is entered once a forward, because its cache of cast weights must not carry the
-        reference's gradient-free copies into the policy's forward.
-        """
-        with cast:
-            prediction = denoise(self.noised, self.time, self.condition)
-        return residuals(prediction, self.target, self.mask, self.seen)
+def one_pass(objective: Objective, batch: PairBatch, noise: NoiseSamples, share: float) -> StepResult:
+    """Add the gradient of ``share`` times the sum of the pairs' losses to the weights, in one forward and backward."""
+    result = evaluate(objective, batch, noise)
+    (share * result.losses.loss.sum()).backward()  # type: ignore[no-untyped-call]
+    return result.detached()
 
 
-def assemble(path: NoisePath, batch: PairBatch, draws: Draws) -> Rows:
-    """The R rows of a batch: winners and losers under the noise and times that they share."""
-    count, repeats = draws.time.shape
-    rows = torch.arange(count, device=batch.winner.device).repeat_interleave(repeats).repeat(2)
-    clean = torch.cat([batch.winner, batch.loser])[_sides(rows, count)]
-    noise = draws.noise.flatten(0, 1).repeat(2, 1, 1, 1)
-    time = draws.time.flatten().repeat(2)
-    return Rows(
-        noised=path.mix(clean, noise, time),
-        target=path.target(clean, noise, time),
-        time=time,
-        mask=batch.mask[rows],
-        condition=batch.condition.index(rows),
-        seen=batch.seen,
+def evaluate(objective: Objective, batch: PairBatch, noise: NoiseSamples) -> StepResult:
+    """Errors and losses of a batch, with gradient where it is enabled."""
+    rows = add_noise(objective.path, batch, noise)
+    reference = objective.reference(rows)
+    policy = policy_errors(objective, rows, reference)
+    return compare(objective, rows, policy, reference)
+
+
+def policy_errors(objective: Objective, rows: NoisedRows, reference: RowErrors) -> RowErrors:
+    """Errors (R,) of the policy, or of what the method makes of policy and reference."""
+    with objective.autocast():
+        prediction = objective.policy(rows.noised, rows.time, rows.condition)
+    if objective.method.combine is not None:
+        assert reference.prediction is not None
+        is_chosen = rows.is_chosen.reshape(-1, 1, 1, 1)
+        prediction = objective.method.combine(prediction.float(), reference.prediction, is_chosen)
+    return row_errors(prediction, rows)
+
+
+def compare(objective: Objective, rows: NoisedRows, policy: RowErrors, reference: RowErrors) -> StepResult:
+    """Weighted errors, averaged over noise samples, and losses of the rows' pairs."""
+    policy, reference = policy.by_pair(rows.samples), reference.by_pair(rows.samples)
+    policy_chosen, policy_rejected = policy.weighted(objective.settings.alpha).mean(dim=2)
+    reference_chosen, reference_rejected = reference.weighted(objective.settings.alpha).mean(dim=2)
+    chosen_rows = slice(len(rows.time) // 2)
+    errors = PairErrors(
+        policy_chosen=policy_chosen,
+        reference_chosen=reference_chosen,
+        policy_rejected=policy_rejected,
+        reference_rejected=reference_rejected,
+        mask_share=rows.mask[chosen_rows][:: rows.samples].mean(dim=(1, 2, 3)) * rows.visible_share,
+    )
+    return StepResult(
+        policy=policy,
+        reference=reference,
+        errors=errors,
+        losses=pair_losses(objective.method, errors, objective.settings),
+        time=rows.time[chosen_rows].reshape(-1, rows.samples),
+        visible_share=rows.visible_share,
     )
 
 
-def wide(device: torch.device) -> torch.dtype:
-    """What errors are summed in there."""
-    return torch.float32 if device.type == "mps" else torch.float64
+def fresh_reference(reference: Denoise, autocast: Autocast) -> Callable[[NoisedRows], RowErrors]:
+    """Errors (R,) of a forward of the reference."""
 
+    def errors(rows: NoisedRows) -> RowErrors:
+        with torch.no_grad(), autocast():
+            prediction = reference(rows.noised, rows.time, rows.condition)
+        return row_errors(prediction, rows)
 
-def unknown(count: int, device: torch.device) -> Tensor:
-    """Packed residuals (count, 3) of which nothing is known."""
-    return torch.full((count, 3), torch.nan, dtype=wide(device), device=device)
-
-
-def residuals(prediction: Tensor, target: Tensor, mask: Tensor, seen: float = 1.0) -> tuple[Residuals, Tensor]:
-    """Residual sums in float64 (float32 on mps), and the residuals themselves (R, C, h, w), float32 at least.
-
-    Args:
-        prediction: (R, C, h, w).
-        target: (R, C, h, w) float32.
-        mask: (R, 1, h, w) float32.
-        seen: share of the whole image that a row shows.
-    """
-    whole = prediction if prediction.dtype == torch.float64 else prediction.float()
-    difference = whole - target
-    square, kind = difference.square(), wide(difference.device)
-    return (
-        Residuals(
-            plain=square.mean(dim=(1, 2, 3), dtype=kind) * seen,
-            masked=(square * mask).mean(dim=(1, 2, 3), dtype=kind) * seen,
-            power=whole.detach().square().mean(dim=(1, 2, 3), dtype=kind) * seen,
-        ),
-        difference.detach(),
-    )
-
-
-def complete(known: Tensor, rows: Rows, reference: Denoise, cast: AbstractContextManager[None]) -> Tensor:
-    """Packed residuals of the reference (R, 3): ``known`` where it is a number, one forward for the rest."""
-    missing = [row for row, lost in enumerate(known.isnan().any(dim=1).tolist()) if lost]
-    if not missing:
-        return known
-    asked = rows if len(missing) == len(known) else rows.pick(missing)
-    sums, _ = asked.look(reference, cast)
-    found = known.clone()
-    found[missing] = sums.packed().to(found)
-    return found
-
-
-def measure(
-    policy: Denoise,
-    reference: Denoise,
-    path: NoisePath,
-    batch: PairBatch,
-    draws: Draws,
-    *,
-    alpha: float,
-    cast: AbstractContextManager[None],
-    known_reference: Tensor | None = None,
-) -> StepErrors:
-    """Run reference and policy once each on winners and losers together.
-
-    Args:
-        policy: with gradient.
-        reference: without.
-        path: noise path of the backbone.
-        batch: B pairs.
-        draws: noise and times that winner and loser share.
-        alpha: mask weight, for ``StepErrors.alignment`` only.
-        cast: re-enterable autocast context.
-        known_reference: packed residuals of the reference (R, 3) for these very draws, NaN where unknown; spares its
-            forward.
-    """
-    count, repeats = draws.time.shape
-    rows = assemble(path, batch, draws)
-    device = rows.target.device
-    known = unknown(len(rows.time), device) if known_reference is None else known_reference.to(device, wide(device))
-    held = Residuals.unpack(complete(known, rows, reference, cast))
-    policy_sums, difference = rows.look(policy, cast)
-    return StepErrors(
-        policy=policy_sums,
-        reference=held,
-        alignment=alignment(difference * (1 + alpha * rows.mask), count, repeats),
-        mask_share=batch.mask.mean(dim=(1, 2, 3)) * batch.seen,
-        time=draws.time,
-        seen=batch.seen,
-    )
-
-
-def _sides(rows: Tensor, count: int) -> Tensor:
-    """Row numbers into [winners; losers]: the second half of ``rows`` is shifted to the losers."""
-    half = len(rows) // 2
-    return torch.cat([rows[:half], rows[half:] + count])
-
-
-def alignment(weighted: Tensor, count: int, repeats: int) -> Tensor:
-    """<g_w, g_l> / |g_w|^2 per pair from W*r (R, C, h, w); summed over draws, because E is their mean."""
-    winner, loser = weighted.reshape(2, count, repeats, -1).unbind(dim=0)
-    own = winner.square().sum(dim=(1, 2)).clamp(min=torch.finfo(winner.dtype).tiny)
-    return (winner * loser).sum(dim=(1, 2)) / own
-
-
-def pair_errors(found: StepErrors, alpha: float) -> PairErrors:
-    """Weighted errors per pair, mean over draws: what the loss looks at."""
-    count, repeats = found.time.shape
-
-    def split(sums: Residuals) -> tuple[Tensor, Tensor]:
-        error = weighted_error(sums.plain, sums.masked, alpha).reshape(2, count, repeats).mean(dim=2)
-        return error[0], error[1]
-
-    (policy_winner, policy_loser), (reference_winner, reference_loser) = split(found.policy), split(found.reference)
-    return PairErrors(
-        policy_winner=policy_winner,
-        reference_winner=reference_winner,
-        policy_loser=policy_loser,
-        reference_loser=reference_loser,
-        mask_share=found.mask_share,
-        alignment=found.alignment,
-    )
+    return errors

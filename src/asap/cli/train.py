@@ -21,10 +21,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print parameters, memory, steps, cost; train nothing")
     objective = parser.add_argument_group("objective (defaults are the method's own)")
     objective.add_argument("--alpha", type=non_negative, help="extra weight inside the mask")
-    objective.add_argument("--tau", type=positive_real, help="margin, in units of error")
+    objective.add_argument(
+        "--target-margin", type=positive_real, help="delta that is asked for, in units of error (tau)"
+    )
     objective.add_argument("--beta", type=positive_real, help="slope of the logistic shape")
     objective.add_argument(
-        "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="any other setting (draws=2)"
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting (noise_samples=2)",
     )
     _add_steps(parser)
     _add_watch(parser)

@@ -1,7 +1,7 @@
-"""The reference's errors of a training run, kept for whoever meets the same pairs at the same draws again.
+"""The reference's errors of a training run, cached for later steps and runs with the same pairs and noise samples.
 
-The reference never moves, so its residual sums depend on the model, the pairs and the draws alone, neither on the
-method nor on how a batch is split. Six numbers a pair and draw take the place of two forwards.
+The reference is frozen, so its errors depend on the model, the pairs and the noise samples alone, neither on the method
+nor on how a batch is split. Six values per pair and noise sample replace two forwards.
 """
 
 import io
@@ -21,7 +21,7 @@ from asap.core.hashing import digest_json
 __all__ = ["ReferenceStore"]
 
 SUMS: Final = (2, 3)
-"""Winner and loser; mean of r^2, of m*r^2, and of the squared prediction."""
+"""Chosen and rejected; mean of r^2, of m*r^2, and of the squared prediction."""
 
 
 class ReferenceStore:
@@ -32,7 +32,7 @@ class ReferenceStore:
 
         Args:
             folder: where the file lies, named after the key's hash.
-            key: everything that the values depend on (model, latents, number format, draws), JSON-ready.
+            key: everything that the values depend on (model, latents, dtype, noise samples), JSON-ready.
 
         Raises:
             StoreError: the file is damaged.
@@ -43,20 +43,16 @@ class ReferenceStore:
         if self.path.exists():
             self._rows = self._read()
 
-    def get(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]]) -> Tensor:
-        """(B, D, 2, 3) float64 for B pairs at D numbered draws each, NaN where unknown."""
+    def get(self, names: Sequence[tuple[int, int, int]]) -> Tensor:
+        """(R, 3) float64, NaN where unknown, of rows named (pair, number of the noise sample, side)."""
         unknown = torch.full(SUMS, torch.nan, dtype=torch.float64)
-        rows = [
-            torch.stack([self._rows.get((pair, number), unknown) for number in own])
-            for pair, own in zip(pairs, numbers, strict=True)
-        ]
-        return torch.stack(rows)
+        return torch.stack([self._rows.get((pair, number), unknown)[side] for pair, number, side in names])
 
-    def put(self, pairs: Sequence[int], numbers: Sequence[tuple[int, ...]], values: Tensor) -> None:
-        """Remember (B, D, 2, 3) until ``save``."""
-        kept = values.detach().to("cpu", torch.float64).clone()
-        for pair, own, one in zip(pairs, numbers, kept, strict=True):
-            self._rows.update({(pair, number): sums for number, sums in zip(own, one, strict=True)})
+    def put(self, names: Sequence[tuple[int, int, int]], values: Tensor) -> None:
+        """Remember (R, 3) until ``save``."""
+        for (pair, number, side), value in zip(names, values.detach().to("cpu", torch.float64), strict=True):
+            own = self._rows.setdefault((pair, number), torch.full(SUMS, torch.nan, dtype=torch.float64))
+            own[side] = value
         self._grew = True
 
     def save(self) -> None:

@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import Tensor
 
-from asap.align.trainer import Trainer
+from asap.align.trainer import Metrics, Trainer
 from asap.core.errors import InputError
 from asap.stores.trainlog import read_log
 from asap.workflows.training.run import train
@@ -82,13 +82,13 @@ def one_of_several(
     AcceleratorState._reset_state(reset_partial_state=True)
     if rank:
         sys.addaudithook(forbid_writing_below(pairs.parent))
-    original = Trainer.step
+    original = Trainer.backward
 
-    def paced(self: Trainer) -> dict[str, float | None]:
+    def paced(self: Trainer, step: int, scale: float = 1.0) -> Metrics:
         time.sleep(pace)
-        return original(self)
+        return original(self, step, scale)
 
-    Trainer.step = paced  # type: ignore[method-assign]
+    Trainer.backward = paced  # type: ignore[method-assign]
     try:
         train(how.pop("model", "tiny"), pairs, out, **how)
     except InputError as error:
@@ -222,7 +222,7 @@ def test_accelerate_launch_with_the_shipped_file(pairs: Path) -> None:
 def test_accelerate_launch_that_spreads_weights_without_gpus(pairs: Path) -> None:
     ended = launched("fsdp2.yaml", pairs, pairs.parent / "spread")
     assert ended.returncode != 0
-    assert "asap: error: weights are spread over GPUs alone (FSDP2), and accelerate sees none here" in ended.stderr
+    assert "asap: error: FSDP2 shards weights over GPUs, and accelerate found none here" in ended.stderr
     assert not (pairs.parent / "spread").exists()
 
 

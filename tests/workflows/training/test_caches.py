@@ -27,7 +27,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(model: str | Path, pairs: Path, out: Path, **settings: Any) -> None:  # noqa: ANN401
     options = {"precision": "fp32", **settings.pop("options", {})}
-    how = {"steps": 2, "batch_size": 2, "lora_rank": 2, "lr": 1e-4, "tau": 0.5, "options": options}
+    how = {"steps": 2, "batch_size": 2, "lora_rank": 2, "lr": 1e-4, "target_margin": 0.5, "options": options}
     train(str(model), pairs, out, **{**how, **settings})
 
 

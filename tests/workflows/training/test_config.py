@@ -77,9 +77,19 @@ def test_an_unknown_key_is_told_with_the_nearest_known(tmp_path: Path, capsys: p
 
 def test_flags_win_over_the_file(pairs: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "run.yaml", tmp_path / "run"
-    lines = ["model: tiny", "full: true", "steps: 9", "batch_size: 2", "draws: 2", "global_batch: 6", "tau: 0.5"]
-    path.write_text("\n".join([*lines, "precision: fp32", "time_range: [0.25, 1]", f"pairs: {pairs}", f"out: {out}"]))
-    words = ["--lora-rank", "1", "--steps", "1", "--grad-accum", "1", "--set", "draws=1"]
+    lines = [
+        "model: tiny",
+        "full: true",
+        "steps: 9",
+        "batch_size: 2",
+        "noise_samples: 2",
+        "global_batch: 6",
+        "target_margin: 0.5",
+    ]
+    path.write_text(
+        "\n".join([*lines, "precision: fp32", "timestep_range: [0.25, 1]", f"pairs: {pairs}", f"out: {out}"])
+    )
+    words = ["--lora-rank", "1", "--steps", "1", "--grad-accum", "1", "--set", "noise_samples=1"]
     assert main(["train", "--config", str(path), *words]) == 0
     config: Any = Manifest.read(out / "manifest.json").config
     assert config["lora"]["rank"] == 1
@@ -131,7 +141,7 @@ def test_cuda_asked_for_and_absent(pairs: Path, tmp_path: Path, capsys: pytest.C
 
 def test_a_dry_run_says_what_it_would_take(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    words = ["--steps", "10", "--batch-size", "2", "--grad-accum", "3", "--lora-rank", "2", "--set", "draws=2"]
+    words = ["--steps", "10", "--batch-size", "2", "--grad-accum", "3", "--lora-rank", "2", "--set", "noise_samples=2"]
     assert main(["train", "--model", "tiny", "--pairs", str(pairs), "--out", str(out), "--dry-run", *words]) == 0
     told = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     told = {key: value.strip() for key, value in told.items()}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from asap.align.batch import PairBatch
-from asap.align.trainer import Trainer
+from asap.align.trainer import Metrics, Trainer
 from asap.backbones import Backbone, load
 from asap.core.errors import ConfigError, InputError
 from asap.core.manifest import Manifest
@@ -92,7 +92,7 @@ def backbone(model: Path) -> Backbone:
 
 def run(model: Path, pairs: Path, out: Path, **settings: Any) -> TrainResult:  # noqa: ANN401
     options = {"precision": "fp32", **settings.pop("options", {})}
-    how = {"steps": 5, "batch_size": 2, "lora_rank": 2, "lr": 1e-3, "tau": 0.5, "options": options}
+    how = {"steps": 5, "batch_size": 2, "lora_rank": 2, "lr": 1e-3, "target_margin": 0.5, "options": options}
     return train(str(model), pairs, out, **{**how, **settings})
 
 
@@ -185,7 +185,7 @@ def test_windows_show_what_lies_there(module: ModuleType, pairs: Path, tmp_path:
     whole = LatentPairs(encoded, positions, Framer(backbone, Framing()), ()).batch(range(len(positions)))
     for group in windows.groups():
         batch = windows.batch(group)
-        assert batch.seen < 1
+        assert batch.visible_share < 1
         for row, index in enumerate(group):
             assert_seen(batch, row, whole, index)
         assert list(batch.mask.sum(dim=(1, 2, 3))) == list(whole.mask[group].sum(dim=(1, 2, 3)))
@@ -194,8 +194,8 @@ def test_windows_show_what_lies_there(module: ModuleType, pairs: Path, tmp_path:
 
 
 def assert_seen(batch: PairBatch, row: int, whole: PairBatch, index: int) -> None:
-    (top, left), (height, width) = batch.corners[row], batch.winner.shape[2:]
-    for name in ("winner", "loser", "mask"):
+    (top, left), (height, width) = batch.corners[row], batch.chosen.shape[2:]
+    for name in ("chosen", "rejected", "mask"):
         there = getattr(whole, name)[index, :, top : top + height, left : left + width]
         assert torch.equal(getattr(batch, name)[row], there)
 
@@ -208,7 +208,7 @@ def test_crops_to_shapes_are_encoded_as_they_are(pairs: Path, backbone: Backbone
     source = LatentPairs(
         encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions, framing), positions, framer, views
     )
-    assert {tuple(source.batch([index]).winner.shape[2:]) for index in positions} == {
+    assert {tuple(source.batch([index]).chosen.shape[2:]) for index in positions} == {
         (view.size[0] // 8, view.size[1] // 8) for view in views
     }
     assert len(source.groups()) == len({view.size for view in views}) > 2
@@ -217,7 +217,7 @@ def test_crops_to_shapes_are_encoded_as_they_are(pairs: Path, backbone: Backbone
         top, left, tall, wide = view.crop
         picture = torch.from_numpy(row.chosen[top : top + tall, left : left + wide]).permute(2, 0, 1)[None] / 127.5 - 1
         small = torch.nn.functional.adaptive_avg_pool2d(picture, view.size)
-        torch.testing.assert_close(source.batch([index]).winner, backbone.encode(small), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(source.batch([index]).chosen, backbone.encode(small), atol=1e-5, rtol=1e-5)
         assert source.batch([index]).mask.max() == 1
 
 
@@ -291,15 +291,15 @@ def test_shapes_change_nothing_about_stops_and_splits(
     """Interrupted and resumed gives the same bits; one pair at a time the same weights."""
     options = {**framing, "checkpoint_every": 2, "validate_every": 5, "images": 0}
     run(model, pairs, tmp_path / "whole", options=options)
-    original, calls = Trainer.step, []
+    original, calls = Trainer.backward, []
 
-    def interrupted(self: Trainer) -> dict[str, float | None]:
-        calls.append(self.done)
+    def interrupted(self: Trainer, step: int, scale: float = 1.0) -> Metrics:
+        calls.append(step)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return original(self)
+        return original(self, step, scale)
 
-    monkeypatch.setattr(Trainer, "step", interrupted)
+    monkeypatch.setattr(Trainer, "backward", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(model, pairs, tmp_path / "parts", options=options)
     run(model, pairs, tmp_path / "parts", options=options)

@@ -119,9 +119,7 @@ def test_a_run_goes_on_with_and_without(pairs: Path, unkilled: dict[str, Tensor]
     )
 
 
-@pytest.mark.parametrize(
-    "wish", [{"gradient": "two_pass"}, {"skip": True}, {"reuse_reference": True}, {"compile": True}]
-)
+@pytest.mark.parametrize("wish", [{"gradient": "two_pass"}, {"skip_satisfied": True}, {"reuse_reference": True}])
 def test_what_does_not_go_with_it_is_said(
     pairs: Path, wish: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +127,7 @@ def test_what_does_not_go_with_it_is_said(
     (name,) = wish
     said = capfd.readouterr().out
     assert f"{name} " in said
-    assert "does not go with weights spread by FSDP2: it " in said
+    assert "does not work with weights sharded by FSDP2: it " in said
     assert not (pairs.parent / "refused").exists()
 
 
@@ -138,4 +136,4 @@ def test_without_gpus_accelerate_does_not_spread(pairs: Path, capfd: pytest.Capt
         os.environ.update(asked())
 
     assert codes(start_two(pairs, pairs.parent / "cpu", settings(), before=as_launched)) == [2, 2]
-    assert "weights are spread over GPUs alone (FSDP2), and accelerate sees none here" in capfd.readouterr().out
+    assert "FSDP2 shards weights over GPUs, and accelerate found none here" in capfd.readouterr().out

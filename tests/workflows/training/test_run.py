@@ -11,7 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from asap.align.trainer import Trainer
+from asap.align.trainer import Metrics, Trainer
 from asap.backbones import Backbone, TextCondition, load
 from asap.backbones.family import LoadOptions
 from asap.backbones.fingerprint import model_fingerprint
@@ -162,18 +162,18 @@ def predict(backbone: Backbone) -> Tensor:
 def test_interrupted_and_resumed_is_uninterrupted(
     pairs: Path, tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"draws": 2, "ema": 0.5, "checkpoint_every": 2}
+    options = {"noise_samples": 2, "ema": 0.5, "checkpoint_every": 2}
     settings = {"full": full, "lora_rank": None if full else 2, "steps": 7, "options": options}
     run(pairs, tmp_path / "whole", **settings)
-    original, calls = Trainer.step, []
+    original, calls = Trainer.backward, []
 
-    def interrupted(self: Trainer) -> dict[str, float | None]:
-        calls.append(self.done)
+    def interrupted(self: Trainer, step: int, scale: float = 1.0) -> Metrics:
+        calls.append(step)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        return original(self)
+        return original(self, step, scale)
 
-    monkeypatch.setattr(Trainer, "step", interrupted)
+    monkeypatch.setattr(Trainer, "backward", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(pairs, tmp_path / "parts", **settings)
     assert not (tmp_path / "parts" / "manifest.json").exists()
@@ -226,7 +226,7 @@ def test_the_reference_is_asked_once_for_several_methods(
 
 
 def test_nan_stops_with_the_last_good_checkpoint(pairs: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="not both finite"):
+    with pytest.raises(TrainingError, match="must be finite"):
         run(pairs, tmp_path / "run", lr=1e30, options={"checkpoint_every": 1})
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "log.jsonl"]
     state = CheckpointStore(tmp_path / "run" / "checkpoints").latest()
@@ -266,8 +266,8 @@ def test_mistakes(pairs: Path, tmp_path: Path) -> None:
         run(pairs, out, kinds=("broken",))
     with pytest.raises(InputError, match="no training pair of kind null_equal"):
         run(pairs, out, kinds=("null_equal",))
-    with pytest.raises(ConfigError, match=r"steps must be >= 1.*draws must be >= 1"):
-        run(pairs, out, steps=0, options={"draws": 0})
+    with pytest.raises(ConfigError, match=r"steps must be >= 1.*noise_samples must be >= 1"):
+        run(pairs, out, steps=0, options={"noise_samples": 0})
     assert not out.exists()
 
 
@@ -292,7 +292,7 @@ def test_a_mask_of_another_size_is_refused(pairs: Path, tmp_path: Path, monkeypa
 def test_other_settings_in_the_same_folder_are_refused(pairs: Path, tmp_path: Path) -> None:
     run(pairs, tmp_path / "run", steps=1)
     with pytest.raises(InputError, match=r"loss.tau is 0.01 there, 0.02 asked"):
-        run(pairs, tmp_path / "run", steps=1, tau=0.02)
+        run(pairs, tmp_path / "run", steps=1, target_margin=0.02)
     assert (tmp_path / "run" / "manifest.json").exists()
 
 

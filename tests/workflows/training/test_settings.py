@@ -23,12 +23,12 @@ def store(root: Path) -> Path:
     ("word", "line"),
     [
         ("lr=abc", "lr must be a finite number, got 'abc'"),
-        ("draws=1.5", "draws must be a whole number, got 1.5"),
-        ("guard=1", "guard must be true or false, got 1"),
+        ("noise_samples=1.5", "noise_samples must be a whole number, got 1.5"),
+        ("normalize=1", "normalize must be true or false, got 1"),
         ("anchor=inf", "anchor must be a finite number, got inf"),
-        ("time_range=0.5", "time_range must be 2 values, each a finite number, got 0.5"),
-        ("time_range=low,high", "time_range must be 2 values, each a finite number, got ('low', 'high')"),
-        ("time_range=0.8,0.2", "time_range must be 0 <= low < high <= 1, got (0.8, 0.2)"),
+        ("timestep_range=0.5", "timestep_range must be 2 values, each a finite number, got 0.5"),
+        ("timestep_range=low,high", "timestep_range must be 2 values, each a finite number, got ('low', 'high')"),
+        ("timestep_range=0.8,0.2", "timestep_range must be 0 <= low < high <= 1, got (0.8, 0.2)"),
         ("precision=fp8", "precision must be one of fp32, bf16, fp16, auto, got 'fp8'"),
     ],
 )
@@ -42,14 +42,23 @@ def test_a_setting_of_another_type_ends_with_2(
 
 
 def test_losses_and_steps_are_checked_together(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"draws must be .*; sft must be .*; tau must be"):
-        train("tiny", tmp_path, tmp_path / "run", tau="wide", options={"sft": "x", "draws": "y"})
+    with pytest.raises(ConfigError, match=r"noise_samples must be .*; sft must be .*; target_margin must be"):
+        train("tiny", tmp_path, tmp_path / "run", target_margin="wide", options={"sft": "x", "noise_samples": "y"})
 
 
 def test_the_time_range_can_be_set(tmp_path: Path) -> None:
     pairs = store(tmp_path / "pairs")
     words = ["--steps", "1", "--batch-size", "2", "--lora-rank", "1", "--set", "precision=fp32"]
-    words += ["--set", "time_range=0.25,1", "--model", "tiny", "--pairs", str(pairs), "--out", str(tmp_path / "run")]
+    words += [
+        "--set",
+        "timestep_range=0.25,1",
+        "--model",
+        "tiny",
+        "--pairs",
+        str(pairs),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert main(["train", *words]) == 0
     settled = Manifest.read(tmp_path / "run" / "manifest.json").config["training"]
     assert isinstance(settled, dict)

@@ -61,7 +61,7 @@ METHODS = (
     f"{FIRST_METHOD}+{ROUND}1",
     f"{FIRST_METHOD}+{ROUND}2",
 )
-LOCALIZED = ("asap", "localized_dpo", "asap_hinge", "asap_area", "asap_guard", "localized_sdpo")
+LOCALIZED = ("asap", "localized_dpo", "asap_hinge")
 """Methods that weigh the mask, with any kind of pairs."""
 SCREEN: Final = "ranker"
 SECONDS: Final = "seconds.json"

@@ -4,7 +4,6 @@ A run under ``accelerate launch`` or ``torchrun`` is the same program in several
 process, holds the lock and writes; the others read what it has written.
 """
 
-import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -14,7 +13,7 @@ import torch
 
 from asap.core.errors import AsapError, InputError
 
-__all__ = ["World", "deepspeed_requested", "fsdp_requested"]
+__all__ = ["World", "fsdp_requested"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -121,25 +120,14 @@ def _launcher_set(name: str, default: str = "false") -> bool:
     return os.environ.get(name, default).lower() in ("true", "1")
 
 
-def deepspeed_requested() -> bool:
-    """Whether the launcher asks for DeepSpeed; raises ``InputError`` if it is not installed."""
-    if not _launcher_set("ACCELERATE_USE_DEEPSPEED"):
-        return False
-    if importlib.util.find_spec("deepspeed") is None:
-        raise InputError(
-            "the launcher asks for DeepSpeed, which is not installed; run pip install deepspeed, or launch with "
-            "configs/accelerate/ddp.yaml, or with fsdp2.yaml to shard weights over processes"
-        )
-    return True
-
-
 def fsdp_requested() -> bool:
     """Whether the launcher asks for FSDP2; raises ``InputError`` for launchers that training does not support."""
-    if _launcher_set("ACCELERATE_USE_MEGATRON_LM"):
-        raise InputError(
-            "asap train does not support MEGATRON_LM; launch it with configs/accelerate/ddp.yaml, or with fsdp2.yaml "
-            "to shard weights over processes"
-        )
+    for name in ("MEGATRON_LM", "DEEPSPEED"):
+        if _launcher_set(f"ACCELERATE_USE_{name}"):
+            raise InputError(
+                f"asap train does not support {name}; launch it with configs/accelerate/ddp.yaml, or with fsdp2.yaml "
+                "to shard weights over processes"
+            )
     if not _launcher_set("ACCELERATE_USE_FSDP"):
         return False
     if os.environ.get("FSDP_VERSION", "1") != "2":

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 import yaml
 
-from asap.align.methods import LossSettings, Method, resolve
-from asap.align.trainer import TrainSettings
+from asap.align.methods import LossSettings, Method, resolve_method
+from asap.align.settings import TrainSettings
 from asap.backbones.family import LoadOptions
 from asap.core.errors import ConfigError, InputError
 from asap.core.settings import typed
@@ -105,7 +105,7 @@ def request(given: Mapping[str, object]) -> Request:
     _check(plain)
     parts = [{key: value for key, value in found.items() if key in _names(kind)} for kind in _KINDS]
     method = str(plain.setdefault("method", "asap"))
-    shape, loss = resolve(method, parts[0])
+    shape, loss = resolve_method(method, parts[0])
     stepping = {"steps": STEPS, "lr": LR["full" if plain.get("full") else "lora"], **parts[1]}
     asked = Request(
         **cast("dict[str, Any]", plain),

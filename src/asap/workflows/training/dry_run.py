@@ -34,7 +34,7 @@ def dry_run(asked: Request) -> dict[str, object]:
     policy = build_policy(plan)
     trained = sum(value.numel() for value in policy.trainable().values())
     settings, batch = plan.settings, plan.global_batch
-    looks = settings.steps * batch * settings.draws
+    looks = settings.steps * batch * settings.noise_samples
     touched = plan.order().needed(settings.steps)
     seen = _seen(plan, touched)
     return {
@@ -89,7 +89,7 @@ def _memory(plan: Plan, policy: Policy, weights: int, trained: int, touched: Seq
     settings = plan.settings
     copies = 1 + ADAM + (settings.ema > 0) + (plan.rank is None)  # gradient, moments, average, frozen copy
     state = 4 * trained * copies
-    together = PASSES["policy"] * settings.draws * (1 if settings.skip else settings.batch_size)
+    together = PASSES["policy"] * settings.noise_samples * (1 if settings.skip_satisfied else settings.batch_size)
     images = 1 if settings.gradient == "two_pass" else together
     size = 4 if settings.precision == "fp32" else 2
     activations = images * size * activation_bytes(plan.backbone, policy, _largest(plan, touched)) // 4

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from asap.align.adapters import AdapterSettings, adapt, make_full
-from asap.align.guards import DriftWatch
-from asap.align.methods import LossSettings, Method, numbers
-from asap.align.metrics import FleeWatch
+from asap.align.methods import LossSettings, Method, describe
+from asap.align.monitors import ChosenDegradationMonitor, PredictionNormMonitor
 from asap.align.offload import offload_frozen
-from asap.align.order import Order
 from asap.align.policy import Policy, adapter_reference, frozen_reference
-from asap.align.trainer import Trainer, TrainSettings
+from asap.align.precision import LossScale
+from asap.align.sampler import PairSampler
+from asap.align.settings import TrainSettings
+from asap.align.trainer import Trainer
 from asap.backbones import Backbone
 from asap.core.errors import ConfigError, InputError
 from asap.core.manifest import Manifest, Parent
@@ -32,6 +33,7 @@ from asap.workflows.runtime.trained import save_trained, trained_hash
 from asap.workflows.training.card import write_card
 from asap.workflows.training.crops import Framer, View, groups_of
 from asap.workflows.training.latents import LatentPairs
+from asap.workflows.training.loop import Loop, LoopSettings, Schedule
 from asap.workflows.training.monitoring import Watch
 from asap.workflows.training.summary import settings_told
 from asap.workflows.training.trackers import TRACKING, Trackers
@@ -93,8 +95,6 @@ class Plan:
     world: World
     fsdp: bool = False
     """Whether the launcher asks for the weights to be sharded (FSDP2)."""
-    deepspeed: bool = False
-    """Whether the launcher asks for gradients and moments to be sharded (DeepSpeed ZeRO-2)."""
     watch: Watch
     trackers: tuple[str, ...] = ()
     away: torch.device | None = None
@@ -105,10 +105,10 @@ class Plan:
         """Pairs a step over all micro-batches and processes."""
         return self.settings.batch_size * self.settings.grad_accum * self.world.size
 
-    def order(self) -> Order:
+    def order(self) -> PairSampler:
         """Which pairs each step takes, by their places in ``positions``."""
         groups = groups_of(self.views) if self.views else [list(range(len(self.positions)))]
-        return Order(self.settings.seed, self.global_batch, groups)
+        return PairSampler(self.settings.seed, self.global_batch, groups)
 
     def config(self) -> dict[str, object]:
         """Every number that decides the result, as plain values."""
@@ -123,9 +123,9 @@ class Plan:
             "encoding": ENCODING,
             "framing": asdict(self.framer.framing),
             "predicts": getattr(self.backbone.path, "prediction", self.backbone.path.name),
-            "objective": numbers(self.method, self.loss),
-            "loss": asdict(self.loss),
-            "training": {**asdict(self.settings), "time_range": list(self.settings.time_range)},
+            "objective": describe(self.method, self.loss),
+            "loss": self.loss.config(),
+            "training": self.settings.config(),
             "processes": self.world.size,
             "weights": "full" if self.rank is None else "lora",
             "lora": None if self.rank is None else lora,
@@ -202,14 +202,15 @@ class _Sitting:
 
     plan: Plan
     trainer: Trainer
+    loop: Loop
     checkpoints: CheckpointStore
     log: TrainLog | None
     """In the main process alone."""
-    watch: FleeWatch
+    watch: ChosenDegradationMonitor
     references: ReferenceStore | None
     validation: Validation
     trackers: Trackers
-    drift: DriftWatch
+    drift: PredictionNormMonitor
     looks: _Looks
     seconds: float = 0.0
     stopped: str = ""
@@ -241,19 +242,20 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
     sitting = _begin(plan, source, held, prompts)
     with _progress(plan.world) as progress:
         progress.console.print("\n".join(settings_told(plan.config())), highlight=False, markup=False, soft_wrap=True)
-        done = sitting.trainer.done
+        done = sitting.loop.done
         task = progress.add_task(plan.method.name, total=plan.settings.steps, completed=done, terms="")
         if plan.watch.validate_every and sitting.looks.base is None:
             _validate(sitting)
         last = time.perf_counter()
-        for row in sitting.trainer.steps():
+        for row in sitting.loop.steps():
+            row["seconds"] = time.perf_counter() - last
             if sitting.log:
-                sitting.log.add(sitting.trainer.done, row)
-            sitting.trackers.log(sitting.trainer.done, row, group="train")
+                sitting.log.add(sitting.loop.done, row)
+            sitting.trackers.log(sitting.loop.done, row, group="train")
             sitting.drift.update(row)
             if sitting.watch.update(row):
                 progress.console.print(f"warning: {_warn(sitting)}")
-            if plan.watch.validate_every and sitting.trainer.done % plan.watch.validate_every == 0:
+            if plan.watch.validate_every and sitting.loop.done % plan.watch.validate_every == 0:
                 _validate(sitting)
             sitting.stopped = _why_stop(sitting)
             now = time.perf_counter()
@@ -269,36 +271,50 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
 def _begin(plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple[str, ...]) -> _Sitting:
     references = _references(plan, source)
     trainer = _trainer(plan, source, references)
-    checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), FleeWatch(), 0.0
-    drift, looks = DriftWatch(), _Looks()
+    loop = _loop(plan, trainer)
+    checkpoints, watch, seconds = CheckpointStore(plan.out / CHECKPOINTS), ChosenDegradationMonitor(), 0.0
+    drift, looks = PredictionNormMonitor(), _Looks()
     if (saved := checkpoints.latest()) is not None:
-        trainer.restore(saved["trainer"])
-        watch, seconds = FleeWatch(**saved["watch"]), float(saved["seconds"])
-        drift, looks = DriftWatch(**saved.get("drift", {})), _Looks(**saved.get("looks", {}))
-    if trainer.done > plan.settings.steps:
+        loop.restore(saved["trainer"])
+        watch, seconds = ChosenDegradationMonitor(**saved["watch"]), float(saved["seconds"])
+        drift, looks = PredictionNormMonitor(**saved.get("drift", {})), _Looks(**saved.get("looks", {}))
+    if loop.done > plan.settings.steps:
         raise InputError(
-            f"{plan.out} has gone {trainer.done} steps already, more than the {plan.settings.steps} asked; "
+            f"{plan.out} has gone {loop.done} steps already, more than the {plan.settings.steps} asked; "
             "ask for more, or start over with resume off"
         )
     return _Sitting(
         plan,
         trainer,
+        loop,
         checkpoints,
-        plan.world.on_main(lambda: TrainLog(plan.out / LOG, done=trainer.done)),
+        plan.world.on_main(lambda: TrainLog(plan.out / LOG, done=loop.done)),
         watch,
         references,
-        Validation(trainer, plan.backbone, plan.world, plan.watch, held, prompts),
-        Trackers(trainer.accelerator, plan.trackers, plan.out, plan.claimed(), first_step=trainer.done + 1),
+        Validation(trainer, loop, plan.backbone, plan.world, plan.watch, held, prompts),
+        Trackers(trainer.accelerator, plan.trackers, plan.out, plan.claimed(), first_step=loop.done + 1),
         drift,
         looks,
         seconds,
     )
 
 
+def _loop(plan: Plan, trainer: Trainer) -> Loop:
+    settings = plan.settings
+    how = LoopSettings(
+        name=plan.method.name,
+        steps=settings.steps,
+        schedule=Schedule(lr=settings.lr, warmup=settings.warmup),
+        max_grad_norm=settings.max_grad_norm,
+        ema=settings.ema,
+    )
+    return Loop(trainer, how, scale=LossScale.of(trainer.precision), world=plan.world)
+
+
 def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None) -> Trainer:
     if plan.fsdp and plan.framer.framing.window < 1:
         raise ConfigError(
-            "window does not go with weights spread by FSDP2: it lets processes run unequal numbers of forwards"
+            "window does not work with weights sharded by FSDP2: it lets processes run unequal numbers of forwards"
         )
     policy = build_policy(plan)
     if plan.away is not None:
@@ -314,20 +330,18 @@ def _trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | None)
         settings=plan.settings,
         groups=source.groups(),
         bank=references,
-        device=(plan.world.device if plan.fsdp or plan.deepspeed else trained).type,
+        device=(plan.world.device if plan.fsdp else trained).type,
     )
-    unmet = {
-        "weights are spread over GPUs alone (FSDP2)": plan.fsdp and not trainer.sharded,
-        "gradients and moments are spread over GPUs alone (DeepSpeed)": plan.deepspeed and trainer.zero is None,
-    }
-    for told in (text for text, wrong in unmet.items() if wrong):
-        raise InputError(f"{told}, and accelerate sees none here; launch with configs/accelerate/ddp.yaml")
+    if plan.fsdp and not trainer.parallel.shards:
+        raise InputError(
+            "FSDP2 shards weights over GPUs, and accelerate found none here; launch with configs/accelerate/ddp.yaml"
+        )
     return trainer
 
 
 def _validate(sitting: _Sitting) -> None:
     """Look at held-out pairs and images; keep the weights if they are the best so far."""
-    plan, done = sitting.plan, sitting.trainer.done
+    plan, done = sitting.plan, sitting.loop.done
     report, pictures = sitting.validation.look(plan.out / VALIDATION / f"step-{done:06d}")
     better = sitting.looks.better(report)
     if sitting.log:
@@ -349,12 +363,12 @@ def _references(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
         "positions": plan.positions,
         "seed": settings.seed,
         "precision": settings.precision,
-        "law": asdict(settings.law),
+        "law": settings.timesteps.config(),
         "framing": asdict(plan.framer.framing),
-        "kept_draws": settings.kept_draws,
+        "kept_draws": settings.fixed_noise_samples,
     }
-    if settings.kept_draws == 0:  # then a draw is named by its place in the step
-        key |= {"batch": plan.global_batch, "draws": settings.draws}
+    if settings.fixed_noise_samples == 0:  # then a noise sample is named by its place in the step
+        key |= {"batch": plan.global_batch, "draws": settings.noise_samples}
     return ReferenceStore(source.store.root, key)
 
 
@@ -370,12 +384,12 @@ def build_policy(plan: Plan) -> Policy:
 
 def _keep(sitting: _Sitting) -> None:
     """Write what is due after this step; the main process does, and if it cannot, all end."""
-    plan, done = sitting.plan, sitting.trainer.done
+    plan, done = sitting.plan, sitting.loop.done
     if done in plan.snapshots:
         _snapshot(sitting, plan.out / "snapshots" / f"step-{done:06d}")
     if done % plan.watch.checkpoint_every == 0 or done == plan.settings.steps or sitting.stopped:
         state = {
-            "trainer": sitting.trainer.state(),
+            "trainer": sitting.loop.state(),
             "watch": asdict(sitting.watch),
             "drift": asdict(sitting.drift),
             "looks": asdict(sitting.looks),
@@ -389,20 +403,20 @@ def _keep(sitting: _Sitting) -> None:
 def _snapshot(sitting: _Sitting, folder: Path, numbers: Mapping[str, float] | None = None) -> None:
     """Keep the weights of this step beside the run's own; all processes take part, the main one writes."""
     plan = sitting.plan
-    notes = {"steps": sitting.trainer.done, **({"held_out": dict(numbers)} if numbers else {})}
+    notes = {"steps": sitting.loop.done, **({"held_out": dict(numbers)} if numbers else {})}
 
     def write() -> None:
         weights = save_trained(plan.backbone, folder, full=plan.rank is None)
         plan.manifest(weights, notes).write(folder / MANIFEST)
 
-    with sitting.trainer.saving():
+    with sitting.loop.averaged(), sitting.trainer.saving():
         plan.world.on_main(write)
 
 
 def _finish(sitting: _Sitting) -> TrainResult:
     """Write the result; every process gets the same account of it."""
     world = sitting.plan.world
-    with sitting.trainer.saving():
+    with sitting.loop.averaged(), sitting.trainer.saving():
         result = world.broadcast(world.on_main(lambda: _write_result(sitting)))
     assert result is not None
     return result
@@ -414,7 +428,7 @@ def _write_result(sitting: _Sitting) -> TrainResult:
     weights = save_trained(plan.backbone, plan.out, full=plan.rank is None)
     result = TrainResult(
         method=plan.method.name,
-        steps=sitting.trainer.done,
+        steps=sitting.loop.done,
         weights=str(weights),
         loss=log.tail("loss", TAIL),
         delta=log.tail("delta", TAIL),
@@ -435,8 +449,8 @@ def _why_stop(sitting: _Sitting) -> str:
     """The first guard that is broken, in words; empty when all hold."""
     flee, drift, watch = sitting.watch, sitting.drift, sitting.plan.watch
     bound = sitting.plan.settings.stop_on_rise
-    if bound is not None and flee.steps >= flee.window and flee.rise > bound:
-        return f"the winner's error is {flee.rise:.1%} above the reference's, more than the {bound:.1%} allowed"
+    if flee.exceeds(bound):
+        return f"the chosen side's error is {flee.rise:.1%} above the reference's, more than the {bound:.1%} allowed"
     if drift.exceeds(watch.stop_on_drift):
         return f"|v_theta| / |v_ref| is {drift.drift:.1%} away from 1, more than the {watch.stop_on_drift:.1%} allowed"
     if watch.stop_on_texture is not None and sitting.looks.texture > watch.stop_on_texture:
@@ -448,11 +462,11 @@ def _why_stop(sitting: _Sitting) -> str:
 
 
 def _warn(sitting: _Sitting) -> str:
-    """Log and word a flight from the loser."""
-    watch, step = sitting.watch, sitting.trainer.done
+    """Log that the chosen side degrades; returns the message."""
+    watch, step = sitting.watch, sitting.loop.done
     text = (
-        f"step {step}: fleeing the loser: the margin grows ({watch.delta:.4f}) while the winner's error is "
-        f"{watch.rise:.1%} above the reference's; fewer steps, a lower lr or a method that guards the winner may help"
+        f"step {step}: delta grows ({watch.delta:.4f}) while the chosen side's error is {watch.rise:.1%} above the "
+        "reference's; fewer steps, a lower lr or an anchor may help"
     )
     if sitting.log:
         sitting.log.warn(step, text)

@@ -67,12 +67,12 @@ class LatentPairs:
         views = [self.views[index] for index in indices] if self.views else []
         if views and self.framer.framing.buckets:
             found = _unflattened(found, self.framer.backbone.latent_size(*views[0].size))
-        whole = PairBatch(winner=found["winner"], loser=found["loser"], mask=found["mask"], condition=texts)
+        whole = PairBatch(chosen=found["winner"], rejected=found["loser"], mask=found["mask"], condition=texts)
         return self._windows(whole, views) if self.framer.framing.window < 1 else whole
 
     def _windows(self, batch: PairBatch, views: Sequence[View]) -> PairBatch:
         """What is seen of each pair, and where it lies."""
-        _, *picture = batch.picture
+        _, *picture = batch.image_shape
         pixels = views[0].size[0] // picture[0]
         height, width = (side // pixels for side in views[0].window[2:])
         corners = tuple((view.window[0] // pixels, view.window[1] // pixels) for view in views)
@@ -86,12 +86,12 @@ class LatentPairs:
             for view in views
         ]
         return PairBatch(
-            winner=seen(batch.winner),
-            loser=seen(batch.loser),
+            chosen=seen(batch.chosen),
+            rejected=seen(batch.rejected),
             mask=seen(batch.mask),
             condition=self.framer.backbone.place(batch.condition, windows),
             corners=corners,
-            whole=(picture[0], picture[1]),
+            image_size=(picture[0], picture[1]),
         )
 
 

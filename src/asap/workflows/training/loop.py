@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from asap.align.precision import LossScale
-from asap.align.sharding import exchanged, local, spread_like, whole
 from asap.align.trainer import Metrics, TrainingTask
 from asap.core.errors import InputError, TrainingError
 from asap.stores.checkpoints import CheckpointStore
 from asap.stores.trainlog import TrainLog
+from asap.tensors.sharded import local, shard_like, swapped, whole
 from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.progress import progress
 
@@ -140,7 +140,7 @@ class MovingAverage:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Inside, the trained weights are their averages."""
-        with exchanged(self.task.model, self.task.weights, self.values):
+        with swapped(self.task.model, self.task.weights, self.values):
             yield
 
     @torch.no_grad()
@@ -157,7 +157,7 @@ class MovingAverage:
     def restore(self, state: list[Tensor]) -> None:
         """Take what ``state`` returned."""
         for mean, saved in zip(self.values.values(), state, strict=True):
-            mean.copy_(spread_like(mean, saved))
+            mean.copy_(shard_like(mean, saved))
 
 
 class Monitor:

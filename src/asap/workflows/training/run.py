@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from asap.align.precision import settle as settle_precision
-from asap.align.trainer import TrainSettings
+from asap.align.precision import resolve_precision
+from asap.align.settings import TrainSettings
 from asap.backbones import Backbone, load
 from asap.backbones.fingerprint import model_fingerprint
 from asap.core.errors import AsapError, InputError, StoreError
@@ -27,7 +27,7 @@ from asap.stores.cache import Cache
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
-from asap.workflows.runtime.distributed import World, deepspeed_requested, fsdp_requested
+from asap.workflows.runtime.distributed import World, fsdp_requested
 from asap.workflows.training.config import Request, request, settle
 from asap.workflows.training.crops import Framer, views_of
 from asap.workflows.training.execution import CHECKPOINTS, Plan, TrainResult, execute, forget
@@ -47,8 +47,7 @@ def train(
         pairs: a finished pair store.
         out: folder of the run.
         options: further settings.
-        settings: anything that ``Request`` lists: method, steps, batch_size, lora_rank, tau, draws, validate_every...;
-            None leaves it as it is.
+        settings: anything that ``Request`` lists: method, steps, batch_size, lora_rank...; None keeps the default.
 
     Raises:
         InputError: any of these is wrong, or the folder holds another run; nothing of a new run remains.
@@ -104,7 +103,7 @@ def prepare(asked: Request) -> Plan:
         InputError: the device is absent, the model or the pairs cannot be read, or no pair is of the kinds asked for.
     """
     device = asked.load.settled().device
-    fsdp, deepspeed = fsdp_requested(), deepspeed_requested()
+    fsdp = fsdp_requested()
     world = World("cpu" if device == "cpu" else None)
     asked = settle(asked, world.size)
     _check_offload(asked, world)
@@ -135,7 +134,6 @@ def prepare(asked: Request) -> Plan:
         trackers=tuple(dict.fromkeys(asked.track)),
         world=world,
         fsdp=fsdp,
-        deepspeed=deepspeed,
         away=torch.device(options.settled().device) if options.offload == "blocks" else None,
     )
 
@@ -156,7 +154,7 @@ def _check_offload(asked: Request, world: World) -> None:
 def _precise(backbone: Backbone, settings: TrainSettings) -> TrainSettings:
     """Settle ``auto``, and tell a backbone that computes in bfloat16 by a switch of its own."""
     settings = replace(
-        settings, precision=settle_precision(settings.precision, next(backbone.denoiser.parameters()).device)
+        settings, precision=resolve_precision(settings.precision, next(backbone.denoiser.parameters()).device)
     )
     backbone.set_bf16(settings.precision == "bf16")
     return settings

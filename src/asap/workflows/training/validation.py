@@ -1,17 +1,15 @@
 """What a run is worth on pairs it does not train on and in images at fixed seeds, looked at every so many steps."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from asap.align.batch import to_device
-from asap.align.heldout import HELD_OUT_TERMS, fixed_draws, held_out
+from asap.align.heldout import HELD_OUT_COLUMNS, fixed_noise, held_out
 from asap.align.trainer import Trainer
 from asap.backbones import Backbone
 from asap.core.files import write_bytes
@@ -19,13 +17,13 @@ from asap.stores.png import encode
 from asap.tensors.texture import grid_energy, high_frequency
 from asap.workflows.runtime.distributed import World
 from asap.workflows.training.latents import LatentPairs
+from asap.workflows.training.loop import Loop
 from asap.workflows.training.monitoring import Watch
 
 __all__ = ["HeldOut", "Report", "Validation"]
 
 CHUNK: Final = 8
 """Held-out pairs in one forward."""
-DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +70,7 @@ class Validation:
     """Looks at the policy with the weights that would be saved now; all processes take part."""
 
     trainer: Trainer
+    loop: Loop
     backbone: Backbone
     world: World
     watch: Watch
@@ -80,13 +79,13 @@ class Validation:
 
     def look(self, folder: Path) -> tuple[Report, npt.NDArray[np.uint8] | None]:
         """Measure, draw, and write the images to ``folder`` as 00.png, 01.png...; raises ``InputError``."""
-        with self.trainer.averaged():
+        with self.loop.averaged():
             rows = self._pairs()
             pictures = self._pictures()
         numbers: dict[str, float] = {}
         if rows:
             means = np.asarray(rows, dtype=np.float64).mean(axis=0)
-            numbers = dict(zip(HELD_OUT_TERMS, map(float, means), strict=True))
+            numbers = dict(zip(HELD_OUT_COLUMNS, map(float, means), strict=True))
             numbers["accuracy"] = _accuracy(rows)
         if pictures is not None:
             cell = self.backbone.resolution // self.backbone.latent_shape[1]
@@ -96,7 +95,7 @@ class Validation:
         if self.held is not None:
             groups = _grouped(rows, self.held.parts), _grouped(rows, self.held.operations)
         by_part, by_operation = groups
-        step = self.trainer.done
+        step = self.loop.done
         report = Report(step=step, numbers=numbers, pairs=len(rows), by_part=by_part, by_operation=by_operation)
         return report, pictures
 
@@ -112,23 +111,9 @@ class Validation:
     def _chunk(self, indices: Sequence[int]) -> list[tuple[float, ...]]:
         assert self.held is not None
         trainer, batch = self.trainer, self.held.source.batch(indices)
-        shape, seed = batch.winner.shape[1:], trainer.settings.seed
-        draws = fixed_draws(shape, seed=seed, pairs=indices, draws=self.watch.held_draws)
-        batch, draws = to_device(batch, draws, trainer.accelerator.device)
-        return held_out(
-            trainer.policy,
-            trainer.reference,
-            trainer.path,
-            batch,
-            draws,
-            method=trainer.method,
-            loss=trainer.loss,
-            cast=self._cast(),
-        )
-
-    def _cast(self) -> AbstractContextManager[None]:
-        dtype = DTYPES.get(self.trainer.settings.precision)
-        return torch.autocast(self.trainer.accelerator.device.type, dtype=dtype) if dtype else nullcontext()
+        seed, samples = trainer.settings.seed, self.watch.held_draws
+        noise = fixed_noise(batch.image_shape, seed=seed, pairs=indices, samples=samples)
+        return held_out(trainer.objective, *to_device(batch, noise, trainer.accelerator.device))
 
     def _pictures(self) -> npt.NDArray[np.uint8] | None:
         """(B, H, W, 3) of the prompts at seeds 0, 1...; each process draws some."""
@@ -155,7 +140,7 @@ def _write(folder: Path, pictures: npt.NDArray[np.uint8]) -> None:
 
 
 def _accuracy(rows: Sequence[tuple[float, ...]]) -> float:
-    delta = HELD_OUT_TERMS.index("delta")
+    delta = HELD_OUT_COLUMNS.index("delta")
     return float(np.mean([row[delta] > 0 for row in rows]))
 
 
