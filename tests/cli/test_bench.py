@@ -35,13 +35,13 @@ def test_the_check_of_another_suite_ends_with_2(capsys: pytest.CaptureFixture[st
     ("words", "told"),
     [
         (("--judge", "leraned"), "unknown judge 'leraned'; known: a folder of a learned judge, ensemble, human"),
-        (("--judge", "learned", "--set", "votes=3"), "the learned judge has no settings, got votes"),
-        (("--judge", "vlm"), "the judge vlm needs url, model; give --set url=VALUE --set model=VALUE"),
+        (("--judge", "learned", "--set", "votes=3"), "--set of the judge learned: unknown key 'votes'"),
+        (("--judge", "vlm"), "--set of the judge vlm: url is missing; model is missing"),
         (("--judge", "ensemble"), "the judge ensemble needs members; give them with --set members=learned+vlm"),
         (("--judge", "."), ". holds no learned judge; make one with `asap judge train`, or use learned"),
         (
             ("--judge", "vlm", "--set", "url=u", "model=m", "vots=3"),
-            "the judge vlm has no setting vots; known: ",
+            "--set of the judge vlm: unknown key 'vots', did you mean votes?",
         ),
         (("--judge", "human", "--set", "ratings=none"), "holds no ratings; begin with `asap judge rate`"),
         (("--judge", "learned", "--calibration", "absent.json"), "cannot read absent.json"),

@@ -41,7 +41,7 @@ def test_train_and_generate_find_the_family_by_themselves(name: str, tmp_path: P
     backbone = load(model)
     assert type(backbone).__module__.startswith(f"asap.backbones.{name}.")
     pairs, run = pairs_of(tmp_path / "pairs", backbone.resolution), tmp_path / "run"
-    steps = ["--steps", "2", "--batch-size", "2", "--lr", "0.05", "--set", "precision=fp32"]
+    steps = ["--steps", "2", "--batch-size", "2", "--lr", "0.05", "--precision", "fp32"]
     assert main(["train", "--model", str(model), "--pairs", str(pairs), "--out", str(run), *steps]) == 0
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "step" in row][:2] == [0, 1]

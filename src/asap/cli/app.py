@@ -15,9 +15,9 @@ A command is one file of this package, named after its words (``pairs stats`` is
             \"\"\"Import the workflow here, so that ``--help`` loads no torch; call it and print what it returns.\"\"\"
 
 To add one: write the file, and add one line to ``GROUPS``. tyro makes flags, defaults and help of the class. A field
-that is itself a dataclass is a section: a group in the help, whose flags have no prefix. A command with the two fields
-``config: Path | None`` and ``settings: SomeDataclass`` takes ``--config FILE``: YAML of ``settings``, which flags
-override. ``core.settings`` reads the YAML from the same classes.
+that is itself a dataclass is a section: a group in the help, whose flags have no prefix. A command that inherits its
+settings and adds ``config: Path | None`` takes ``--config FILE``: YAML of the inherited settings, which flags override.
+``core.settings`` reads it from the same classes.
 
 tyro (MIT, 0.8 MB, imported in 0.12 s) takes nested frozen dataclasses as they are, field docstrings as help, and flat
 flags for sections, and names the nearest flag for an unknown one. jsonargparse reads YAML itself, but loads twice as
@@ -76,7 +76,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "pairs rebuild": "build the pair store of a recipe",
     },
     "More on training": {
-        "rounds": "align a model on its own images, in rounds",
+        "train iterative": "align a model on images that it generates itself, in rounds",
         "fuse": "write a pipeline with the trained LoRA in its weights",
         "mini pretrain": "train the embedded model from scratch",
     },
@@ -136,7 +136,7 @@ def parse(words: Sequence[str]) -> Command:
         SystemExit: with 0 after ``--help``, with 2 after an unknown, missing or malformed flag; the message is printed.
     """
     name, flags = find_command(words)
-    if name in ("pairs build", "train", "rounds"):  # to be converted
+    if name == "pairs build":  # to be converted
         return _unconverted(name, flags)
     return cast("Command", _parse_flags(name, flags))
 
@@ -200,16 +200,15 @@ def _parse_flags(name: str, flags: list[str]) -> object:
 
     _refuse_repeated(flags)
     kind, default = command_class(name), None
-    fields = kind.__annotations__
-    if path := _config_file(flags) if "config" in fields else None:
-        settings = build(fields["settings"], read_yaml(path), missing=tyro.MISSING, where=f"{path}: ")
-        default = kind(config=path, settings=settings)  # type: ignore[call-arg]  # the two fields that ``GROUPS`` names
+    if (configurable := "config" in kind.__annotations__) and (path := _config_file(flags)):
+        settings: object = build(kind.__bases__[0], read_yaml(path), missing=tyro.MISSING, where=f"{path}: ")
+        default = kind(**vars(settings), config=path)  # type: ignore[call-arg]  # a dataclass with these fields
     found = tyro.cli(
         kind,
         prog=f"asap {name}",
         args=flags,
         default=default,
-        config=CONFIG_MARKERS if "config" in fields else MARKERS,
+        config=CONFIG_MARKERS if configurable else MARKERS,
         registry=REGISTRY,
     )
     check(found, name=lambda path: "--" + path[-1].replace("_", "-"))
@@ -258,7 +257,7 @@ def _information(words: Sequence[str]) -> str:
     if not words or words[-1] not in ("-h", "--help"):
         return ""
     prefix = "".join(f"{word} " for word in words[:-1])
-    return _overview(prefix) if _within(prefix) else ""
+    return _overview(prefix) if _within(prefix) and prefix.strip() not in COMMANDS else ""
 
 
 def _overview(prefix: str) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asap.cli.output import print_lines
-from asap.cli.sampling import Loading, Sampling, sampling_arguments
+from asap.cli.sampling import Sampling, sampling_arguments
 from asap.core.settings import Positive
+from asap.workflows.runtime.loading import Loading
 
 if TYPE_CHECKING:
     from asap.workflows.evaluation.quality import Measures
@@ -22,7 +23,7 @@ class Quality:
     quality: tuple[Measure, ...] = ()
     """Measures to take, or all."""
     weights: Path | None = None
-    """Folder with the weights of each measure, WEIGHTS/NAME; the Hub's cache by default."""
+    """Folder with the weights of each measure, WEIGHTS/NAME; none is the Hub's cache."""
     reference: Path | None = None
     """Folder of real images for FID and KID."""
 

@@ -18,7 +18,7 @@ class Command:
     out: Path
     """File to write, .safetensors."""
     model: str | None = None
-    """Model that the LoRA was trained on; the one that the run names by default."""
+    """Model that the LoRA was trained on; none is the one that the run names."""
 
     def run(self) -> None:
         """Write the file and print its path."""

@@ -18,7 +18,7 @@ class Command:
     device: str = "auto"
     """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Dtype of the weights to write; float32 on the CPU and bfloat16 elsewhere by default."""
+    """Dtype of the weights to write; auto is float32 on the CPU and bfloat16 elsewhere."""
 
     def run(self) -> None:
         """Write the folder and print its path."""

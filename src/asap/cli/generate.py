@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asap.cli.sampling import Loading, Sampling, sampling_arguments
+from asap.cli.sampling import Sampling, sampling_arguments
 from asap.core.settings import Positive
+from asap.workflows.runtime.loading import Loading
 
 
 @dataclass(frozen=True, kw_only=True)

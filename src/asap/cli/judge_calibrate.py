@@ -30,7 +30,7 @@ class Command:
     pairs: Path | None = None
     """Pair store to calibrate a learned judge on, through the autoencoder of --model."""
     out: Path | None = None
-    """Folder of the result; the judge's own by default. The packaged judge needs one."""
+    """Folder of the result; none is the judge's own, which the packaged judge does not allow."""
     model: str = "mini"
     """Model whose autoencoder the images pass through."""
     limit: Positive | None = None

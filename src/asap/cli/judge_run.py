@@ -22,7 +22,7 @@ class Command:
     calibration: Path | None = None
     """File that `asap judge calibrate` wrote for the judge."""
     work: Path | None = None
-    """Folder of raw replies, which are used again; OUT.judge by default."""
+    """Folder of raw replies, which are used again; none is OUT.judge."""
     estimate: bool = False
     """Only print how many requests and tokens the run takes, and their price."""
     device: str = "auto"

@@ -22,7 +22,7 @@ class Command:
     seed: Natural = 0
     """Seed of the selection of people and of the weights."""
     init: str | None = None
-    """Judge to continue from: learned, or a folder; random weights by default."""
+    """Judge to continue from: learned, or a folder; none starts from random weights."""
     rounded: Positive = 5000
     """Training pairs that pass through the autoencoder."""
     window_epochs: NonNegative = 14.0

@@ -15,7 +15,7 @@ class Command:
     out: Path
     """Folder of the run."""
     data: Path | None = None
-    """Shards of rendered people; OUT/people by default, rendered first."""
+    """Shards of rendered people; none renders them into OUT/people."""
     people: Positive = 24000
     """People to render."""
     scene: Literal["varied", "studio", "clear"] = "studio"
@@ -24,12 +24,12 @@ class Command:
     """Steps of the denoiser; required without `--seconds`."""
     seconds: PositiveFloat | None = None
     """Fit the number of steps to this training time, by the rate measured at the start; instead of `--steps`."""
-    init: str = ""
-    """Model to continue from, for instance mini, or a folder; random weights by default."""
+    init: str | None = None
+    """Model to continue from, for instance mini, or a folder; none starts from random weights."""
     seed: Natural = 0
     """Seed of people, noise and weights."""
     workers: Positive | None = None
-    """Processes that render; one per core by default."""
+    """Processes that render; none is one per core."""
     batch_size: Positive = 32
     """Images per step."""
     lr: PositiveFloat = 6e-4
@@ -48,7 +48,7 @@ class Command:
         config = PretrainConfig(
             steps=self.steps or 0,
             seed=self.seed,
-            init=self.init,
+            init=self.init or "",
             batch=self.batch_size,
             lr=self.lr,
             focus=self.focus,

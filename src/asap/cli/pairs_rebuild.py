@@ -20,7 +20,7 @@ class Command:
     source: Path | None = None
     """Folder of the photographs, for a recipe of photographs."""
     workers: Positive | None = None
-    """Processes; one per core by default."""
+    """Processes; none is one per core."""
 
     def run(self) -> None:
         """Build and print the folder."""

@@ -16,7 +16,7 @@ class Command:
     pairs: Positional[Path]
     """Folder of the pair store."""
     reviewer: str | None = None
-    """Name under which decisions are stored; the login name by default."""
+    """Name under which decisions are stored; none is the login name."""
     port: Natural = 0
     """Port of the page; 0 takes a free one."""
     blind: bool = False

@@ -20,7 +20,7 @@ class Command:
     work: Path = Path("runs/reproduce")
     """Folder of the runs."""
     seeds: Positive | None = None
-    """Training seeds per method; 3 by default."""
+    """Training seeds per method; none is 3."""
     device: str = "auto"
     """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
 

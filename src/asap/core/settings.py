@@ -28,7 +28,6 @@ __all__ = [
     "names",
     "nearest",
     "nested",
-    "typed",
 ]
 
 T = TypeVar("T")
@@ -122,20 +121,6 @@ def nested(kind: type, flat: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def typed(given: Mapping[str, object], *kinds: type) -> dict[str, Any]:
-    """Values with the types that the dataclasses want; names that no dataclass has are passed through."""
-    hints = {name: hint for kind in kinds for name, hint in _hints(kind).items()}
-    faults, found = [], dict(given)
-    for name in sorted(hints.keys() & given.keys()):
-        try:
-            found[name] = None if given[name] is None else _fit(given[name], hints[name])
-        except ValueError:
-            faults.append(f"{name} must be {_words(hints[name])}, got {given[name]!r}")
-    if faults:
-        raise ConfigError.collect(faults)
-    return found
-
-
 def _hints(kind: Any) -> dict[str, Any]:
     """Types of the fields of a dataclass."""
     known = get_type_hints(kind, include_extras=True)
@@ -145,13 +130,13 @@ def _hints(kind: Any) -> dict[str, Any]:
 def _build(kind: Any, given: Mapping[str, Any], path: tuple[str, ...], missing: object, faults: list[str]) -> Any:
     hints = _hints(kind)
     for name in sorted(given.keys() - hints.keys()):
-        elsewhere = {last: ".".join((*path, *found)) for last, found in names(kind).items()}
-        known = f", did you mean {elsewhere[name]}?" if name in elsewhere else nearest(name, [*hints, *elsewhere])
-        faults.append(f"unknown key {'.'.join((*path, name))!r}{known}")
+        places = {last: ".".join((*path, *found)) for last, found in names(kind).items()}
+        similar = get_close_matches(name, [*places, *hints], n=1, cutoff=0.5)
+        hint = f", did you mean {places.get(similar[0], similar[0])}?" if similar else f"; known: {', '.join(hints)}"
+        faults.append(f"unknown key {'.'.join((*path, name))!r}{hint}")
     values: dict[str, Any] = {}
     for item in dataclasses.fields(kind):
-        value, hint = given.get(item.name), hints.get(item.name)
-        where = (*path, item.name)
+        value, hint, where = given.get(item.name), hints[item.name], (*path, item.name)
         if dataclasses.is_dataclass(hint):
             if value is None or isinstance(value, Mapping):
                 values[item.name] = _build(hint, value or {}, where, missing, faults)

@@ -332,7 +332,7 @@ def test_an_imported_store_is_a_store_like_any_other(store: PairStore, tmp_path:
         {"unknown": COUNT}, {"unknown": COUNT}, {"0": COUNT},
     )  # fmt: skip
     assert show_pairs(tmp_path / "out", tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
-    trained = train("tiny", tmp_path / "out", tmp_path / "run", steps=1, batch_size=2, options={"precision": "fp32"})
+    trained = train("tiny", tmp_path / "out", tmp_path / "run", steps=1, batch_size=2, precision="fp32")
     assert trained["steps"] == 1
     row = PairStore.open(tmp_path / "out").row(0)
     pictures = {name: getattr(row, name) for name in ("chosen", "rejected", "mask", "regions")}

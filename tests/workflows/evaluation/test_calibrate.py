@@ -78,10 +78,15 @@ def test_only_vlm_compares(pairs: Path, tmp_path: Path, monkeypatch: pytest.Monk
     ("name", "options", "error", "said"),
     [
         ("gemini", {}, UnknownNameError, "known: .*human, landmarks, learned, vlm"),
-        ("vlm", {"url": "http://localhost/v1"}, ConfigError, "needs model; give --set model=VALUE"),
-        ("vlm", {"url": "http://localhost/v1", "model": "m", "vote": 3}, ConfigError, "has no setting vote"),
+        ("vlm", {"url": "http://localhost/v1"}, ConfigError, "judge vlm: model is missing"),
+        (
+            "vlm",
+            {"url": "http://localhost/v1", "model": "m", "vote": 3},
+            ConfigError,
+            "unknown key 'vote', did",
+        ),
         ("vlm", {"url": "http://localhost/v1", "model": "m", "votes": "x"}, ConfigError, "votes must be"),
-        ("learned", {"votes": 3}, ConfigError, "has no setting votes"),
+        ("learned", {"votes": 3}, ConfigError, "unknown key 'votes'"),
         ("human", {"ratings": "nowhere"}, InputError, "holds no ratings"),
         ("ensemble", {"members": "vlm", "url": "http://l/v1", "model": "m"}, ConfigError, "two or more"),
         ("ensemble", {"members": "vlm+learned", "url": "http://l/v1", "seat": 1}, ConfigError, "seat"),

@@ -38,8 +38,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
-    options = {"precision": "fp32", "checkpoint_every": 4, **changed.pop("options", {})}
-    return {"steps": 20, "batch_size": 2, "lora_rank": 2, "lr": 1e-5, "options": options, **changed}
+    how = {"steps": 20, "batch_size": 2, "lora_rank": 2, "lr": 1e-5, "precision": "fp32", "checkpoint_every": 4}
+    return {**how, **changed}
 
 
 def free_port() -> int:
@@ -167,7 +167,7 @@ def spread_and_go_on(
     """Nine steps by two processes and the rest by one, or the other way round: the weights are ``unkilled``."""
 
     def alone(asked: dict[str, Any]) -> None:
-        train("tiny", pairs, out, **{**asked, "grad_accum": 2})
+        train("tiny", pairs, out, **{**asked, "global_batch": 4})
 
     def together(asked: dict[str, Any]) -> None:
         assert codes(start(pairs, out, asked)) == [0, 0]
@@ -196,7 +196,7 @@ def launched(file: str, pairs: Path, out: Path) -> subprocess.CompletedProcess[s
     launcher = ["--config_file", f"configs/accelerate/{file}", "--num_processes", "2"]
     launcher += ["--main_process_port", str(free_port())]
     words = ["--model", "tiny", "--device", "cpu", "--pairs", str(pairs), "--out", str(out), "--steps", "4"]
-    words += ["--batch-size", "2", "--lora-rank", "2", "--lr", "1e-5", "--set", "precision=fp32"]
+    words += ["--batch-size", "2", "--lora-rank", "2", "--lr", "1e-5", "--precision", "fp32"]
     return subprocess.run(
         [sys.executable, "-m", "accelerate.commands.launch", *launcher, "-m", "asap.cli", "train", *words],
         cwd=ROOT,
@@ -250,7 +250,7 @@ def test_a_run_goes_on_in_another_number_of_processes(pairs: Path, whole: dict[s
     assert codes(start_two(pairs, out, settings(steps=9))) == [0, 0]
     with pytest.raises(InputError, match=r"training.global_batch is 4 there, 2 asked"):
         train("tiny", pairs, out, **settings())
-    train("tiny", pairs, out, **settings(grad_accum=2))
+    train("tiny", pairs, out, **settings(global_batch=4))
     assert_same(trained(out), whole, 1e-5)
 
 
@@ -265,7 +265,7 @@ def test_a_mistake_ends_all_processes_alike(pairs: Path) -> None:
 @pytest.mark.slow
 def test_errors_kept_by_one_process_are_not_taken_for_those_of_two(pairs: Path, whole: dict[str, Tensor]) -> None:
     """At the same batch a process, the same place of a step holds another pair when there are two processes."""
-    kept = settings(options={"reuse_reference": True})
+    kept = settings(reuse_reference=True)
     train("tiny", pairs, pairs.parent / "alone", **kept)
     assert codes(start_two(pairs, pairs.parent / "together", kept)) == [0, 0]
     assert_same(trained(pairs.parent / "together"), whole, 1e-6)
@@ -276,7 +276,7 @@ def test_two_processes_take_the_same_shapes_as_one(tmp_path: Path) -> None:
     """Images of several shapes, seen through windows: the pairs of a step, and so the weights, are those of one."""
     sdxl.build(tmp_path / "model")
     pairs = framed(tmp_path / "pairs", 14)
-    how = settings(steps=8, options={"buckets": True, "window": 0.5})
+    how = settings(steps=8, buckets=True, window=0.5)
     assert codes(start_two(pairs, tmp_path / "two", {**how, "model": str(tmp_path / "model")})) == [0, 0]
     train(str(tmp_path / "model"), pairs, tmp_path / "one", **{**how, "batch_size": 4})
     assert_same(trained(tmp_path / "two"), trained(tmp_path / "one"), 1e-5)

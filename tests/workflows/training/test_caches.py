@@ -26,8 +26,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(model: str | Path, pairs: Path, out: Path, **settings: Any) -> None:  # noqa: ANN401
-    options = {"precision": "fp32", **settings.pop("options", {})}
-    how = {"steps": 2, "batch_size": 2, "lora_rank": 2, "lr": 1e-4, "target_margin": 0.5, "options": options}
+    how = {"steps": 2, "batch_size": 2, "lora_rank": 2, "lr": 1e-4, "target_margin": 0.5, "precision": "fp32"}
     train(str(model), pairs, out, **{**how, **settings})
 
 
@@ -72,14 +71,14 @@ def test_a_limit_is_refused_where_the_run_itself_needs_more(pairs: Path, tmp_pat
     run("tiny", pairs, tmp_path / "one", cache=tmp_path / "cache")
     found = folders(tmp_path / "cache").values()
     room = sum(map(room_taken, found)) / GIGABYTE
-    run("tiny", pairs, tmp_path / "two", cache=tmp_path / "wide", options={"cache_limit": room})
+    run("tiny", pairs, tmp_path / "two", cache=tmp_path / "wide", cache_limit=room)
     with pytest.raises(
         InputError, match=r"cache_limit allows .* GB; raise it, train fewer steps, or name another cache"
     ):
-        run("tiny", pairs, tmp_path / "three", cache=tmp_path / "small", options={"cache_limit": 0.5 * room})
+        run("tiny", pairs, tmp_path / "three", cache=tmp_path / "small", cache_limit=0.5 * room)
     assert not (tmp_path / "three").exists()
-    with pytest.raises(ConfigError, match="cache_limit must be a number of gigabytes above 0, got -1"):
-        run("tiny", pairs, tmp_path / "four", options={"cache_limit": -1})
+    with pytest.raises(ConfigError, match="cache_limit must be above 0, got -1"):
+        run("tiny", pairs, tmp_path / "four", cache_limit=-1)
     assert not [path for folder in found for path in folder.glob(".lock*")]
 
 
@@ -90,7 +89,7 @@ def test_a_run_with_a_limit_takes_the_place_of_another_models_pairs(pairs: Path,
     importlib.import_module("tests.backbones.tiny.sd15").build(tmp_path / "model")
     run(tmp_path / "model", pairs, tmp_path / "probe", cache=tmp_path / "probe-cache")
     room = sum(map(room_taken, folders(tmp_path / "probe-cache").values())) / GIGABYTE
-    run(tmp_path / "model", pairs, tmp_path / "two", cache=cache, options={"cache_limit": room})
+    run(tmp_path / "model", pairs, tmp_path / "two", cache=cache, cache_limit=room)
     left = set(folders(cache).values())
     assert len(left) == 2
     assert not left & first
@@ -103,18 +102,18 @@ def test_a_run_with_a_limit_takes_the_place_of_another_models_pairs(pairs: Path,
 def test_parts_in_main_memory_change_no_weight(offload: str, pairs: Path, tmp_path: Path) -> None:
     """On the CPU nothing moves, but hooks run: the same adapter, and a run that draws images while it goes on."""
     importlib.import_module("tests.backbones.tiny.sdxl").build(tmp_path / "model")
-    watch = {"validate_every": 2, "images": 1, "image_steps": 1}
+    watch = {"validate_every": 2, "validation_images": 1, "validation_steps": 1}
     for name, given in (("here", "none"), ("away", offload)):
-        run(tmp_path / "model", pairs, tmp_path / name, cache=tmp_path / "cache", options={"offload": given, **watch})
+        run(tmp_path / "model", pairs, tmp_path / name, cache=tmp_path / "cache", **{"offload": given, **watch})
     assert trained_hash(tmp_path / "here" / "adapter") == trained_hash(tmp_path / "away" / "adapter")
 
 
 def test_what_cannot_be_left_away_is_refused(pairs: Path, tmp_path: Path) -> None:
     importlib.import_module("tests.backbones.tiny.sd15").build(tmp_path / "model")
     with pytest.raises(InputError, match="this run trains every weight; offload parts instead"):
-        run(tmp_path / "model", pairs, tmp_path / "run", full=True, lora_rank=None, options={"offload": "blocks"})
+        run(tmp_path / "model", pairs, tmp_path / "run", full=True, lora_rank=None, offload="blocks")
     with pytest.raises(InputError, match="this run trains DoRA"):
-        run(tmp_path / "model", pairs, tmp_path / "run", options={"offload": "blocks", "adapter": "dora"})
+        run(tmp_path / "model", pairs, tmp_path / "run", offload="blocks", adapter="dora")
     with pytest.raises(ConfigError, match="offload must be one of none, parts, blocks, got 'all'"):
-        run(tmp_path / "model", pairs, tmp_path / "run", options={"offload": "all"})
+        run(tmp_path / "model", pairs, tmp_path / "run", offload="all")
     assert not (tmp_path / "run").exists()

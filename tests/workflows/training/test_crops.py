@@ -23,7 +23,7 @@ from asap.stores.trainlog import read_log
 from asap.tensors.masks import touched_cells
 from asap.workflows.runtime.trained import trained_hash
 from asap.workflows.training import dry_run as dryrun
-from asap.workflows.training.config import request
+from asap.workflows.training.config import configure
 from asap.workflows.training.crops import Framer, Framing, groups_of, views_of
 from asap.workflows.training.latents import LatentPairs, encode_pairs
 from asap.workflows.training.run import TrainResult, train
@@ -91,8 +91,7 @@ def backbone(model: Path) -> Backbone:
 
 
 def run(model: Path, pairs: Path, out: Path, **settings: Any) -> TrainResult:  # noqa: ANN401
-    options = {"precision": "fp32", **settings.pop("options", {})}
-    how = {"steps": 5, "batch_size": 2, "lora_rank": 2, "lr": 1e-3, "target_margin": 0.5, "options": options}
+    how = {"steps": 5, "batch_size": 2, "lora_rank": 2, "lr": 1e-3, "target_margin": 0.5, "precision": "fp32"}
     return train(str(model), pairs, out, **{**how, **settings})
 
 
@@ -237,19 +236,19 @@ def test_a_box_that_does_not_say_where_the_mask_is(backbone: Backbone, tmp_path:
 def test_a_window_that_is_the_whole_picture_is_no_window(model: Path, large: Path, tmp_path: Path) -> None:
     """0.99 is rounded up to eight eighths; every step and the weights are those of a run without windows."""
     run(model, large, tmp_path / "plain")
-    run(model, large, tmp_path / "window", options={"window": 0.99})
+    run(model, large, tmp_path / "window", window=0.99)
     assert rows(tmp_path / "plain") == rows(tmp_path / "window")
     assert trained_hash(tmp_path / "plain/adapter") == trained_hash(tmp_path / "window/adapter")
 
 
 def test_windows_train_and_are_remembered(model: Path, large: Path, tmp_path: Path) -> None:
-    run(model, large, tmp_path / "run", options={"window": 0.5, "validate_every": 5, "images": 0})
+    run(model, large, tmp_path / "run", window=0.5, validate_every=5, validation_images=0)
     assert all(row["seen"] < 1 for row in read_log(tmp_path / "run" / "log.jsonl") if "loss" in row)
     assert Manifest.read(tmp_path / "run" / "manifest.json").config["framing"] == {"buckets": False, "window": 0.5}
     with pytest.raises(InputError, match=r"framing.window is 0.5 there, 1.0 asked"):
         run(model, large, tmp_path / "run", steps=6)
-    with pytest.raises(ConfigError, match=r"window must be > 0 and <= 1, got 1.5"):
-        run(model, large, tmp_path / "other", options={"window": 1.5})
+    with pytest.raises(ConfigError, match=r"window must be above 0 and at most 1, got 1.5"):
+        run(model, large, tmp_path / "other", window=1.5)
 
 
 def test_a_dry_run_knows_of_windows(model: Path, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +260,7 @@ def test_a_dry_run_knows_of_windows(model: Path, large: Path, monkeypatch: pytes
 
     def told(pairs: Path, **more: object) -> tuple[float, int, str]:
         how = {"model": str(model), "pairs": pairs, "out": "o", "steps": 40, "batch_size": 2, **more}
-        found = dryrun.dry_run(request(how))
+        found = dryrun.dry_run(configure(how))
         counted = re.search(r"activations of 4 (?:images|windows) ([\d.]+)", str(found["memory"]))
         cost = re.search(r"about ([\d,]+) forwards of one image", str(found["forwards"]))
         assert counted is not None
@@ -289,8 +288,8 @@ def test_shapes_change_nothing_about_stops_and_splits(
     framing: dict[str, Any], model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted and resumed gives the same bits; one pair at a time the same weights."""
-    options = {**framing, "checkpoint_every": 2, "validate_every": 5, "images": 0}
-    run(model, pairs, tmp_path / "whole", options=options)
+    options = {**framing, "checkpoint_every": 2, "validate_every": 5, "validation_images": 0}
+    run(model, pairs, tmp_path / "whole", **options)
     original, calls = Trainer.backward, []
 
     def interrupted(self: Trainer, step: int, scale: float = 1.0) -> Metrics:
@@ -301,11 +300,11 @@ def test_shapes_change_nothing_about_stops_and_splits(
 
     monkeypatch.setattr(Trainer, "backward", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(model, pairs, tmp_path / "parts", options=options)
-    run(model, pairs, tmp_path / "parts", options=options)
+        run(model, pairs, tmp_path / "parts", **options)
+    run(model, pairs, tmp_path / "parts", **options)
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     assert trained_hash(tmp_path / "parts/adapter") == trained_hash(tmp_path / "whole/adapter")
-    run(model, pairs, tmp_path / "split", batch_size=1, grad_accum=2, options=options)
+    run(model, pairs, tmp_path / "split", batch_size=1, global_batch=2, **options)
     for one, other in zip(rows(tmp_path / "whole"), rows(tmp_path / "split"), strict=True):
         for key in ("loss", "delta") if "loss" in one else ():
             assert one[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6)
@@ -315,7 +314,7 @@ def test_squares_of_one_size_are_one_shape(model: Path, tmp_path: Path) -> None:
     """A store of squares trains the same with buckets: the same pairs in the same order."""
     squares = store(tmp_path / "pairs", 8, [(64, 64)])
     run(model, squares, tmp_path / "plain")
-    run(model, squares, tmp_path / "buckets", options={"buckets": True})
+    run(model, squares, tmp_path / "buckets", buckets=True)
     assert rows(tmp_path / "plain") == rows(tmp_path / "buckets")
     assert trained_hash(tmp_path / "plain/adapter") == trained_hash(tmp_path / "buckets/adapter")
     assert groups_of(()) == []

@@ -86,8 +86,8 @@ def test_an_adapter_is_trained_as_by_one_process(pairs: Path) -> None:
 def test_all_weights_are_trained_as_by_one_process(pairs: Path) -> None:
     """With an average, two micro-batches a step, held-out pairs, images and snapshots."""
     runs = pairs.parent
-    watched = {"ema": 0.5, "validate_every": 4, "images": 3, "image_steps": 1, "max_grad_norm": 1.0}
-    how: dict[str, Any] = {"full": True, "lora_rank": None, "snapshots": (3,), "grad_accum": 2, "options": watched}
+    watched = {"ema": 0.5, "validate_every": 4, "validation_images": 3, "validation_steps": 1, "max_grad_norm": 1.0}
+    how: dict[str, Any] = {"full": True, "lora_rank": None, "snapshots": (3,), "global_batch": 8, **watched}
     how["steps"] = 8
     assert codes(spread(pairs, runs / "two-full", settings(**how))) == [0, 0]
     train("tiny", pairs, runs / "one-full", **settings(**how, batch_size=4))
@@ -103,27 +103,25 @@ def test_all_weights_are_trained_as_by_one_process(pairs: Path) -> None:
 @pytest.fixture(scope="module")
 def unkilled(pairs: Path) -> dict[str, Tensor]:
     """What two processes come to that nobody kills."""
-    assert codes(spread(pairs, pairs.parent / "unkilled", settings(options={"ema": 0.9}))) == [0, 0]
+    assert codes(spread(pairs, pairs.parent / "unkilled", settings(ema=0.9))) == [0, 0]
     return trained(pairs.parent / "unkilled")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_costs_nothing(pairs: Path, unkilled: dict[str, Tensor], victim: int) -> None:
-    kill_and_go_on(spread, pairs, pairs.parent / f"killed-{victim}", settings(options={"ema": 0.9}), victim, unkilled)
+    kill_and_go_on(spread, pairs, pairs.parent / f"killed-{victim}", settings(ema=0.9), victim, unkilled)
 
 
 @pytest.mark.parametrize("spread_first", [True, False])
 def test_a_run_goes_on_with_and_without(pairs: Path, unkilled: dict[str, Tensor], spread_first: bool) -> None:
-    spread_and_go_on(
-        spread, pairs, pairs.parent / f"elastic-{spread_first}", settings(options={"ema": 0.9}), spread_first, unkilled
-    )
+    spread_and_go_on(spread, pairs, pairs.parent / f"elastic-{spread_first}", settings(ema=0.9), spread_first, unkilled)
 
 
 @pytest.mark.parametrize("wish", [{"gradient": "two_pass"}, {"skip_satisfied": True}, {"reuse_reference": True}])
 def test_what_does_not_go_with_it_is_said(
     pairs: Path, wish: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert codes(spread(pairs, pairs.parent / "refused", settings(options=wish))) == [2, 2]
+    assert codes(spread(pairs, pairs.parent / "refused", settings(**wish))) == [2, 2]
     (name,) = wish
     said = capfd.readouterr().out
     assert f"{name} " in said

@@ -82,11 +82,11 @@ def test_more_rounds_go_on_and_other_settings_are_refused(done: Path) -> None:
     [
         (["--rounds", "0"], "at least 1"),
         (["--model", "huge"], "huge"),
-        (["--screen", "no-such-folder"], "no-such-folder holds no learned judge"),
+        (["--model", "tiny", "--screen", "no-such-folder"], "no-such-folder holds no learned judge"),
         (["--scene", "beach"], "beach"),
     ],
 )
 def test_wrong_words(words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["rounds", "--out", str(tmp_path / "out"), "--model", "tiny", "--count", "1", *words]) == 2
+    assert main(["train", "iterative", "--out", str(tmp_path / "out"), "--count", "1", *words]) == 2
     assert line in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -43,8 +43,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(pairs: Path, out: Path, **settings: Any) -> TrainResult:  # noqa: ANN401
-    options = {"precision": "fp32", **settings.pop("options", {})}
-    return train("tiny", pairs, out, **{"steps": 4, "batch_size": 3, "lora_rank": 2, "options": options, **settings})
+    how = {"steps": 4, "batch_size": 3, "lora_rank": 2, "precision": "fp32"}
+    return train("tiny", pairs, out, **{**how, **settings})
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def test_every_setting_is_said_before_the_first_step(
     pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the manifest holds is what was printed: k, margin, alpha, reduction and all that decides a step."""
-    run(pairs, tmp_path / "run", method="dpo", steps=1, options={"beta": 1234.5})
+    run(pairs, tmp_path / "run", method="dpo", steps=1, beta=1234.5)
     told = capsys.readouterr().err
     config = Manifest.read(tmp_path / "run" / "manifest.json").config
     said = [sorted(line.split()) for line in told.splitlines()]
@@ -115,7 +115,7 @@ def sampled(pipeline: Any) -> Any:  # noqa: ANN401
 
 def test_the_adapter_loads_outside_our_code(pairs: Path, tmp_path: Path) -> None:
     load("tiny").save_pipeline(tmp_path / "model")
-    run(pairs, tmp_path / "run", options={"warmup": 0}, lr=1e-2)
+    run(pairs, tmp_path / "run", warmup=0, lr=1e-2)
     pipeline = StableDiffusionPipeline.from_pretrained(
         str(tmp_path / "model"), safety_checker=None, requires_safety_checker=False
     )
@@ -163,7 +163,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
     pairs: Path, tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"noise_samples": 2, "ema": 0.5, "checkpoint_every": 2}
-    settings = {"full": full, "lora_rank": None if full else 2, "steps": 7, "options": options}
+    settings = {"full": full, "lora_rank": None if full else 2, "steps": 7, **options}
     run(pairs, tmp_path / "whole", **settings)
     original, calls = Trainer.backward, []
 
@@ -209,7 +209,7 @@ def test_pairs_are_encoded_once(pairs: Path, tmp_path: Path, monkeypatch: pytest
 def test_the_reference_is_asked_once_for_several_methods(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings: dict[str, Any] = {"cache": tmp_path / "cache", "options": {"reuse_reference": True}}
+    settings: dict[str, Any] = {"cache": tmp_path / "cache", "reuse_reference": True}
     run(pairs, tmp_path / "asap", **settings)
     run(pairs, tmp_path / "plain", method="dpo", cache=tmp_path / "cache")
 
@@ -227,7 +227,7 @@ def test_the_reference_is_asked_once_for_several_methods(
 
 def test_nan_stops_with_the_last_good_checkpoint(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="must be finite"):
-        run(pairs, tmp_path / "run", lr=1e30, options={"checkpoint_every": 1})
+        run(pairs, tmp_path / "run", lr=1e30, checkpoint_every=1)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "log.jsonl"]
     state = CheckpointStore(tmp_path / "run" / "checkpoints").latest()
     assert state is not None
@@ -243,7 +243,7 @@ def test_nan_before_the_first_checkpoint_leaves_nothing(pairs: Path, tmp_path: P
 
 
 def test_the_run_stops_when_the_winner_rises(pairs: Path, tmp_path: Path) -> None:
-    result = run(pairs, tmp_path / "run", steps=60, full=True, lora_rank=None, lr=1e-2, options={"stop_on_rise": 0.01})
+    result = run(pairs, tmp_path / "run", steps=60, full=True, lora_rank=None, lr=1e-2, stop_on_rise=0.01)
     assert 20 <= result["steps"] < 60
     assert "above the reference's" in result["stopped"]
     assert (tmp_path / "run" / "manifest.json").exists()
@@ -258,16 +258,16 @@ def test_mistakes(pairs: Path, tmp_path: Path) -> None:
         train("maxi", pairs, out)
     with pytest.raises(StoreError, match="is no pair store"):
         run(tmp_path / "empty", out)
-    with pytest.raises(ConfigError, match="unknown setting 'gamma'"):
-        run(pairs, out, options={"gamma": 1})
-    with pytest.raises(ConfigError, match="ask for one of them"):
+    with pytest.raises(ConfigError, match="unknown key 'gamma'"):
+        run(pairs, out, gamma=1)
+    with pytest.raises(ConfigError, match="leave one of them out"):
         run(pairs, out, full=True)
-    with pytest.raises(ConfigError, match="kinds must be some of"):
+    with pytest.raises(ConfigError, match="kinds must be a list, each one of"):
         run(pairs, out, kinds=("broken",))
     with pytest.raises(InputError, match="no training pair of kind null_equal"):
         run(pairs, out, kinds=("null_equal",))
-    with pytest.raises(ConfigError, match=r"steps must be >= 1.*noise_samples must be >= 1"):
-        run(pairs, out, steps=0, options={"noise_samples": 0})
+    with pytest.raises(ConfigError, match=r"noise_samples must be at least 1.*steps must be at least 1"):
+        run(pairs, out, steps=0, noise_samples=0)
     assert not out.exists()
 
 

@@ -56,7 +56,7 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
     build_pairs(out / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
     say(f"2/5 align the embedded model: {how.steps} steps of {how.method}")
     steps = {"steps": how.steps, "batch_size": how.batch_size, "lr": how.lr, "full": True, "device": device}
-    train("mini", out / "pairs", out / "run", method=how.method, options=steps)
+    train("mini", out / "pairs", out / "run", method=how.method, **steps)
     say("3/5 generate the prompt suite before and after alignment, with the same seeds")
     for name, adapter in (("base", None), ("aligned", out / "run")):
         loading = LoadOptions(device=device)

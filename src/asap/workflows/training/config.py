@@ -1,222 +1,267 @@
-"""What a training run can be asked for, by name: from keywords, from flags, or from a file of settings."""
+"""Every setting of a training run: flags of ``asap train``, keys of its YAML files, and keywords of ``run.train``.
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
+Sections are nested in YAML and flat on the command line and in ``train``: names are unique. No torch is imported here,
+so that ``--help`` is quick; ``run.prepare`` turns the sections into what the rooms take.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Annotated, Final, Literal
 
-import yaml
+from asap.core.errors import ConfigError
+from asap.core.settings import (
+    Natural,
+    NonNegative,
+    Positive,
+    PositiveFloat,
+    Range,
+    build,
+    nested,
+)
+from asap.workflows.runtime.loading import Loading
 
-from asap.align.methods import LossSettings, Method, resolve_method
-from asap.align.settings import TrainSettings
-from asap.backbones.family import LoadOptions
-from asap.core.errors import ConfigError, InputError
-from asap.core.settings import typed
-from asap.core.vocabulary import KINDS
-from asap.workflows.training.crops import Framing
-from asap.workflows.training.monitoring import Watch
-from asap.workflows.training.trackers import check_trackers
+__all__ = [
+    "DataConfig",
+    "LossConfig",
+    "NoiseConfig",
+    "OptimConfig",
+    "RuntimeConfig",
+    "TrainConfig",
+    "ValidationConfig",
+    "configure",
+]
 
-__all__ = ["Request", "known_keys", "read_config", "request", "settle"]
-
-LR: Final = {"lora": 1e-4, "full": 8e-6}
-"""Learning rates that hold in practice: the usual one of adapters, and the one at which full training stayed whole."""
-RANK: Final = 16
-STEPS: Final = 150
+LORA_RANK: Final = 16
+LORA_LR: Final = 1e-4
+"""The usual learning rate of adapters."""
+FULL_LR: Final = 8e-6
+"""The learning rate at which full training kept the model intact."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """A checked request; every field but the last six is a key of a file of settings.
+class LossConfig:
+    """The objective; none takes the default of the method."""
 
-    So is every field of ``LossSettings``, ``TrainSettings``, ``Watch``, ``Framing`` and ``LoadOptions``, whence those.
-    """
+    alpha: NonNegative | None = None
+    """Extra weight of the error inside the mask."""
+    target_margin: PositiveFloat | None = None
+    """Margin between chosen and rejected image that asap and margin_dpo ask for, in units of error."""
+    beta: PositiveFloat | None = None
+    """Slope of the logistic losses; 1 / beta is their unit of error. The margin of ipo is 1 / (2 beta)."""
+    normalize: bool = True
+    """Divide margin losses by the square of the margin, so that the loss starts at 1."""
+    scale: Literal["none", "area", "time"] = "none"
+    """What the margin is relative to: the area of the mask, or the reference's error at the timestep."""
+    typical_share: Annotated[float, Range(above=0, most=1)] = 0.05
+    """Share of the image under the mask at which the scale area is 1."""
+    typical_error: PositiveFloat = 0.1
+    """Error of the reference at which the scale time is 1."""
+    anchor: NonNegative = 0.0
+    """Weight of a penalty on every rise of the chosen image's error; 4 bounds the rise by an eighth of the margin."""
+    sft: NonNegative = 0.0
+    """Weight of the chosen image's own error, in units of the margin."""
 
-    model: str = "mini"
-    """A known name, a pipeline folder, or an id of the hub."""
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """Noise and timesteps at which the error of a pair is measured."""
+
+    noise_samples: Positive = 1
+    """Samples of noise and timestep per pair and step, averaged."""
+    fixed_noise_samples: Natural = 0
+    """Take the samples of a pair from a fixed set of this size; 0 takes new ones at every visit."""
+    timestep_sampling: Literal["path", "uniform", "logit_normal"] = "path"
+    """Distribution of timesteps; path is the model family's own."""
+    timestep_mean: float = 0.0
+    """Mean of the normal under logit_normal."""
+    timestep_std: PositiveFloat = 1.0
+    """Standard deviation of the normal under logit_normal."""
+    timestep_shift: PositiveFloat = 1.0
+    """Resolution shift of timesteps (arXiv:2403.03206); above 1 favours noise."""
+    timestep_range: tuple[float, float] = (0.0, 1.0)
+    """Timesteps outside it are not sampled; 0 is the image, 1 is noise."""
+    stratified: bool = False
+    """Spread the timesteps of a step evenly over the distribution."""
+
+    def faults(self) -> list[str]:
+        """What the settings contradict."""
+        low, high = self.timestep_range
+        checks = {
+            f"timestep_range must be 0 <= low < high <= 1, got {self.timestep_range}": 0 <= low < high <= 1,
+            f"fixed_noise_samples must be 0 or at least noise_samples ({self.noise_samples}), got "
+            f"{self.fixed_noise_samples}": self.fixed_noise_samples == 0
+            or self.fixed_noise_samples >= self.noise_samples,
+            "stratified and timestep_shift need timestep_sampling uniform or logit_normal": self.timestep_sampling
+            != "path"
+            or not (self.stratified or self.timestep_shift != 1),
+        }
+        return [fault for fault, valid in checks.items() if not valid]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Steps and optimizer."""
+
+    steps: Positive = 150
+    """Optimizer steps."""
+    batch_size: Positive = 12
+    """Pairs per process and forward pass; lower it when memory is short."""
+    global_batch: Positive | None = None
+    """Pairs per optimizer step over all processes, by accumulating gradients; none accumulates nothing."""
+    lr: PositiveFloat | None = None
+    """Learning rate; none is 1e-4 for an adapter and 8e-6 for all weights."""
+    warmup: Natural = 0
+    """Steps over which the learning rate rises linearly."""
+    optimizer: Literal["adamw", "adamw8bit", "adamw8bit_ao"] = "adamw"
+    """AdamW with moments in float32, or in 8 bits by bitsandbytes or torchao."""
+    weight_decay: NonNegative = 0.0
+    """Decoupled weight decay."""
+    max_grad_norm: NonNegative = 0.0
+    """Norm to which gradients are clipped; 0 never clips, since margin losses start with a large gradient."""
+    ema: Annotated[float, Range(least=0, below=1)] = 0.0
+    """Decay of a moving average of the weights, which is saved in their place; 0 for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which pairs are used, and what of their images."""
+
+    kinds: tuple[Literal["defect", "null_pose", "null_equal"], ...] = ("defect",)
+    """Kinds of pairs to learn from."""
+    buckets: bool = False
+    """Crop images to the nearest of several aspect ratios instead of a square."""
+    window: Annotated[float, Range(above=0, most=1)] = 1.0
+    """Least share of the image's sides that is seen around the mask; 1 sees the whole image. An approximation."""
+    cache: Path | None = None
+    """Folder of encoded pairs; none is PAIRS.latents."""
+    cache_limit: PositiveFloat | None = None
+    """Gigabytes that the cache may take; what was not used longest is deleted first."""
+
+    def faults(self) -> list[str]:
+        """What the settings contradict."""
+        return [] if self.kinds else ["kinds must name at least one of defect, null_pose, null_equal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeConfig(Loading):
+    """Device, dtype and memory."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of forward passes; trained weights, errors and losses are float32. auto is bf16 where it is faster."""
+    checkpointing: bool = False
+    """Gradient checkpointing: compute activations again in the backward pass instead of keeping them."""
+    gradient: Literal["one_pass", "two_pass"] = "one_pass"
+    """two_pass keeps the activations of one image at a time, for the same gradient."""
+    skip_satisfied: bool = False
+    """Skip the backward pass of pairs whose gradient is exactly zero, as under asap_hinge."""
+    reuse_reference: bool = False
+    """Keep the errors of the reference on disk, for later runs with the same pairs and noise samples."""
+    quantization: Literal["nf4", "int8", "ao_int8", "ao_fp8"] | None = None
+    """Quantize the frozen weights of the denoiser, by bitsandbytes or torchao (ao_)."""
+    offload: Literal["none", "parts", "blocks"] = "none"
+    """Keep in main memory until needed: autoencoder and text encoders (parts), also frozen blocks (blocks)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Checkpoints, validation and early stop; none of these changes a weight before the run ends."""
+
+    checkpoint_every: Positive = 50
+    """Steps between checkpoints."""
+    snapshots: tuple[Positive, ...] = ()
+    """Steps after which the weights are also saved in snapshots/."""
+    track: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
+    """Trackers that show the curves and images of the run."""
+    validate_every: Natural = 0
+    """Steps between validations on the split val; 0 for none. The best weights are saved in best/."""
+    held_out: Natural = 64
+    """Pairs per validation."""
+    held_out_samples: Positive = 4
+    """Samples of noise and timestep per validation pair."""
+    validation_images: Natural = 4
+    """Images to generate at each validation."""
+    validation_steps: Positive | None = None
+    """Sampler steps of these images; none is the model's own number."""
+    prompts: tuple[str, ...] = ()
+    """Prompts of these images; none takes the first captions of the pairs."""
+    stop_on_rise: PositiveFloat | None = None
+    """Stop once the chosen images' error is this share above the reference's, smoothed over 20 steps."""
+    stop_on_drift: PositiveFloat | None = None
+    """Stop once the norm of the prediction is this far from the reference's, as a share, smoothed over 20 steps."""
+    stop_on_texture: Annotated[float, Range(above=1)] | None = None
+    """Stop once the fine detail or the grid of cells of the validation images has grown by this factor."""
+
+    def faults(self) -> list[str]:
+        """What the settings contradict."""
+        blind = self.stop_on_texture is not None and not (self.validate_every and self.validation_images)
+        return ["stop_on_texture needs images; set validate_every and validation_images"] if blind else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run."""
+
     pairs: Path
-    """A finished pair store."""
+    """Folder of the pair store to learn from."""
     out: Path
     """Folder of the run."""
+    model: str = "mini"
+    """Known name, pipeline folder or Hub id."""
     method: str = "asap"
-    """One of ``align.METHODS``."""
-    lora_rank: int | None = None
-    """Rank and scaling numerator of the adapter; None: 16."""
+    """Objective: asap, asap_hinge, dpo, ipo, sft, localized_dpo or margin_dpo."""
     full: bool = False
-    """Train all weights of the denoiser instead."""
+    """Train all weights of the denoiser instead of an adapter."""
+    lora_rank: Positive | None = None
+    """Rank of the adapter, and the numerator of its scaling; none is 16."""
+    adapter: Literal["lora", "dora"] = "lora"
+    """Kind of adapter."""
+    seed: Natural = 0
+    """Seed of the order of pairs, of noise, timesteps and the adapter."""
     resume: bool = True
-    """Go on with a stopped run in ``out``; False starts it over."""
-    global_batch: int | None = None
-    """Pairs a step over all processes: sets ``grad_accum``, so that one file serves any number of processes."""
-    snapshots: tuple[int, ...] = ()
-    """Numbers of steps after which the weights are saved as well."""
-    kinds: tuple[str, ...] = ("defect",)
-    """Kinds of pairs to learn from, of ``vocabulary.KINDS``."""
-    cache: Path | None = None
-    """Folder of encoded pairs; None: beside the pair store, ``NAME.latents``."""
-    cache_limit: float | None = None
-    """Gigabytes that it may take: what was not used longest goes, of other models first, never what is in use."""
-    track: tuple[str, ...] = ()
-    """Where to show the run's numbers and images besides: tensorboard, trackio, wandb."""
-    prompts: tuple[str, ...] = ()
-    """What validation images are drawn of; none: the first captions of the pairs."""
-    shape: Method
-    loss: LossSettings
-    training: TrainSettings
-    watch: Watch
-    framing: Framing
-    load: LoadOptions
+    """Continue a stopped run in the folder; otherwise start it over."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     @property
     def rank(self) -> int | None:
-        """Of the adapter; None trains all weights."""
-        return None if self.full else self.lora_rank or RANK
+        """Rank of the adapter; None trains all weights."""
+        return None if self.full else self.lora_rank or LORA_RANK
+
+    @property
+    def lr(self) -> float:
+        """The learning rate, or its default."""
+        return self.optim.lr or (FULL_LR if self.full else LORA_LR)
+
+    def faults(self) -> list[str]:
+        """What the settings contradict."""
+        both = self.full and self.lora_rank is not None
+        return ["full trains all weights and lora_rank sets an adapter; leave one of them out"] if both else []
+
+    def grad_accum(self, processes: int) -> int:
+        """Forward passes per optimizer step and process.
+
+        Raises:
+            ConfigError: the global batch is no multiple of the pairs that the processes take at a time.
+        """
+        at_once = self.optim.batch_size * processes
+        count, rest = divmod(self.optim.global_batch or at_once, at_once)
+        if rest or not count:
+            raise ConfigError(
+                f"global_batch must be a multiple of batch_size x processes = {at_once}, got {self.optim.global_batch}"
+            )
+        return count
 
 
-_SETTLED: Final = ("shape", "loss", "training", "watch", "framing", "load")
-_KINDS: Final = (LossSettings, TrainSettings, Watch, Framing, LoadOptions)
-_LISTS: Final = {"snapshots": int, "kinds": str, "track": str, "prompts": str}
-
-
-def known_keys() -> list[str]:
-    """Every name that ``request`` takes, sorted."""
-    own = {item.name for item in fields(Request)} - set(_SETTLED)
-    return sorted(own.union(*({item.name for item in fields(kind)} for kind in _KINDS)))
-
-
-def request(given: Mapping[str, object]) -> Request:
-    """Check settings given by name; None leaves one as it is.
-
-    Raises:
-        ConfigError: an unknown name (with the nearest known one), a value of another type or out of range.
-        UnknownNameError: no such method or tracker.
-        MissingDependencyError: a tracker's package is absent.
-    """
-    chosen = {key: value for key, value in given.items() if value is not None}
-    _refuse_unknown(chosen, "unknown setting")
-    if missing := [name for name in ("pairs", "out") if name not in chosen]:
-        raise ConfigError(f"training needs {' and '.join(missing)}: a pair store to learn from, a folder for the run")
-    simple = {name: value for name, value in chosen.items() if name not in _special() and not isinstance(value, dict)}
-    found = {**chosen, **typed(simple, *_KINDS)}
-    paths: dict[str, object] = {name: Path(str(chosen[name])) for name in ("pairs", "out", "cache") if name in chosen}
-    plain = {**_plain(chosen), **paths}
-    _check(plain)
-    parts = [{key: value for key, value in found.items() if key in _names(kind)} for kind in _KINDS]
-    method = str(plain.setdefault("method", "asap"))
-    shape, loss = resolve_method(method, parts[0])
-    stepping = {"steps": STEPS, "lr": LR["full" if plain.get("full") else "lora"], **parts[1]}
-    asked = Request(
-        **cast("dict[str, Any]", plain),
-        shape=shape,
-        loss=loss,
-        training=TrainSettings(**stepping),
-        watch=Watch(**parts[2]),
-        framing=Framing(**parts[3]),
-        load=LoadOptions(**parts[4]),
-    )
-    if faults := [*asked.training.faults(), *asked.watch.faults(), *asked.framing.faults()]:
-        raise ConfigError.collect(faults)
-    check_trackers(asked.track)
-    return asked
-
-
-def read_config(path: Path) -> dict[str, object]:
-    """The settings in a YAML file, with names that ``request`` knows; paths are taken from the working folder.
+def configure(settings: Mapping[str, object]) -> TrainConfig:
+    """The configuration of a run from settings by name, without sections; None takes the default.
 
     Raises:
-        InputError: the file cannot be read, or is not YAML of ``name: value`` lines.
-        ConfigError: an unknown name; the nearest known one is given.
+        ConfigError: unknown names (with the nearest known one), absent ones, values of another type or out of range;
+            all of them in one message.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise InputError(f"{path} must hold lines of the form `name: value`, see configs/ for examples")
-    _refuse_unknown(found, f"{path}: unknown key")
-    return found
-
-
-def settle(asked: Request, processes: int) -> Request:
-    """With ``grad_accum`` where the batch of a step was asked for.
-
-    Raises:
-        ConfigError: the batch asked for is no multiple of the pairs that the processes take at a time.
-    """
-    if asked.global_batch is None:
-        return asked
-    at_once = asked.training.batch_size * processes
-    accum, rest = divmod(asked.global_batch, at_once)
-    if rest or not accum:
-        raise ConfigError(
-            f"global_batch must be a multiple of batch_size x processes = {at_once}, got {asked.global_batch}"
-        )
-    return replace(asked, training=replace(asked.training, grad_accum=accum))
-
-
-def _refuse_unknown(given: Mapping[str, object], what: str) -> None:
-    known = known_keys()
-    faults, strange = [], False
-    for name in sorted(given.keys() - set(known)):
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        faults.append(f"{what} {name!r}, did you mean {near[0]}?" if near else f"{what} {name!r}")
-        strange = strange or not near
-    if faults:
-        raise ConfigError.collect([*faults, *([f"known: {', '.join(known)}"] if strange else [])])
-
-
-def _names(kind: type) -> set[str]:
-    return {item.name for item in fields(kind)}
-
-
-def _special() -> set[str]:
-    """Names of the request's own fields."""
-    return _names(Request) - set(_SETTLED)
-
-
-def _plain(chosen: Mapping[str, object]) -> dict[str, object]:
-    """The request's own fields with their types checked, lists as tuples."""
-    wanted = {
-        "model": str,
-        "method": str,
-        "lora_rank": int,
-        "global_batch": int,
-        "full": bool,
-        "resume": bool,
-    }
-    faults, found = [], dict[str, object]()
-    for name, kind in wanted.items():
-        if name in chosen:
-            found[name] = chosen[name]
-            if type(chosen[name]) is not kind:
-                words = {str: "text", int: "a whole number", bool: "true or false"}[kind]
-                faults.append(f"{name} must be {words}, got {chosen[name]!r}")
-    for name, kind in _LISTS.items():
-        if name in chosen:
-            value = chosen[name]
-            items = (value,) if type(value) is kind else tuple(value) if isinstance(value, Sequence | set) else (None,)
-            found[name] = items
-            if isinstance(value, str) != (type(value) is kind) or not all(type(item) is kind for item in items):
-                faults.append(f"{name} must be a list of {'whole numbers' if kind is int else 'words'}, got {value!r}")
-    if "cache_limit" in chosen:
-        limit = chosen["cache_limit"]
-        good = isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit < math.inf
-        found["cache_limit"] = limit
-        faults += [] if good else [f"cache_limit must be a number of gigabytes above 0, got {limit!r}"]
-    if faults:
-        raise ConfigError.collect(faults)
-    return found
-
-
-def _check(plain: Mapping[str, object]) -> None:
-    rank, kinds = plain.get("lora_rank"), cast("tuple[str, ...]", plain.get("kinds", ("defect",)))
-    if plain.get("full") and rank is not None:
-        raise ConfigError("full trains every weight, lora_rank an adapter; ask for one of them")
-    if rank is not None and cast("int", rank) < 1:
-        raise ConfigError(f"lora_rank must be at least 1, got {rank}")
-    if not kinds or set(kinds) - set(KINDS):
-        raise ConfigError(f"kinds must be some of {', '.join(KINDS)}, got {', '.join(kinds) or 'none'}")
+    return build(TrainConfig, nested(TrainConfig, settings))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from asap.align.policy import Policy
 from asap.backbones import Backbone
-from asap.workflows.training.config import Request
+from asap.workflows.training.config import TrainConfig
 from asap.workflows.training.crops import View
 from asap.workflows.training.execution import Plan, build_policy
 from asap.workflows.training.run import prepare
@@ -26,9 +26,9 @@ ADAM: Final = 2
 """Moments that Adam keeps of each trained weight."""
 
 
-def dry_run(asked: Request) -> dict[str, object]:
-    """An account of the run that ``asked`` describes, by name; raises as ``train``, for the same mistakes."""
-    plan = prepare(asked)
+def dry_run(config: TrainConfig) -> dict[str, object]:
+    """An account of the run that ``config`` describes, by name; raises as ``train``, for the same mistakes."""
+    plan = prepare(config)
     total = sum(value.numel() for value in _modules(plan.backbone))
     weights = sum(value.numel() * value.element_size() for value in _modules(plan.backbone))
     policy = build_policy(plan)

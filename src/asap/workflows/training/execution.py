@@ -31,10 +31,10 @@ from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.lineage import instruments_of, model_parents
 from asap.workflows.runtime.trained import save_trained, trained_hash
 from asap.workflows.training.card import write_card
+from asap.workflows.training.config import ValidationConfig
 from asap.workflows.training.crops import Framer, View, groups_of
 from asap.workflows.training.latents import LatentPairs
 from asap.workflows.training.loop import Loop, LoopSettings, Schedule
-from asap.workflows.training.monitoring import Watch
 from asap.workflows.training.summary import settings_told
 from asap.workflows.training.trackers import TRACKING, Trackers
 from asap.workflows.training.validation import HeldOut, Report, Validation
@@ -95,7 +95,7 @@ class Plan:
     world: World
     fsdp: bool = False
     """Whether the launcher asks for the weights to be sharded (FSDP2)."""
-    watch: Watch
+    watch: ValidationConfig
     trackers: tuple[str, ...] = ()
     away: torch.device | None = None
     """Where frozen weights of the denoiser come to layer by layer; None: they lie there."""
@@ -231,7 +231,7 @@ def execute(plan: Plan, source: LatentPairs, held: HeldOut | None = None, prompt
     Args:
         plan: what is settled.
         source: the pairs to learn from, encoded.
-        held: pairs to look at; see ``Watch``.
+        held: pairs to look at; see ``ValidationConfig``.
         prompts: what validation images are drawn of.
 
     Raises:

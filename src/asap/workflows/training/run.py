@@ -11,13 +11,14 @@ OUT/
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from asap.align.methods import LossSettings, Method, resolve_method
 from asap.align.precision import resolve_precision
 from asap.align.settings import TrainSettings
 from asap.backbones import Backbone, load
@@ -28,42 +29,39 @@ from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
 from asap.workflows.runtime.distributed import World, fsdp_requested
-from asap.workflows.training.config import Request, request, settle
-from asap.workflows.training.crops import Framer, views_of
+from asap.workflows.training.config import TrainConfig, configure
+from asap.workflows.training.crops import Framer, Framing, views_of
 from asap.workflows.training.execution import CHECKPOINTS, Plan, TrainResult, execute, forget
 from asap.workflows.training.latents import EncodedPairs, LatentPairs, encode_pairs
+from asap.workflows.training.trackers import check_trackers
 from asap.workflows.training.validation import HeldOut
 
-__all__ = ["TrainResult", "latents_of", "prepare", "run", "train"]
+__all__ = ["TrainResult", "latents_of", "loss_settings", "prepare", "run", "train", "train_settings"]
 
 
-def train(
-    model: str, pairs: Path, out: Path, *, options: Mapping[str, object] | None = None, **settings: object
-) -> TrainResult:
+def train(model: str, pairs: Path, out: Path, **settings: object) -> TrainResult:
     """Align a model with the training split of a pair store.
 
     Args:
         model: a known name, a pipeline folder, or an id of the hub.
         pairs: a finished pair store.
         out: folder of the run.
-        options: further settings.
-        settings: anything that ``Request`` lists: method, steps, batch_size, lora_rank...; None keeps the default.
+        settings: any setting of ``TrainConfig`` and its sections by name, for instance method, steps or lr.
 
     Raises:
         InputError: any of these is wrong, or the folder holds another run; nothing of a new run remains.
         TrainingError: the loss is not a number; the newest checkpoint stays.
     """
-    asked = request({**settings, **(options or {}), "model": str(model), "pairs": pairs, "out": out})
-    return run(asked)
+    return run(configure({**settings, "model": str(model), "pairs": pairs, "out": out}))
 
 
-def run(asked: Request) -> TrainResult:
-    """``train`` for a checked request."""
-    plan = prepare(asked)
-    folder = asked.cache or latents_of(asked.pairs)
-    with _claimed(plan, resume=asked.resume), Cache(folder, asked.cache_limit, holds=plan.world.is_main) as cache:
+def run(config: TrainConfig) -> TrainResult:
+    """``train`` with a configuration."""
+    plan, data = prepare(config), config.data
+    folder = data.cache or latents_of(config.pairs)
+    with _claimed(plan, resume=config.resume), Cache(folder, data.cache_limit, holds=plan.world.is_main) as cache:
         held = _held_out(plan, cache)
-        return execute(plan, _source(plan, cache), held, _prompts(plan, asked.prompts))
+        return execute(plan, _source(plan, cache), held, _prompts(plan, config.validation.prompts))
 
 
 def latents_of(pairs: Path) -> Path:
@@ -96,55 +94,98 @@ def _claim(plan: Plan, held: ExitStack, *, resume: bool) -> None:
         forget(plan.out)
 
 
-def prepare(asked: Request) -> Plan:
+def prepare(config: TrainConfig) -> Plan:
     """Join the other processes and open what the run reads; nothing is written yet.
 
     Raises:
         InputError: the device is absent, the model or the pairs cannot be read, or no pair is of the kinds asked for.
     """
-    device = asked.load.settled().device
+    check_trackers(config.validation.track)
+    method, loss = loss_settings(config)
+    framing = Framing(buckets=config.data.buckets, window=config.data.window)
+    options = config.runtime.options()
+    device = options.settled().device
     fsdp = fsdp_requested()
     world = World("cpu" if device == "cpu" else None)
-    asked = settle(asked, world.size)
-    _check_offload(asked, world)
-    store = PairStore.open(asked.pairs, split="train")
-    options = replace(asked.load, device=str(world.device)) if world.size > 1 and device != "cpu" else asked.load
-    backbone = load(asked.model, options)
-    positions = [position for position, kind in enumerate(store.column("kind")) if kind in asked.kinds]
+    settings = train_settings(config, world.size)
+    _check_offload(config, world)
+    store = PairStore.open(config.pairs, split="train")
+    options = replace(options, device=str(world.device)) if world.size > 1 and device != "cpu" else options
+    backbone = load(config.model, options)
+    kinds = config.data.kinds
+    positions = [position for position, kind in enumerate(store.column("kind")) if kind in kinds]
     if not positions:
-        kinds = " or ".join(asked.kinds)
-        raise InputError(f"{asked.pairs} has no training pair of kind {kinds}; build more, or take other kinds")
-    framer = Framer(backbone, asked.framing)
+        wanted = " or ".join(kinds)
+        raise InputError(f"{config.pairs} has no training pair of kind {wanted}; build more, or take other kinds")
+    framer = Framer(backbone, framing)
     return Plan(
-        out=asked.out,
-        model=asked.model,
+        out=config.out,
+        model=config.model,
         fingerprint=model_fingerprint(backbone),
         backbone=backbone,
         pairs=store,
         positions=tuple(positions),
         framer=framer,
-        views=() if asked.framing.plain else views_of(store, positions, framer),
-        method=asked.shape,
-        loss=asked.loss,
-        settings=_precise(backbone, asked.training),
-        rank=asked.rank,
-        kinds=tuple(sorted(asked.kinds)),
-        snapshots=frozenset(asked.snapshots),
-        watch=asked.watch,
-        trackers=tuple(dict.fromkeys(asked.track)),
+        views=() if framing.plain else views_of(store, positions, framer),
+        method=method,
+        loss=loss,
+        settings=_precise(backbone, settings),
+        rank=config.rank,
+        kinds=tuple(sorted(kinds)),
+        snapshots=frozenset(config.validation.snapshots),
+        watch=config.validation,
+        trackers=tuple(dict.fromkeys(config.validation.track)),
         world=world,
         fsdp=fsdp,
         away=torch.device(options.settled().device) if options.offload == "blocks" else None,
     )
 
 
-def _check_offload(asked: Request, world: World) -> None:
+def loss_settings(config: TrainConfig) -> tuple[Method, LossSettings]:
+    """The method and its objective.
+
+    Raises:
+        UnknownNameError: no such method.
+    """
+    return resolve_method(config.method, vars(config.loss))
+
+
+def train_settings(config: TrainConfig, processes: int) -> TrainSettings:
+    """The settings of the trainer in one of ``processes`` processes.
+
+    Raises:
+        ConfigError: the global batch cannot be split.
+    """
+    optim, runtime = config.optim, config.runtime
+    return TrainSettings(
+        steps=optim.steps,
+        batch_size=optim.batch_size,
+        grad_accum=config.grad_accum(processes),
+        lr=config.lr,
+        warmup=optim.warmup,
+        optimizer=optim.optimizer,
+        weight_decay=optim.weight_decay,
+        max_grad_norm=optim.max_grad_norm,
+        ema=optim.ema,
+        seed=config.seed,
+        adapter=config.adapter,
+        precision=runtime.precision,
+        checkpointing=runtime.checkpointing,
+        gradient=runtime.gradient,
+        skip_satisfied=runtime.skip_satisfied,
+        reuse_reference=runtime.reuse_reference,
+        stop_on_rise=config.validation.stop_on_rise,
+        **vars(config.noise),
+    )
+
+
+def _check_offload(config: TrainConfig, world: World) -> None:
     """Refuse what cannot be trained with weights that come and go."""
-    if asked.load.offload != "blocks":
+    if config.runtime.offload != "blocks":
         return
     wrong = {
-        "trains every weight": asked.full,
-        "trains DoRA, which reads all weights": asked.training.adapter == "dora",
+        "trains every weight": config.full,
+        "trains DoRA, which reads all weights": config.adapter == "dora",
         f"has {world.size} processes": world.size > 1,
     }
     if found := [reason for reason, true in wrong.items() if true]:
@@ -204,7 +245,7 @@ def _held_out(plan: Plan, cache: Cache) -> HeldOut | None:
 def _prompts(plan: Plan, given: Sequence[str]) -> tuple[str, ...]:
     """What validation images are drawn of: as given, or the first different captions of the pairs."""
     watch = plan.watch
-    if not watch.validate_every or not watch.images:
+    if not watch.validate_every or not watch.validation_images:
         return ()
     captions = given or tuple(dict.fromkeys(plan.pairs.column("prompt")))
-    return tuple(captions[: watch.images])
+    return tuple(captions[: watch.validation_images])

@@ -16,9 +16,9 @@ from asap.core.files import write_bytes
 from asap.stores.png import encode
 from asap.tensors.texture import grid_energy, high_frequency
 from asap.workflows.runtime.distributed import World
+from asap.workflows.training.config import ValidationConfig
 from asap.workflows.training.latents import LatentPairs
 from asap.workflows.training.loop import Loop
-from asap.workflows.training.monitoring import Watch
 
 __all__ = ["HeldOut", "Report", "Validation"]
 
@@ -73,7 +73,7 @@ class Validation:
     loop: Loop
     backbone: Backbone
     world: World
-    watch: Watch
+    watch: ValidationConfig
     held: HeldOut | None
     prompts: tuple[str, ...]
 
@@ -111,7 +111,7 @@ class Validation:
     def _chunk(self, indices: Sequence[int]) -> list[tuple[float, ...]]:
         assert self.held is not None
         trainer, batch = self.trainer, self.held.source.batch(indices)
-        seed, samples = trainer.settings.seed, self.watch.held_draws
+        seed, samples = trainer.settings.seed, self.watch.held_out_samples
         noise = fixed_noise(batch.image_shape, seed=seed, pairs=indices, samples=samples)
         return held_out(trainer.objective, *to_device(batch, noise, trainer.accelerator.device))
 
@@ -130,7 +130,7 @@ class Validation:
 
     def _draw(self, jobs: Sequence[tuple[int, str]]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
         seeds, prompts = zip(*jobs, strict=True)
-        pictures = self.backbone.sample(prompts, seeds, steps=self.watch.image_steps)
+        pictures = self.backbone.sample(prompts, seeds, steps=self.watch.validation_steps)
         return list(zip(seeds, pictures, strict=True))
 
 

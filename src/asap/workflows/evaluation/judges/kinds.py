@@ -1,13 +1,12 @@
 """What the registry holds of a judge, and how its settings are read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asap.benchmark.verdict import Judge
-from asap.core.errors import ConfigError
-from asap.core.settings import typed
+from asap.core.settings import build
 
 __all__ = ["JudgeContext", "JudgeKind", "Options", "read_settings"]
 
@@ -40,11 +39,4 @@ class JudgeKind:
 
 def read_settings(name: str, kind: type[Any], given: Options) -> Any:  # noqa: ANN401  (an instance of ``kind``)
     """Settings of the judge ``name`` from ``given``; raises ``ConfigError`` for unknown, missing and wrong ones."""
-    known = {item.name for item in fields(kind)}
-    if unknown := sorted(set(given) - known):
-        raise ConfigError(f"the judge {name} has no setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    required = [item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING]
-    if missing := [item for item in required if item not in given]:
-        flags = " ".join(f"--set {item}=VALUE" for item in missing)
-        raise ConfigError(f"the judge {name} needs {', '.join(missing)}; give {flags}")
-    return kind(**typed(given, kind))
+    return build(kind, given, where=f"--set of the judge {name}: ")
