@@ -79,7 +79,7 @@ def test_hair_is_on_the_head_alone_and_women_have_more(rig: Rig) -> None:
     assert share(rig, woman, hair, "torso") == 0.0
 
 
-def test_two_pictures_of_one_person_share_no_array(rig: Rig) -> None:
+def test_two_images_of_one_person_share_no_array(rig: Rig) -> None:
     first = paint_person(rig, PLAIN)
     before = first.copy()
     first[:] = 0.0

@@ -162,7 +162,7 @@ def test_an_empty_view_is_the_background(body: PosedBody, target: tuple[float, f
     assert rendering.image[0, 0, 0] == round(255 * (1.055 * GREY.colours[0][0] ** (1 / 2.4) - 0.055))
 
 
-def test_a_brighter_light_makes_a_brighter_picture(body: PosedBody, front: Rendering) -> None:
+def test_a_brighter_light_makes_a_brighter_image(body: PosedBody, front: Rendering) -> None:
     seen = front.regions > 0
     dim = render(scene(body, light=replace(LIGHT, intensity=0.2)), 96)
     assert float(dim.image[seen].mean()) < float(front.image[seen].mean()) - 10

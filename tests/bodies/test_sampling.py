@@ -46,7 +46,7 @@ def test_neither_order_nor_neighbours_matter(rig: Rig, some: list[SampledScene])
         assert fingerprint(sample_scene(rig, 0, "mini", index)) == fingerprint(some[index])
 
 
-def test_seeds_namespaces_and_numbers_are_different_pictures(rig: Rig, some: list[SampledScene]) -> None:
+def test_seeds_namespaces_and_numbers_are_different_images(rig: Rig, some: list[SampledScene]) -> None:
     others = [sample_scene(rig, 1, "mini", 4), sample_scene(rig, 0, "pairs", 4), some[4], some[5]]
     assert len({fingerprint(drawn) for drawn in others}) == 4
 
@@ -110,7 +110,7 @@ def test_no_limb_runs_through_another(rig: Rig, some: list[SampledScene]) -> Non
     assert max(penetration(rig, drawn.scene.body) for drawn in whole) <= TOLERANCE + 0.02
 
 
-def test_what_the_caption_asks_for_is_in_the_picture(some: list[SampledScene]) -> None:
+def test_what_the_caption_asks_for_is_in_the_image(some: list[SampledScene]) -> None:
     for drawn in some:
         rendering = render(drawn.scene, 48)
         shown = visible_parts(drawn.truth, rendering.regions)

@@ -51,10 +51,10 @@ def kohya(config: Path) -> dict[str, Trained]:
     for dataset in settings["datasets"]:
         assert len(dataset["resolution"]) == 2
         for subset in dataset["subsets"]:
-            pictures = {path.stem: path for path in Path(subset["image_dir"]).glob("*.png")}
+            images = {path.stem: path for path in Path(subset["image_dir"]).glob("*.png")}
             masks = {path.stem: path for path in Path(subset["conditioning_data_dir"]).glob("*")}
-            assert pictures.keys() == masks.keys()
-            for name, path in pictures.items():
+            assert images.keys() == masks.keys()
+            for name, path in images.items():
                 caption = path.with_suffix(settings["general"]["caption_extension"]).read_text()
                 mask = pixels(masks[name])[:, :, 0]
                 assert mask.shape == pixels(path).shape[:2]

@@ -40,7 +40,7 @@ XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
     "data",
     [encode(PIXELS), encode(PIXELS[:, :, 0]), saved("PNG"), saved("JPEG"), saved("WEBP"), saved("WEBP", lossless=True)],
 )
-def test_clean_pictures_are_clean(data: bytes) -> None:
+def test_clean_images_are_clean(data: bytes) -> None:
     assert embedded_metadata(data) == []
 
 

@@ -14,9 +14,9 @@ from asap.gates.file_features import NAMES, file_features
 
 
 def encoded(form: str, **settings: Any) -> bytes:  # noqa: ANN401
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
     buffer = io.BytesIO()
-    picture.save(buffer, format=form, **settings)
+    image.save(buffer, format=form, **settings)
     return buffer.getvalue()
 
 
@@ -66,7 +66,7 @@ def test_another_format_is_known_by_its_first_bytes() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-def test_a_picture_that_breaks_off(form: str) -> None:
+def test_a_image_that_breaks_off(form: str) -> None:
     with pytest.raises(InputError, match="a stored image is truncated after 20 bytes"):
         file_features(encoded(form)[:20], 1000)
 

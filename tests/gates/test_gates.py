@@ -16,7 +16,7 @@ from asap.gates.limits import evaluate
 from asap.gates.masks import grow
 
 
-def picture(seed: int, size: int = 128) -> ByteArray:
+def image(seed: int, size: int = 128) -> ByteArray:
     noise = np.random.default_rng(seed).normal(size=(size, size, 3))
     smooth = ndimage.gaussian_filter(noise, (size / 24, size / 24, 0))
     return np.asarray(np.clip(128 + 60 * smooth / smooth.std(), 0, 255), dtype=np.uint8)
@@ -30,11 +30,11 @@ def broken(image: ByteArray) -> ByteArray:
 
 
 class TestMask:
-    def test_equal_pictures_have_an_empty_mask(self) -> None:
-        assert not gates.difference_mask(picture(0), picture(0), 2).any()
+    def test_equal_images_have_an_empty_mask(self) -> None:
+        assert not gates.difference_mask(image(0), image(0), 2).any()
 
     def test_exact_mask(self) -> None:
-        one, two = picture(0), picture(0)
+        one, two = image(0), image(0)
         two[10, 20, 1] ^= 1
         mask = gates.difference_mask(one, two, 0, tolerance=0)
         assert mask.dtype == np.uint8
@@ -42,14 +42,14 @@ class TestMask:
         assert mask.max() == 255
 
     def test_all_that_differs_is_inside_and_the_mask_is_tight(self) -> None:
-        one, two = picture(0), broken(picture(0))
+        one, two = image(0), broken(image(0))
         mask = gates.difference_mask(one, two, 3, tolerance=0)
         assert (mask[(one != two).any(axis=2)] == 255).all()
         rows, columns = np.nonzero(mask)
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (37, 72, 47, 82)
 
     def test_faint_differences_and_specks_are_left_out(self) -> None:
-        one, two = picture(0), broken(picture(0))
+        one, two = image(0), broken(image(0))
         two[:20] = np.clip(two[:20].astype(int) + 5, 0, 255)
         two[110, 110] = 255 - two[110, 110]
         mask = gates.difference_mask(one, two, 3)
@@ -66,17 +66,17 @@ class TestMask:
 
     def test_bad_input(self) -> None:
         with pytest.raises(InputError, match="same size"):
-            gates.difference_mask(picture(0), picture(0, 64), 2)
+            gates.difference_mask(image(0), image(0, 64), 2)
         with pytest.raises(InputError, match="uint8"):
-            gates.difference_mask(picture(0)[:, :, 0], picture(0)[:, :, 0], 2)
+            gates.difference_mask(image(0)[:, :, 0], image(0)[:, :, 0], 2)
         with pytest.raises(InputError, match="dilate"):
-            gates.difference_mask(picture(0), picture(0), -1)
+            gates.difference_mask(image(0), image(0), -1)
         with pytest.raises(InputError, match="the mask is"):
-            gates.share_outside(picture(0), picture(0), np.zeros((3, 3), dtype=np.uint8))
+            gates.share_outside(image(0), image(0), np.zeros((3, 3), dtype=np.uint8))
 
 
 def test_both_sides_share_the_mean_outside_and_keep_their_own_inside() -> None:
-    one, two = picture(0), broken(picture(0))
+    one, two = image(0), broken(image(0))
     two[:20] = np.clip(two[:20].astype(int) + 5, 0, 255)
     mask = gates.difference_mask(one, two, 3)
     kept, lost = gates.share_outside(one, two, mask)
@@ -97,7 +97,7 @@ def test_both_sides_share_the_mean_outside_and_keep_their_own_inside() -> None:
 
 @pytest.mark.parametrize("size", [64, 128, 100])
 def test_similarity_agrees_with_scikit_image(size: int) -> None:
-    one = picture(0, size)
+    one = image(0, size)
     two = np.asarray(np.clip(one + np.random.default_rng(1).normal(0, 25, one.shape), 0, 255), dtype=np.uint8)
     _, full = structural_similarity(one, two, channel_axis=2, full=True)
     np.testing.assert_allclose(gates.similarity_map(one, two), full.mean(axis=2), atol=1e-5)
@@ -105,7 +105,7 @@ def test_similarity_agrees_with_scikit_image(size: int) -> None:
 
 @pytest.mark.parametrize("corner", [(0, 0), (3, 80), (50, 60), (98, 98)])
 def test_similarity_of_a_local_change_agrees_with_scikit_image(corner: tuple[int, int]) -> None:
-    one = picture(0, 128)
+    one = image(0, 128)
     two = one.copy()
     two[corner[0] : corner[0] + 30, corner[1] : corner[1] + 30] ^= 64
     two[127, 0] ^= 1  # a difference far off is not forgotten
@@ -116,8 +116,8 @@ def test_similarity_of_a_local_change_agrees_with_scikit_image(corner: tuple[int
     assert found[127, 0] < 1
 
 
-def test_similarity_of_equal_pictures_is_exactly_one() -> None:
-    assert (gates.similarity_map(picture(0), picture(0)) == 1).all()
+def test_similarity_of_equal_images_is_exactly_one() -> None:
+    assert (gates.similarity_map(image(0), image(0)) == 1).all()
 
 
 @pytest.mark.parametrize("pixels", [0, 1, 4, 40])
@@ -159,20 +159,20 @@ class TestPerceptual:
     def test_means_inside_and_outside(self) -> None:
         mask = np.zeros((128, 128), dtype=np.uint8)
         mask[:, :64] = 255
-        values = gates.measure(picture(0), picture(1), mask, perceptual=Fixed())
+        values = gates.measure(image(0), image(1), mask, perceptual=Fixed())
         assert values["region_lpips"] == pytest.approx(0.4)
         assert values["background_lpips"] == pytest.approx(0.01)
-        assert "region_lpips" not in gates.measure(picture(0), picture(1), mask)
+        assert "region_lpips" not in gates.measure(image(0), image(1), mask)
 
     def test_empty_and_full_masks(self) -> None:
         none, whole = np.zeros((128, 128), dtype=np.uint8), np.full((128, 128), 255, dtype=np.uint8)
-        assert gates.measure(picture(0), picture(0), none, perceptual=Fixed())["region_lpips"] == 0
-        assert gates.measure(picture(0), picture(1), whole, perceptual=Fixed())["background_lpips"] == 0
+        assert gates.measure(image(0), image(0), none, perceptual=Fixed())["region_lpips"] == 0
+        assert gates.measure(image(0), image(1), whole, perceptual=Fixed())["background_lpips"] == 0
 
     def test_a_plug_in_that_answers_for_another_size_is_refused(self) -> None:
         mask = np.zeros((128, 128), dtype=np.uint8)
         with pytest.raises(InputError, match="fixed must give finite distances"):
-            gates.measure(picture(0), picture(1), mask, perceptual=Fixed((64, 64)))
+            gates.measure(image(0), image(1), mask, perceptual=Fixed((64, 64)))
 
 
 class TestMeasure:
@@ -192,33 +192,33 @@ class TestMeasure:
         assert gates.similarity_map(one, two)[64, 64] == pytest.approx(light, abs=1e-5)
 
     def test_a_wide_enough_mask_leaves_the_background_perfect(self) -> None:
-        one, two = picture(0), broken(picture(0))
+        one, two = image(0), broken(image(0))
         loose, tight = (gates.measure(one, two, gates.difference_mask(one, two, d)) for d in (4, 0))
         assert loose["background_ssim"] > 0.9999
         assert tight["background_ssim"] < loose["background_ssim"]
         assert tight["region_ssim"] < loose["region_ssim"]
 
-    def test_equal_pictures(self) -> None:
-        values = gates.measure(picture(0), picture(0), np.zeros((128, 128), dtype=np.uint8))
+    def test_equal_images(self) -> None:
+        values = gates.measure(image(0), image(0), np.zeros((128, 128), dtype=np.uint8))
         assert values["region_ssim"] == 1
         assert values["background_ssim"] == pytest.approx(1, abs=1e-5)
         assert values["area_share"] == values["contrast"] == values["visible_share"] == 0
 
     def test_mask_over_everything(self) -> None:
-        values = gates.measure(picture(0), picture(1), np.full((128, 128), 255, dtype=np.uint8))
+        values = gates.measure(image(0), image(1), np.full((128, 128), 255, dtype=np.uint8))
         assert values["area_share"] == 1
         assert values["max_abs_diff_outside"] == 0
 
     def test_visible_share_is_of_the_touched_pixels(self) -> None:
         seen = np.zeros((128, 128), dtype=bool)
         seen[:16] = True
-        mask = gates.difference_mask(picture(0), broken(picture(0)), 2)
-        values = gates.measure(picture(0), broken(picture(0)), mask, touched_visible=seen)
+        mask = gates.difference_mask(image(0), broken(image(0)), 2)
+        values = gates.measure(image(0), broken(image(0)), mask, touched_visible=seen)
         assert values["visible_share"] == pytest.approx(0.125)
 
     @pytest.mark.slow
     def test_speed(self) -> None:
-        one, two = picture(0), broken(picture(0))
+        one, two = image(0), broken(image(0))
         mask = gates.difference_mask(one, two, 3)
         start = time.process_time()
         for _ in range(20):
@@ -226,8 +226,8 @@ class TestMeasure:
         assert (time.process_time() - start) / 20 < 0.012  # measured 0.004
 
     @pytest.mark.slow
-    def test_speed_of_a_large_picture(self) -> None:
-        one = picture(0, 1024)
+    def test_speed_of_a_large_image(self) -> None:
+        one = image(0, 1024)
         two = one.copy()
         two[400:600, 300:500] = 255 - two[400:600, 300:500]
         start = time.process_time()
@@ -285,7 +285,7 @@ class TestEvaluate:
         )
 
     def test_equal_pairs_must_be_equal(self) -> None:
-        same = gates.measure(picture(0), picture(0), np.zeros((128, 128), dtype=np.uint8))
+        same = gates.measure(image(0), image(0), np.zeros((128, 128), dtype=np.uint8))
         assert gates.evaluate(same, gates.GateLimits(), "null_equal").reasons == ()
         assert "not_equal" in gates.evaluate(GOOD, gates.GateLimits(), "null_equal").reasons
 
@@ -339,18 +339,18 @@ class TestPhotographs:
 class TestDuplicates:
     def test_the_same_and_a_noisy_copy_are_refused(self) -> None:
         seen = gates.NearDuplicates()
-        noisy = np.clip(picture(0) + np.random.default_rng(0).normal(0, 4, (128, 128, 3)), 0, 255).astype(np.uint8)
-        assert seen.add(picture(0))
-        assert not seen.add(picture(0))
+        noisy = np.clip(image(0) + np.random.default_rng(0).normal(0, 4, (128, 128, 3)), 0, 255).astype(np.uint8)
+        assert seen.add(image(0))
+        assert not seen.add(image(0))
         assert not seen.add(noisy)
         assert len(seen) == 1
 
-    def test_other_pictures_are_taken(self) -> None:
+    def test_other_images_are_taken(self) -> None:
         seen = gates.NearDuplicates()
-        assert all(seen.add(picture(seed)) for seed in range(40))
+        assert all(seen.add(image(seed)) for seed in range(40))
 
     def test_colour_counts(self) -> None:
-        assert gates.perceptual_hash(picture(0)) != gates.perceptual_hash(picture(0)[:, :, ::-1].copy())
+        assert gates.perceptual_hash(image(0)) != gates.perceptual_hash(image(0)[:, :, ::-1].copy())
 
     def test_the_distance_is_counted_over_all_bits(self) -> None:
         rng = np.random.default_rng(0)
@@ -391,8 +391,8 @@ class TestDuplicates:
         assert 100 < refused < 500
 
     def test_hash_is_stable_and_has_its_bits(self) -> None:
-        assert gates.perceptual_hash(picture(3)) == gates.perceptual_hash(picture(3))
-        assert 0 < gates.perceptual_hash(picture(3)) < 2**BITS
+        assert gates.perceptual_hash(image(3)) == gates.perceptual_hash(image(3))
+        assert 0 < gates.perceptual_hash(image(3)) < 2**BITS
 
     def test_bad_input(self) -> None:
         with pytest.raises(InputError, match="32 pixels"):

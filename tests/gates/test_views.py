@@ -18,8 +18,8 @@ SIDE = 96
 def texture(seed: int = 0) -> ByteArray:
     noise = np.random.default_rng(seed).normal(size=(SIDE, SIDE, 3))
     coarse = ndimage.gaussian_filter(noise, (8, 8, 0))
-    picture: ByteArray = np.clip(128 + 20 * coarse / coarse.std() + 5 * noise, 0, 255).astype(np.uint8)
-    return picture
+    image: ByteArray = np.clip(128 + 20 * coarse / coarse.std() + 5 * noise, 0, 255).astype(np.uint8)
+    return image
 
 
 def square() -> BoolArray:
@@ -115,7 +115,7 @@ class TestResiduals:
         assert found["outside: empty waves of 8x8 blocks"] > 0.2
         assert found["inside: empty waves of 8x8 blocks"] > 0.2
 
-    def test_the_grid_is_counted_from_the_pictures_corner(self) -> None:
+    def test_the_grid_is_counted_from_the_images_corner(self) -> None:
         """Steps at columns 8, 16, ... of the whole image, in a window that begins at column 3."""
         stripes = np.full((SIDE, SIDE), 100, dtype=np.float32)
         stripes[:, (np.arange(SIDE) + 3) // 8 % 2 == 1] += 3

@@ -56,7 +56,7 @@ def make(batch: int = 16, done: Container[tuple[str, int]] = ()) -> dict[tuple[s
     return {(picture.prompt_id, picture.seed): picture.image.tobytes() for picture in found}
 
 
-def test_pictures_do_not_depend_on_the_batch_and_seeds_differ_between_prompts() -> None:
+def test_images_do_not_depend_on_the_batch_and_seeds_differ_between_prompts() -> None:
     whole = make(batch=6)
     assert make(batch=1) == whole == make(batch=4)
     assert len(set(whole.values())) == 6
@@ -84,7 +84,7 @@ def test_nonsense_is_refused(prompts: list[tuple[str, str]], seeds: list[int], b
         list(generate(Fake(), prompts, seeds, batch=batch))
 
 
-def pictures(n: int) -> Pictures:
+def sample_images(n: int) -> Pictures:
     return np.random.default_rng(0).integers(0, 255, (n, 16, 16, 3)).astype(np.uint8)
 
 
@@ -95,20 +95,20 @@ def trip(
 
 
 def test_strength_zero_only_encodes_and_decodes() -> None:
-    images = pictures(2)
+    images = sample_images(2)
     assert np.array_equal(trip(images, [0, 0], [1, 2]), images)
 
 
 def test_noise_depends_on_the_seed_alone() -> None:
-    images = np.repeat(pictures(1), 3, axis=0)
+    images = np.repeat(sample_images(1), 3, axis=0)
     out = trip(images, [0.3, 0.3, 0.3], [5, 5, 6])
     assert np.array_equal(out[0], out[1])
     assert not np.array_equal(out[0], out[2])
     assert np.array_equal(trip(images[:1], [0.3], [5])[0], out[0])
 
 
-def test_strength_changes_each_picture_by_its_own() -> None:
-    images = np.repeat(pictures(1), 3, axis=0)
+def test_strength_changes_each_image_by_its_own() -> None:
+    images = np.repeat(sample_images(1), 3, axis=0)
     out = trip(images, [0.0, 0.1, 0.4], [5, 5, 5]).astype(float)
     gaps = [np.abs(out[i] - images[0]).mean() for i in range(3)]
     assert gaps[0] == 0
@@ -117,7 +117,7 @@ def test_strength_changes_each_picture_by_its_own() -> None:
 
 def test_times_go_from_the_strength_evenly_to_zero() -> None:
     model = Fake()
-    trip(pictures(2), [0.3, 0.15], [1, 1], model=model)
+    trip(sample_images(2), [0.3, 0.15], [1, 1], model=model)
     assert model.times == [[0.3, 0.15], [0.2, 0.1], [0.1, 0.05]]
 
 
@@ -130,8 +130,8 @@ class Exact(Fake):
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_a_perfect_model_gives_the_picture_back(steps: int) -> None:
-    images = pictures(2)
+def test_a_perfect_model_gives_the_image_back(steps: int) -> None:
+    images = sample_images(2)
     assert np.abs(trip(images, [0.2, 0.35], [1, 2], steps, Exact()).astype(int) - images).max() <= 1
 
 
@@ -143,4 +143,4 @@ def test_other_sizes_are_brought_to_the_model() -> None:
 @pytest.mark.parametrize(("strengths", "steps"), [([1.0], 3), ([-0.1], 3), ([0.1, 0.2], 3), ([0.1], 0)])
 def test_wrong_round_trips_are_refused(strengths: list[float], steps: int) -> None:
     with pytest.raises(InputError):
-        round_trip(Fake(), pictures(1), ["x"], strengths, [0], steps=steps)
+        round_trip(Fake(), sample_images(1), ["x"], strengths, [0], steps=steps)

@@ -11,7 +11,7 @@ from torch import Tensor
 from asap.backbones.protocol import TextCondition
 from asap.core.errors import InputError
 from asap.generate import regenerate
-from tests.generate.test_generate import Exact, Fake, Pictures, pictures
+from tests.generate.test_generate import Exact, Fake, Pictures, sample_images
 
 
 def masks(count: int) -> Pictures:
@@ -35,7 +35,7 @@ class Ignorant(Fake):
 
 
 def test_outside_nothing_changes_and_inside_is_what_the_model_says() -> None:
-    images = pictures(2)
+    images = sample_images(2)
     kept, made = again(Ignorant(), images)
     inside = masks(2) > 0
     assert np.array_equal(kept, images)
@@ -43,19 +43,19 @@ def test_outside_nothing_changes_and_inside_is_what_the_model_says() -> None:
     assert set(np.unique(made[inside])) == {128}
 
 
-def test_a_perfect_model_gives_the_picture_back() -> None:
-    images = pictures(2)
+def test_a_perfect_model_gives_the_image_back() -> None:
+    images = sample_images(2)
     assert np.abs(again(Exact(), images)[1].astype(int) - images).max() <= 1
 
 
 def test_times_go_evenly_from_the_start_to_zero() -> None:
     model = Ignorant()
-    again(model, pictures(2), starts=[0.8, 0.4])
+    again(model, sample_images(2), starts=[0.8, 0.4])
     assert model.times == [[0.8, 0.4], [0.6, 0.3], [0.4, 0.2], [0.2, 0.1]]
 
 
 def test_noise_depends_on_the_seed_alone() -> None:
-    images = np.repeat(pictures(1), 3, axis=0)
+    images = np.repeat(sample_images(1), 3, axis=0)
     _, made = again(Fake(), images, seeds=[5, 5, 6])
     assert np.array_equal(made[0], made[1])
     assert not np.array_equal(made[0], made[2])
@@ -76,7 +76,7 @@ class Worded(Fake):
 @pytest.mark.parametrize(("guidance", "value"), [(1.0, 0.4), (2.0, 0.7)])
 def test_guidance_goes_on_from_the_empty_caption_past_the_one_asked_for(guidance: float, value: float) -> None:
     # 0.1 + 2 * (0.4 - 0.1) = 0.7
-    _, made = again(Worded(), pictures(1), guidance=guidance, steps=1)
+    _, made = again(Worded(), sample_images(1), guidance=guidance, steps=1)
     inside = masks(1) > 0
     assert np.abs(made[inside] - (value + 1) * 127.5).max() <= 1
 
@@ -84,4 +84,4 @@ def test_guidance_goes_on_from_the_empty_caption_past_the_one_asked_for(guidance
 @pytest.mark.parametrize("wrong", [{"starts": [1.0]}, {"starts": [0.0]}, {"seeds": [1, 2]}, {"steps": 0}])
 def test_wrong_numbers_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"regeneration needs|start times"):
-        again(Fake(), pictures(1), **wrong)
+        again(Fake(), sample_images(1), **wrong)

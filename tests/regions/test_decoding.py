@@ -21,7 +21,7 @@ from asap.regions.decoding import decode
 LEFT, RIGHT = (200, 40, 30), (20, 60, 220)
 
 
-def picture(size: tuple[int, int] = (96, 80)) -> Image.Image:
+def sample_image(size: tuple[int, int] = (96, 80)) -> Image.Image:
     """An image whose left half is red and whose right half is blue, with a green corner at the top left."""
     image = Image.new("RGB", size, LEFT)
     image.paste(RIGHT, (size[0] // 2, 0, size[0], size[1]))
@@ -48,9 +48,9 @@ def close(photo: Photo, image: Image.Image, tolerance: int = 0) -> bool:
     return photo.image.shape == wanted.shape and int(np.abs(photo.image - wanted).max()) <= tolerance
 
 
-def test_a_plain_picture_comes_back_as_it_is() -> None:
-    photo = decode(saved(picture()), "a/b.png", caption="a hand")
-    assert close(photo, picture())
+def test_a_plain_image_comes_back_as_it_is() -> None:
+    photo = decode(saved(sample_image()), "a/b.png", caption="a hand")
+    assert close(photo, sample_image())
     assert (photo.name, photo.caption, photo.notes) == ("a/b.png", "a hand", ())
     assert photo.image.dtype == np.uint8
     assert photo.image.flags.owndata
@@ -60,8 +60,8 @@ def test_a_plain_picture_comes_back_as_it_is() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG"])
 def test_each_format_is_read(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
-    photo = decode(saved(picture(), kind, **options), "wrong.xyz")
-    assert close(photo, picture(), 40 if kind == "JPEG" else 0)
+    photo = decode(saved(sample_image(), kind, **options), "wrong.xyz")
+    assert close(photo, sample_image(), 40 if kind == "JPEG" else 0)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -69,7 +69,7 @@ def test_each_format_is_read(kind: str) -> None:
 def test_exif_rotation_is_applied_and_noted(kind: str, orientation: int) -> None:
     inverse = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     turn = inverse.get(orientation, decoding.TURNS.get(orientation))
-    stored = picture() if turn is None else picture().transpose(turn)
+    stored = sample_image() if turn is None else sample_image().transpose(turn)
     exif = Image.Exif()
     exif[decoding.ORIENTATION] = orientation
     photo = decode(saved(stored, kind, exif=exif, **({"quality": 95} if kind != "TIFF" else {})), "a.jpg")
@@ -80,7 +80,7 @@ def test_exif_rotation_is_applied_and_noted(kind: str, orientation: int) -> None
 
 
 def test_alpha_goes_over_white() -> None:
-    image = picture().convert("RGBA")
+    image = sample_image().convert("RGBA")
     image.putalpha(Image.new("L", image.size, 255))
     assert decode(saved(image), "a.png").notes == ()
     image.paste((0, 0, 0, 0), (50, 40, 90, 70))
@@ -91,7 +91,7 @@ def test_alpha_goes_over_white() -> None:
 
 
 def test_a_transparent_palette_goes_over_white() -> None:
-    image = picture().quantize(8)
+    image = sample_image().quantize(8)
     data = saved(image, transparency=image.getpixel((80, 40)))
     photo = decode(data, "a.png")
     assert photo.image[40, 80].tolist() == [255, 255, 255]
@@ -100,14 +100,14 @@ def test_a_transparent_palette_goes_over_white() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "1", "LA", "P"])
 def test_grey_and_palette_become_three_channels(mode: str) -> None:
-    image = picture().convert("L").convert(mode)
+    image = sample_image().convert("L").convert(mode)
     photo = decode(saved(image), "a.png")
     assert photo.image.shape == (80, 96, 3)
     assert (photo.image[..., 0] == photo.image[..., 2]).all()
 
 
 def test_cmyk_is_converted_and_noted() -> None:
-    photo = decode(saved(picture().convert("CMYK"), "JPEG", quality=95), "a.jpg")
+    photo = decode(saved(sample_image().convert("CMYK"), "JPEG", quality=95), "a.jpg")
     assert "CMYK without a profile" in photo.notes
     assert photo.image[60, 20, 0] > photo.image[60, 20, 2] + 100
 
@@ -144,33 +144,33 @@ def test_values_without_a_known_white_are_refused() -> None:
 def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     second = Image.new("RGB", (96, 80), (1, 2, 3))
-    photo = decode(saved(picture(), kind, save_all=True, append_images=[second], **options), "a.gif")
-    assert close(photo, picture())
+    photo = decode(saved(sample_image(), kind, save_all=True, append_images=[second], **options), "a.gif")
+    assert close(photo, sample_image())
     assert photo.notes == ("first frame of several",)
 
 
 def test_a_colour_profile_is_converted() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    image = ImageCms.profileToProfile(picture(), ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+    image = ImageCms.profileToProfile(sample_image(), ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
     assert image is not None
     photo = decode(saved(image, "TIFF", icc_profile=lab.tobytes()), "a.tif")
     assert photo.notes == ("colour profile to sRGB",)
-    assert close(photo, picture(), 6)
+    assert close(photo, sample_image(), 6)
 
 
 def test_an_srgb_profile_changes_nothing_and_a_broken_one_is_noted() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert decode(saved(picture(), icc_profile=profile), "a.png").notes == ()
-    photo = decode(saved(picture(), icc_profile=b"nonsense" * 20), "a.png")
+    assert decode(saved(sample_image(), icc_profile=profile), "a.png").notes == ()
+    photo = decode(saved(sample_image(), icc_profile=b"nonsense" * 20), "a.png")
     assert photo.notes == ("unreadable colour profile",)
-    assert close(photo, picture())
+    assert close(photo, sample_image())
 
 
 def test_no_metadata_survives() -> None:
     exif = Image.Exif()
     exif[0x8825] = {1: "N", 2: (48.0, 51.0, 30.0)}
     exif[0x010F] = "SECRETCAMERA"
-    photo = decode(saved(picture(), "JPEG", exif=exif, comment=b"SECRETWORD"), "a.jpg")
+    photo = decode(saved(sample_image(), "JPEG", exif=exif, comment=b"SECRETWORD"), "a.jpg")
     assert b"SECRET" not in pickle.dumps(photo)
 
 
@@ -201,7 +201,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_jpeg_of_endless_scans_is_refused() -> None:
-    data = saved(picture(), "JPEG")
+    data = saved(sample_image(), "JPEG")
     assert reason(data + b"\xff\xda" * (decoding.MAX_SCANS + 1), "a.jpg") == "bomb"
 
 

@@ -140,7 +140,7 @@ def test_every_region_keeps_the_contract(found: Find, photo: Callable[[str], Pho
     assert len({(part.person, part.part, part.side) for part in regions}) == len(regions)
 
 
-def test_equal_pictures_give_equal_answers_also_after_pickling(
+def test_equal_images_give_equal_answers_also_after_pickling(
     mediapipe: MediaPipe, found: Find, photo: Callable[[str], Photo], capfd: pytest.CaptureFixture[str]
 ) -> None:
     packed = pickle.dumps(mediapipe)

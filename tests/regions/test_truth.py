@@ -13,7 +13,7 @@ from asap.core.vocabulary import region_id
 from asap.core.wholebody import KEYPOINTS
 from asap.regions.mediapipe.landmarker import MediaPipe
 
-PICTURES, SIZE = 16, 512
+IMAGES, SIZE = 16, 512
 
 
 def value(part: PartRegion) -> int:
@@ -41,12 +41,12 @@ def likeness(part: PartRegion, regions: ByteArray) -> float:
 def test_masks_and_points_agree_with_rendered_people(mediapipe: MediaPipe) -> None:
     rig = load_rig()
     masks, points = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-    for index in range(PICTURES):
+    for index in range(IMAGES):
         drawn = sample_scene(rig, 11, "regions-truth", index)
-        picture = render(drawn.scene, SIZE)
-        truth = keypoints(drawn.scene.body, drawn.scene.camera, picture)
-        for part in mediapipe.find(picture.image):
-            masks[part.part].append(likeness(part, picture.regions))
+        image = render(drawn.scene, SIZE)
+        truth = keypoints(drawn.scene.body, drawn.scene.camera, image)
+        for part in mediapipe.find(image.image):
+            masks[part.part].append(likeness(part, image.regions))
             points[part.part] += errors(part, truth)
     assert len(masks["hand"]) >= 10
     least = {"hand": 0.8, "arm": 0.7, "torso": 0.65, "face": 0.5}

@@ -137,7 +137,7 @@ def test_a_body_must_be_json_by_name(kind: str) -> None:
     assert Page().post("/api/decisions", good, headers).status == 415
 
 
-def test_pictures_are_those_of_the_pair() -> None:
+def test_images_are_those_of_the_pair() -> None:
     page = Page()
     for side, name in {"left": "chosen", "right": "rejected", "mask": "mask"}.items():
         answer = page.get(f"/images/{UIDS[3]}/{side}?v=1")

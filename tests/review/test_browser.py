@@ -258,7 +258,7 @@ def test_the_end_of_the_list_is_said(browser: Chrome, pairs: Path) -> None:
         assert page.text("counts").startswith(f"{count} of {count} · {count} accepted")
 
 
-def test_the_next_pictures_are_fetched_ahead(browser: Chrome, pairs: Path) -> None:
+def test_the_next_images_are_fetched_ahead(browser: Chrome, pairs: Path) -> None:
     uids = PairStore.open(pairs).column("uid")
     with served(pairs, "--reviewer", "ahead") as server:
         page = Page(browser, server)

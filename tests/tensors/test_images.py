@@ -7,12 +7,12 @@ from asap.tensors import resize_area, to_bytes, to_signed
 
 
 def test_every_byte_survives_the_round_trip() -> None:
-    pictures = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
-    signed = to_signed(pictures)
+    images = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    signed = to_signed(images)
     assert signed.shape == (1, 3, 16, 16)
     assert signed.min() == -1
     assert signed.max() == 1
-    assert np.array_equal(to_bytes(signed), pictures)
+    assert np.array_equal(to_bytes(signed), images)
 
 
 def test_values_outside_are_clipped_and_halves_are_rounded() -> None:
@@ -35,7 +35,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         to_signed(np.zeros(shape, dtype=np.uint8))
 
 
-def test_other_types_and_oblong_pictures_are_refused() -> None:
+def test_other_types_and_oblong_images_are_refused() -> None:
     with pytest.raises(InputError, match="float"):
         to_signed(torch.zeros(1, 4, 4, 3))
     with pytest.raises(InputError, match="square"):

@@ -44,5 +44,5 @@ def parse_folder(row: Mapping[str, object]) -> SharedPair | Refused:
     prompt, text = row.get("prompt"), row.get("text")
     if prompt is None and isinstance(text, bytes):
         prompt = text.decode("utf-8", errors="replace").strip()
-    pictures = {name: row.get(name) for name in ("chosen", "rejected", "mask")}
-    return parse_pair(**pictures, regions=None, prompt=prompt, facts=row.get("facts"))
+    images = {name: row.get(name) for name in ("chosen", "rejected", "mask")}
+    return parse_pair(**images, regions=None, prompt=prompt, facts=row.get("facts"))

@@ -38,8 +38,8 @@ def _shard(split: str, number: int, pairs: Sequence[SharedPair]) -> Iterator[tup
 
 
 def _row(pair: SharedPair) -> dict[str, object]:
-    pictures = {name: getattr(pair, name) for name in IMAGES}
-    wrapped = {name: data and {"bytes": data, "path": None} for name, data in pictures.items()}
+    images = {name: getattr(pair, name) for name in IMAGES}
+    wrapped = {name: data and {"bytes": data, "path": None} for name, data in images.items()}
     return {"prompt": pair.prompt, **wrapped, FACTS: facts_text(pair)}
 
 

@@ -67,8 +67,8 @@ def _row(pair: SharedPair) -> dict[str, object]:
         "regions": pair.regions,
         FACTS: facts_text(pair),
     }
-    for place, (picture, uid, label) in enumerate(sides[::-1] if first else sides):
-        row |= {f"jpg_{place}": picture, f"image_{place}_uid": uid, f"label_{place}": label}
+    for place, (image, uid, label) in enumerate(sides[::-1] if first else sides):
+        row |= {f"jpg_{place}": image, f"image_{place}_uid": uid, f"label_{place}": label}
         row |= {f"image_{place}_url": "", f"model_{place}": ""}
     return row
 

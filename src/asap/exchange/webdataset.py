@@ -46,11 +46,11 @@ def _parse(row: Mapping[str, object]) -> SharedPair | Refused:
     prompt = facts.pop("prompt", None)
     if prompt is None and isinstance(row.get("txt"), bytes):
         prompt = bytes(row["txt"]).decode(errors="replace").strip()  # type: ignore[call-overload]
-    pictures = {name: _picture(row, name) for name in FIELDS}
-    return parse_pair(**pictures, prompt=prompt, facts=facts)
+    images = {name: _image(row, name) for name in FIELDS}
+    return parse_pair(**images, prompt=prompt, facts=facts)
 
 
-def _picture(row: Mapping[str, object], name: str) -> object:
+def _image(row: Mapping[str, object], name: str) -> object:
     return next((value for key, value in row.items() if key.partition(".")[0] == name), None)
 
 

@@ -65,8 +65,8 @@ def resized(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
     """``mask`` resized to ``size`` (width, height), with an interpolated edge."""
     if mask.shape[::-1] == tuple(size):
         return mask
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR)) >= 128
+    image = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR)) >= 128
 
 
 def overlap(box: FloatArray, boxes: FloatArray) -> FloatArray:

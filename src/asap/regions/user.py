@@ -95,13 +95,13 @@ def _read(shape: tuple[int, int], files: Mapping[str, bytes], image: ByteArray |
 
 def _mask(name: str, data: bytes, shape: tuple[int, int]) -> BoolArray:
     """(H, W) True where the mask's image is white; raises ``InputError``."""
-    picture = decode(data, name)
-    if "alpha over white" in picture.notes:
+    image = decode(data, name)
+    if "alpha over white" in image.notes:
         raise InputError(f"{name}: a mask must be white on black, this one is transparent; save it without alpha")
-    if picture.image.shape[:2] != shape:
-        came = f"{picture.image.shape[1]} x {picture.image.shape[0]}"
+    if image.image.shape[:2] != shape:
+        came = f"{image.image.shape[1]} x {image.image.shape[0]}"
         raise InputError(f"{name}: wanted {shape[1]} x {shape[0]} pixels like the upright image, got {came}; scale it")
-    mask = np.asarray(picture.image[..., 0] > 127, np.bool_)
+    mask = np.asarray(image.image[..., 0] > 127, np.bool_)
     if not mask.any():
         raise InputError(f"{name}: the mask is black everywhere; leave the file out")
     return mask

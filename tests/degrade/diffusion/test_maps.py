@@ -36,10 +36,10 @@ def test_depth_along_the_axis_by_hand() -> None:
 
 def test_inverse_depth_by_hand() -> None:
     depth = np.array([[1.0, 2.0], [4.0, np.inf]], dtype=np.float32)
-    picture = depth_image(depth, near=1.0, far=4.0)
+    image = depth_image(depth, near=1.0, far=4.0)
     # inverse 1, 1/2, 1/4 of span 3/4: 1, 1/3 and 0, put above a floor of a quarter
-    assert picture[..., 0].tolist() == [[255, round(255 * 0.5)], [round(255 * 0.25), 0]]
-    assert (picture[..., 0] == picture[..., 2]).all()
+    assert image[..., 0].tolist() == [[255, round(255 * 0.5)], [round(255 * 0.25), 0]]
+    assert (image[..., 0] == image[..., 2]).all()
     assert (depth_image(np.full((1, 1), 3.0, dtype=np.float32), 3.0, 3.0) == round(255 * 0.25)).all()
 
 

@@ -16,40 +16,40 @@ def person(**points: tuple[float, float]) -> FloatArray:
 
 def test_a_forearm_by_hand() -> None:
     # left elbow and wrist are points 6 and 7 of OpenPose, the limb between them is the sixth
-    picture = draw_skeletons([person(left_elbow=(20, 50), left_wrist=(80, 50))], 100, 100)
-    assert picture.shape == (100, 100, 3)
-    assert picture[50, 50].tolist() == [51, 153, 0]  # 0.6 of (85, 255, 0)
-    assert picture[50, 20].tolist() == [0, 255, 0]
-    assert picture[50, 80].tolist() == [0, 255, 85]
-    assert picture[54, 50].any()  # half as wide as 4
-    assert not picture[55, 50].any()
-    assert picture[50, 16].any()  # the disc of the joint reaches 4 beyond
-    assert not picture[50, 15].any()
+    image = draw_skeletons([person(left_elbow=(20, 50), left_wrist=(80, 50))], 100, 100)
+    assert image.shape == (100, 100, 3)
+    assert image[50, 50].tolist() == [51, 153, 0]  # 0.6 of (85, 255, 0)
+    assert image[50, 20].tolist() == [0, 255, 0]
+    assert image[50, 80].tolist() == [0, 255, 85]
+    assert image[54, 50].any()  # half as wide as 4
+    assert not image[55, 50].any()
+    assert image[50, 16].any()  # the disc of the joint reaches 4 beyond
+    assert not image[50, 15].any()
     # the ellipse is thinner towards its ends: x 30 is 20 of 30 from the middle, so 4 * sqrt(1 - 4 / 9) = 2.98
-    assert picture[52, 30].any()
-    assert not picture[53, 30].any()
+    assert image[52, 30].any()
+    assert not image[53, 30].any()
 
 
 def test_a_finger_by_hand() -> None:
     root, joints = (50.0, 90.0), {f"right_forefinger{j}": (50.0, 90.0 - 20 * j) for j in (1, 2, 3, 4)}
-    picture = draw_skeletons([person(right_hand_root=root, **joints)], 100, 100)
+    image = draw_skeletons([person(right_hand_root=root, **joints)], 100, 100)
     # lines 4 to 7 of 20: hues 72, 90, 108 and 126 degrees
     expected = [[204, 255, 0], [128, 255, 0], [51, 255, 0], [0, 255, 25]]
-    assert [picture[80 - 20 * i, 50].tolist() for i in range(4)] == expected
-    assert picture[80, 51].any()
-    assert not picture[80, 52].any()
+    assert [image[80 - 20 * i, 50].tolist() for i in range(4)] == expected
+    assert image[80, 51].any()
+    assert not image[80, 52].any()
     for y in (90, 70, 50, 30, 10):
-        assert picture[y, 50].tolist() == [0, 0, 255]
-        assert picture[y, 54].tolist() == [0, 0, 255]
-        assert not picture[y, 55].any()
+        assert image[y, 50].tolist() == [0, 0, 255]
+        assert image[y, 54].tolist() == [0, 0, 255]
+        assert not image[y, 55].any()
 
 
 def test_the_face_is_white_dots() -> None:
-    picture = draw_skeletons([person(face_0=(10, 10), face_67=(30, 20))], 40, 40)
-    assert picture[10, 13].tolist() == [255, 255, 255]
-    assert not picture[10, 14].any()
+    image = draw_skeletons([person(face_0=(10, 10), face_67=(30, 20))], 40, 40)
+    assert image[10, 13].tolist() == [255, 255, 255]
+    assert not image[10, 14].any()
     # 29 pixels within 3 of a pixel, twice
-    assert picture.any(axis=2).sum() == 58
+    assert image.any(axis=2).sum() == 58
 
 
 def test_the_neck_is_midway_and_wants_both_shoulders() -> None:

@@ -74,9 +74,7 @@ def test_repaint_end_to_end(kind: str, tiny: Tiny, photo: ByteArray, hand: PartR
     assert (pair.chosen == other.chosen).all()
 
 
-def test_an_inpainting_controlnet_takes_the_masked_picture_itself(
-    tiny: Tiny, photo: ByteArray, hand: PartRegion
-) -> None:
+def test_an_inpainting_controlnet_takes_the_masked_image_itself(tiny: Tiny, photo: ByteArray, hand: PartRegion) -> None:
     inpainter = load_inpainter("repaint", tiny("qwen"), controlnet=tiny("qwen-controlnet"), steps=1, size=SIZE)
     assert type(inpainter.pipeline).__name__ == "QwenImageControlNetInpaintPipeline"
     pair = inpaint_pair(photo, hand, 1, np.random.default_rng(1), inpainter)
@@ -87,8 +85,8 @@ def test_an_inpainting_controlnet_takes_the_masked_picture_itself(
 
 def test_a_painter_loaded_twice_paints_the_same(tiny: Tiny) -> None:
     first, second = (load_inpainter("repaint", tiny("sd"), steps=2) for _ in range(2))
-    pictures = [p.paint(square(), middle(), "a hand", seed=5, strength=1.0) for p in (first, second)]
-    assert (pictures[0] == pictures[1]).all()
+    images = [p.paint(square(), middle(), "a hand", seed=5, strength=1.0) for p in (first, second)]
+    assert (images[0] == images[1]).all()
     assert first.fingerprint == second.fingerprint
     assert first.native_size == SIZE  # of the UNet's configuration
 
@@ -97,13 +95,13 @@ def test_the_global_generator_is_neither_read_nor_moved(tiny: Tiny) -> None:
     import torch
 
     inpainter = load_inpainter("repaint", tiny("sd"), steps=2)
-    pictures = []
+    images = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        pictures.append(inpainter.paint(square(), middle(), "a hand", seed=5, strength=0.7))
+        images.append(inpainter.paint(square(), middle(), "a hand", seed=5, strength=0.7))
         assert torch.equal(before, torch.get_rng_state())
-    assert (pictures[0] == pictures[1]).all()
+    assert (images[0] == images[1]).all()
 
 
 def test_prompt_negative_and_strength_reach_the_model(tiny: Tiny) -> None:
@@ -140,7 +138,7 @@ def test_a_hub_cache_has_the_fingerprint_of_a_plain_folder(tiny: Tiny, tmp_path:
     assert plain.fingerprint == linked.fingerprint
 
 
-def test_a_picture_that_is_not_square(tiny: Tiny) -> None:
+def test_a_image_that_is_not_square(tiny: Tiny) -> None:
     inpainter = load_inpainter("repaint", tiny("sdxl"), steps=1)
     image = square(height=SIZE + 16)
     assert inpainter.paint(image, middle(SIZE + 16), "a hand", seed=0, strength=1.0).shape == image.shape
@@ -195,7 +193,7 @@ def test_at_least_one_step_is_made(tiny: Tiny) -> None:
     assert len(taken) == 1
 
 
-def test_too_little_memory_is_one_line_that_no_next_picture_hides(tiny: Tiny) -> None:
+def test_too_little_memory_is_one_line_that_no_next_image_hides(tiny: Tiny) -> None:
     import torch
 
     inpainter = load_inpainter("repaint", tiny("sd"), steps=1)

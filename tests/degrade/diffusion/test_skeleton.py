@@ -294,7 +294,7 @@ def test_the_drawing_steers(tiny: Callable[..., str], photo: ByteArray) -> None:
     inpainter = load_inpainter("skeleton", tiny("sd"), controlnet=tiny("sd-controlnet"), steps=1)
     image, mask = photo[:SIZE, :SIZE], np.ones((SIZE, SIZE), dtype=bool)
     drawings = [np.full_like(image, level) for level in (0, 255)]
-    pictures = [inpainter.paint(image, mask, "x", seed=1, strength=1.0, control={"pose": d}) for d in drawings]
-    assert (pictures[0] != pictures[1]).any()
+    images = [inpainter.paint(image, mask, "x", seed=1, strength=1.0, control={"pose": d}) for d in drawings]
+    assert (images[0] != images[1]).any()
     with pytest.raises(InputError, match="needs the map 'pose'"):
         inpainter.paint(image, mask, "x", seed=1, strength=1.0)

@@ -81,7 +81,7 @@ def test_feather_rises_inwards() -> None:
     assert (feather(np.ones((3, 3), dtype=bool), 5) == 1).all()
 
 
-def test_the_edge_of_the_picture_is_no_rim() -> None:
+def test_the_edge_of_the_image_is_no_rim() -> None:
     weights = feather(box_mask((1, 10), 0, 0, 5, 1), 2)[0]
     assert weights[0] == 1
     assert 0 < weights[4] < 1

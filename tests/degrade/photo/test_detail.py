@@ -65,7 +65,7 @@ def test_places_that_show_the_same_are_told_by_their_low_frequencies() -> None:
     assert same[:, 52:].max() == 0
 
 
-def test_what_lies_beyond_the_picture_is_refused_or_left_out() -> None:
+def test_what_lies_beyond_the_image_is_refused_or_left_out() -> None:
     nowhere = np.zeros((40, 40), dtype=bool)
     with pytest.raises(InputError, match="the edited area lies outside"):
         Compositor(grain(side=40), grain(side=40), (slice(0, 40), slice(0, 40)), nowhere, 0)

@@ -212,7 +212,7 @@ class TestErrors:
         with pytest.raises(UnknownNameError, match="exploded"):
             apply(image, hand, "warp", "exploded", 2, rng)
 
-    def test_picture_of_the_wrong_kind(self) -> None:
+    def test_image_of_the_wrong_kind(self) -> None:
         image, (hand, _) = open_hand()
         with pytest.raises(InputError, match="uint8"):
             apply(image.astype(np.float32), hand, "warp", "fused", 2, np.random.default_rng(0))

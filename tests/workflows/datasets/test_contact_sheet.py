@@ -26,9 +26,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sheet(pairs: Path, out: Path, **settings: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     assert show_pairs(pairs, out, **settings) == out
-    with Image.open(out) as picture:
-        assert picture.format == "PNG"
-        return np.asarray(picture)
+    with Image.open(out) as image:
+        assert image.format == "PNG"
+        return np.asarray(image)
 
 
 def test_chosen_rejected_and_tint_in_rows_of_four(pairs: Path, tmp_path: Path) -> None:

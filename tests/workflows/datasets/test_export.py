@@ -160,8 +160,8 @@ def test_a_one_sided_trainer_sees_winners_with_masks_only(name: str, exported: C
         readers.onetrainer(out / "train" / "chosen") if name == "onetrainer" else readers.kohya(out / "dataset.toml")
     )
     assert found.keys() == wanted.keys()
-    for uid, (picture, mask, caption) in found.items():
-        assert np.array_equal(picture, wanted[uid].chosen)
+    for uid, (image, mask, caption) in found.items():
+        assert np.array_equal(image, wanted[uid].chosen)
         assert np.array_equal(mask, wanted[uid].mask)
         assert caption == " ".join(wanted[uid].prompt.split())
         assert np.array_equal(readers.pixels(out / "train" / "rejected" / f"{uid}.png"), wanted[uid].rejected)
@@ -335,10 +335,10 @@ def test_an_imported_store_is_a_store_like_any_other(store: PairStore, tmp_path:
     trained = train("tiny", tmp_path / "out", tmp_path / "run", steps=1, batch_size=2, precision="fp32")
     assert trained["steps"] == 1
     row = PairStore.open(tmp_path / "out").row(0)
-    pictures = {name: getattr(row, name) for name in ("chosen", "rejected", "mask", "regions")}
+    images = {name: getattr(row, name) for name in ("chosen", "rejected", "mask", "regions")}
     facts = {name: getattr(row, name) for name in ("kind", "part", "operation", "severity", "person")}
     with pytest.raises(InputError, match="whose part is known, got 'unknown'"):
-        label_pair(**pictures, **facts, visible_parts=(), attributes={}, names=(), size=32)
+        label_pair(**images, **facts, visible_parts=(), attributes={}, names=(), size=32)
 
 
 def test_nothing_of_one_caption_is_in_two_splits(store: PairStore, tmp_path: Path) -> None:

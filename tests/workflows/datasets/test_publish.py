@@ -299,7 +299,7 @@ def test_paths_of_this_machine_stay_at_home(server: Hub, photographed: PairStore
     assert json.loads(server.files["manifest.json"])["parents"][0]["path"] == "secret"
 
 
-def test_a_picture_that_says_where_it_was_taken_stays_at_home(tmp_path: Path) -> None:
+def test_a_image_that_says_where_it_was_taken_stays_at_home(tmp_path: Path) -> None:
     """GPS in the Exif of a PNG inside a shard: the pixels and so the digests are those of a clean image."""
     with PairWriter(tmp_path / "s", {}, 8) as writer:
         (row,) = encode_rows([pair(0)]).rows

@@ -128,13 +128,13 @@ def control_images(
     near, far = float(hit.min()), float(hit.max())
     out: list[dict[str, ByteArray]] = []
     for maps, other, depth in ((chosen, rejected, depths[0]), (rejected, chosen, depths[1])):
-        pictures: dict[str, ByteArray] = {}
+        images: dict[str, ByteArray] = {}
         for name in names:
             if name == "depth":
-                pictures[name] = depth_image(depth, near, far)
+                images[name] = depth_image(depth, near, far)
             elif name == "normal":
-                pictures[name] = normal_image(maps.normals, maps.camera)
+                images[name] = normal_image(maps.normals, maps.camera)
             else:
-                pictures[name] = _pose(maps, other, area, stroke)
-        out.append(pictures)
+                images[name] = _pose(maps, other, area, stroke)
+        out.append(images)
     return out[0], out[1]

@@ -120,24 +120,24 @@ class PipelineInpainter:
             decoded = decoded[:, :, 0] if _is_video(vae) else decoded
         if wide:
             torch.nn.Module.to(vae, before)  # not the pipeline's own ``to``, which warns
-        picture = processor.postprocess(decoded.float(), output_type="pil")[0]
-        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+        result = processor.postprocess(decoded.float(), output_type="pil")[0]
+        return np.asarray(result.convert("RGB"), dtype=np.uint8)
 
     def _control(self, control: Mapping[str, ByteArray]) -> dict[str, Any]:
         """The maps as the pipeline needs them: alone, or as lists if it has several ControlNets or modes."""
-        pictures = [Image.fromarray(control[name]) for name in self.maps]
+        images = [Image.fromarray(control[name]) for name in self.maps]
         modes = [self.family.modes[name] for name in self.maps] if self._wants_modes() else None
         several = len(self.maps) > 1 or type(self.pipeline.controlnet).__name__.startswith(("Multi", "FluxMulti"))
         out: dict[str, Any] = {"controlnet_conditioning_scale": self.family.scale}
         if type(self.pipeline.controlnet).__name__ == "ControlNetUnionModel":
-            return out | {"control_image": pictures, "control_mode": modes}
-        out["control_image"] = pictures if several else pictures[0]
+            return out | {"control_image": images, "control_mode": modes}
+        out["control_image"] = images if several else images[0]
         if several:
-            out["controlnet_conditioning_scale"] = [self.family.scale] * len(pictures)
+            out["controlnet_conditioning_scale"] = [self.family.scale] * len(images)
         if modes is not None:
             out["control_mode"] = modes if several else modes[0]
         elif several and "Flux" in self.family.pipeline:
-            out["control_mode"] = [None] * len(pictures)
+            out["control_mode"] = [None] * len(images)
         return out
 
     def _wants_modes(self) -> bool:
