@@ -165,13 +165,6 @@ class EditableBody:
         axis, angle = axis_angle_between(end - self.head(label), direction, fallback_axis)
         self.rotate_limb(label, axis, angle * share)
 
-    def translate_limb(self, label: str, offset: FloatArray) -> None:
-        """Translate the limb from ``label`` outwards by ``offset`` (3,) metres."""
-        self.mesh.vertices += self.weight(label)[:, None] * offset
-        inside = self.descendants(label)
-        self.heads[inside] += offset
-        self.tails[inside] += offset
-
     def stretch(self, chain: Sequence[str], end: str | None, factor: float) -> None:
         """Scale the length of each bone of ``chain`` by ``factor``. Everything beyond the chain is translated."""
         joints = self.joints(chain, end)
