@@ -32,6 +32,8 @@ OPERATIONS: Final = (
     "swapped_side",
     "misshapen",
 )
+HIDING_OPERATIONS: Final = ("missing", "detached", "swapped_side")
+"""Operations after which the edited part may be absent from its place, so that its visibility is unknown."""
 SEVERITIES: Final = (1, 2, 3)
 GATE_REASONS: Final = (
     "outside_differs",

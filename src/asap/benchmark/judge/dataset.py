@@ -13,7 +13,7 @@ from PIL import Image
 
 from asap.benchmark.judge.network import STRIDE
 from asap.core.errors import InputError
-from asap.core.vocabulary import PARTS, REGION_PART, REGIONS
+from asap.core.vocabulary import HIDING_OPERATIONS, PARTS, REGION_PART, REGIONS
 
 __all__ = ["JudgePairs", "LabelledPair", "join", "label_pair", "resize", "stack"]
 
@@ -162,7 +162,7 @@ def label_pair(
     if defect:
         wrong[1, [PARTS.index(name) for name in TOUCHES[part]]] = -1
         wrong[1, PARTS.index(part)] = 1
-        if operation in {"missing", "swapped_side", "detached"}:
+        if operation in HIDING_OPERATIONS:
             visible[1, PARTS.index(part)] = -1
     if kind != "null_equal":
         for column, name in enumerate(names):

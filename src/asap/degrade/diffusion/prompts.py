@@ -106,4 +106,5 @@ def plain_prompt(caption: str, edit: Edit | None = None) -> str:
     subject = caption.strip() or "a photograph of a person"
     if edit is None:
         return subject
-    return f"{edit.part} {_OPERATIONS.get(edit.operation, '')}".strip() + f", {subject}"
+    phrase = "" if edit.operation == "none" else _OPERATIONS.get(edit.operation, edit.operation.replace("_", " "))
+    return f"{edit.part} {phrase}".strip() + f", {subject}"
