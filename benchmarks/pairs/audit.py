@@ -1,6 +1,6 @@
 """Is the audit at chance on clean pairs, and does it notice planted leaks? Print one JSON line.
 
-    python benchmarks/pairs/audit.py --out runs/audit -- --source bodies --count 1200 --size 128 --seed 11 --nulls 0
+    python benchmarks/pairs/audit.py --out runs/audit -- rendered --count 1200 --size 128 --seed 11 --null-share 0
 
 builds pairs of people or of photographs with the arguments behind ``--`` into OUT/clean (a finished store is taken as
 it is), makes three copies of it whose rejected sides carry a trace, and runs ``asap pairs audit`` on all four:

@@ -134,13 +134,6 @@ def test_growing_in_a_window_is_growing(pixels: int) -> None:
     assert not grow(np.zeros((5, 5), dtype=bool), 3).any()
 
 
-def test_box() -> None:
-    mask = np.zeros((20, 30), dtype=np.uint8)
-    assert gates.box_of(mask) == (0, 0, 0, 0)
-    mask[4:9, 7:27] = 255
-    assert gates.box_of(mask) == (7, 4, 27, 9)
-
-
 class Fixed:
     """A perceptual distance with a known answer: 0.4 in the left half, 0.01 in the right."""
 

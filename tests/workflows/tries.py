@@ -1,6 +1,5 @@
 """A model's tries without a model, and a screen of them: each place is a grey, and brighter is worse."""
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +10,8 @@ import pytest
 from asap.backbones import Backbone
 from asap.core.records import ByteArray
 from asap.gates import GateLimits
-from asap.workflows.pairs import on_policy as own
-from asap.workflows.pairs import rendered
+from asap.workflows.pairs import on_policy
+from asap.workflows.pairs.on_policy import OnPolicy
 
 SCREEN_PRINT = "f" * 64
 
@@ -36,25 +35,20 @@ def tries(backbone: Backbone, images: ByteArray, masks: ByteArray, *rest: Any, *
     return images, np.where(masks[..., None] > 0, grey, images)
 
 
-def serial(engine: str, function: Callable[[Any], Any], items: Sequence[Any], workers: int) -> Iterator[Any]:
-    """In this process, so that changed limits hold."""
-    del engine, workers
-    return ((item, function(item)) for item in items)
-
-
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the gates only those of size and of what is outside are kept."""
     limits = replace(GateLimits(), background_ssim_min=-1.0, edge_ssim_min=-1.0, area_max=1.0, region_ssim_min=-1.0)
-    monkeypatch.setattr(rendered.Plan, "limits", property(lambda self: limits))
-    monkeypatch.setattr(own, "in_order", serial)
-    monkeypatch.setattr(own, "CHUNK", 4)
+    monkeypatch.setattr(on_policy, "limits_of", lambda scene: limits)
+    monkeypatch.setattr(OnPolicy, "one_process", True)  # in this process, so that changed limits hold
+    monkeypatch.setattr(OnPolicy, "chunk", 4)
+    monkeypatch.setattr(OnPolicy, "batch", 4)
 
 
 @pytest.fixture(name="screened")
 def screened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries and screen in the place of a model's and a judge's."""
     lenient(monkeypatch)
-    monkeypatch.setattr(own, "judge_named", lambda name, device: Stored())
-    monkeypatch.setattr(own, "predict", bright)
-    monkeypatch.setattr(own, "remake", tries)
-    own._screen.cache_clear()
+    monkeypatch.setattr("asap.workflows.evaluation.learned.judge_named", lambda name, device: Stored())
+    monkeypatch.setattr("asap.benchmark.judge.predict", bright)
+    monkeypatch.setattr("asap.generate.regenerate", tries)
+    on_policy._load_ranker.cache_clear()

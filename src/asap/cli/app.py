@@ -33,7 +33,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Final, NoReturn, Protocol, cast
+from typing import Final, Protocol, cast
 
 from asap import __version__
 from asap.core.errors import AsapError, InputError
@@ -47,7 +47,8 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "demo": "run the whole loop at small size: pairs, training, images, judge, comparison",
     },
     "Make pairs": {
-        "pairs build": "build a pair store",
+        "pairs build rendered": "build pairs of rendered people",
+        "pairs build photos": "build pairs of photographs",
         "pairs stats": "count the pairs of a store",
         "pairs show": "draw pairs of a store on one sheet",
         "pairs review": "accept or reject pairs in the browser",
@@ -64,6 +65,9 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "bench compare": "compare runs on one page",
     },
     "More on pairs": {
+        "pairs build inpaint": "build pairs of photographs with a diffusion model",
+        "pairs build controlnet": "build photographic pairs after rendered people",
+        "pairs build on-policy": "build pairs of a model's own errors",
         "pairs caption": "caption photographs with a vision-language model",
         "pairs audit": "test whether anything but the anatomy tells the two images apart",
         "pairs agreement": "measure how far reviewers agree",
@@ -136,23 +140,7 @@ def parse(words: Sequence[str]) -> Command:
         SystemExit: with 0 after ``--help``, with 2 after an unknown, missing or malformed flag; the message is printed.
     """
     name, flags = find_command(words)
-    if name == "pairs build":  # to be converted
-        return _unconverted(name, flags)
     return cast("Command", _parse_flags(name, flags))
-
-
-def _unconverted(name: str, flags: list[str]) -> Command:
-    import argparse
-    from types import SimpleNamespace
-
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> NoReturn:
-            self.exit(2, f"asap: error: {' '.join(message.split())}; see `{self.prog} --help`\n")
-
-    parser = Parser(prog=f"asap {name}")
-    import_module(f"asap.cli.{name.replace(' ', '_')}").configure(parser)
-    arguments = parser.parse_args(flags)
-    return SimpleNamespace(run=lambda: arguments.run(arguments))
 
 
 def find_command(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -14,7 +14,7 @@ class Command:
     out: Path
     """Folder of the judge."""
     pairs: Path
-    """Pair store built with `--namespace judge`."""
+    """Pair store built with `--identity-pool judge`."""
     model: str = "mini"
     """Model whose autoencoder the images pass through."""
     limit: Positive | None = None

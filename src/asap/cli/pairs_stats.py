@@ -22,7 +22,7 @@ class Command:
 
     def run(self) -> None:
         """Print the counts."""
-        from asap.workflows.pairs.rendered import pair_stats
+        from asap.workflows.datasets.stats import pair_stats
 
         found = pair_stats(self.pairs, split=self.split)
         (print_json if self.json else print_lines)(found)

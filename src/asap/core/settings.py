@@ -25,6 +25,7 @@ __all__ = [
     "Range",
     "build",
     "check",
+    "check_types",
     "names",
     "nearest",
     "nested",
@@ -97,6 +98,24 @@ def check(settings: object, *, name: Name = ".".join, where: str = "") -> None:
     """
     if faults := list(_faults(settings, (), name)):
         raise ConfigError(where + "; ".join(faults))
+
+
+def check_types(settings: object) -> None:
+    """Refuse values of another type or name than their field's; for settings that are not read by ``build``.
+
+    Raises:
+        ConfigError: one message with all faults.
+    """
+    faults = []
+    for field, hint in _hints(type(settings)).items():
+        value = getattr(settings, field)
+        try:
+            if value is not None and not dataclasses.is_dataclass(value):
+                _fit(value, hint)
+        except ValueError:
+            faults.append(f"{field} must be {_words(hint)}, got {value!r}")
+    if faults:
+        raise ConfigError.collect(faults)
 
 
 def names(kind: Any) -> dict[str, tuple[str, ...]]:

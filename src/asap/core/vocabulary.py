@@ -4,10 +4,11 @@ Every store column, caption, gate and judge uses these names, and no other code 
 those of HAF-Bench (arXiv:2605.25759). The parts and operations are ours.
 """
 
-from typing import Final
+from typing import Final, Literal, get_args
 
 CATEGORIES: Final = ("basic_anatomy", "semantic_gesture", "self_interaction", "object_interaction", "full_body")
-SCENES: Final = ("varied", "studio", "clear")
+Scene = Literal["varied", "studio", "clear"]
+SCENES: Final[tuple[Scene, ...]] = get_args(Scene)
 """Scenes of rendered people. ``varied``: any backdrop, light and camera. ``studio``: a plain backdrop, seen almost from
 straight ahead. ``clear``: the studio with colours that separate every limb from the surfaces behind it.
 """
@@ -17,7 +18,7 @@ UNKNOWN: Final = "unknown"
 """Part and operation of an imported pair whose source does not name them; its severity is 0."""
 PARTS: Final = ("hand", "arm", "leg", "foot", "face", "torso", "neck")
 SIDES: Final = ("left", "right", "none")
-OPERATIONS: Final = (
+Operation = Literal[
     "extra",
     "missing",
     "fused",
@@ -31,7 +32,8 @@ OPERATIONS: Final = (
     "detached",
     "swapped_side",
     "misshapen",
-)
+]
+OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 HIDING_OPERATIONS: Final = ("missing", "detached", "swapped_side")
 """Operations after which the edited part may be absent from its place, so that its visibility is unknown."""
 SEVERITIES: Final = (1, 2, 3)
@@ -53,7 +55,8 @@ GATE_REASONS: Final = (
 """Reasons for which a gate rejects a pair. Other reasons of a build say why no pair could be made."""
 SCREEN_REASON: Final = "not_worse"
 """Reason for which a screen rejects a pair from a diffusion model: the rejected side may be correct."""
-IDENTITY_POOLS: Final = ("pairs", "judge", "rank")
+IdentityPool = Literal["pairs", "judge", "rank"]
+IDENTITY_POOLS: Final[tuple[IdentityPool, ...]] = get_args(IdentityPool)
 """Identity pools keep people apart: those of alignment pairs, of training pairs of judges, and of screens."""
 KINDS: Final = ("defect", "null_pose", "null_equal")
 """Kinds of the rejected side: broken anatomy, a different but correct pose, or the same image."""

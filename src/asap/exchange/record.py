@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from asap.core.hashing import digest
+from asap.core.pairs import assemble_pair, split_of
 from asap.core.records import ByteArray, Edit, FloatArray, GateResult, PairRecord, SceneTruth
 from asap.core.seeds import derive
 from asap.core.vocabulary import CATEGORIES, KINDS, OPERATIONS, PARTS, REGIONS, SIDES, UNKNOWN, UNSPECIFIED
@@ -20,8 +21,6 @@ GATE: Final = "gate_"
 MEASURED: Final = "max_abs_diff_outside"
 """The gate that the store measures itself; an imported value is not used."""
 SPLITS: Final = ("train", "val", "test")
-SHARES: Final = ((60, "val"), (160, "test"), (1000, "train"))
-"""Of 1000 groups, the first 60 go to val and the next 100 to test, as in our own sets."""
 WHERE: Final = "imported_from"
 Kind = TypeVar("Kind")
 
@@ -159,10 +158,9 @@ def _record(
     if arrays.notes:
         recipe |= {"mask": " ".join(arrays.notes)}
     named = f"import-{derive(index, digest(pair.chosen), digest(pair.rejected)):016x}"
-    return PairRecord(
+    return assemble_pair(
         uid=facts.text("uid", named) or named,
         index=index,
-        prompt=pair.prompt,
         chosen=arrays.chosen,
         rejected=arrays.rejected,
         mask=arrays.mask,
@@ -176,10 +174,9 @@ def _record(
             visible_parts=facts.texts("visible_parts", PARTS),
             seed=facts.whole("seed", 0),
         ),
-        box=_box(arrays.mask),
         gates=GateResult(values=facts.gates(gates), reasons=()),
         keypoints=facts.keypoints(),
-        split=facts.text("split", "", SPLITS) if own else _split(group),
+        split=facts.text("split", "", SPLITS) if own else split_of(0, group),
         recipe=recipe,
         source=facts.text("source", where),
         parents=facts.texts("parents"),
@@ -198,15 +195,3 @@ def _edit(facts: _Facts) -> Edit:
         severity=facts.whole("severity", 0, 4 if defect else 1),
         detail=facts.plain("detail"),
     )
-
-
-def _split(group: str) -> str:
-    share = derive(0, "split", group) % 1000
-    return next(split for limit, split in SHARES if share < limit)
-
-
-def _box(mask: ByteArray) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return (0, 0, 0, 0)
-    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)

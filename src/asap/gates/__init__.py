@@ -6,16 +6,16 @@ instrument is used unless the caller plugs in a perceptual distance.
 
 from asap.gates.duplicates import NearDuplicates, perceptual_hash
 from asap.gates.limits import GateLimits, evaluate
-from asap.gates.masks import box_of, difference_mask, share_outside
+from asap.gates.masks import difference_mask, mask_margin, share_outside
 from asap.gates.measures import Perceptual, measure, similarity_map
 
 __all__ = [
     "GateLimits",
     "NearDuplicates",
     "Perceptual",
-    "box_of",
     "difference_mask",
     "evaluate",
+    "mask_margin",
     "measure",
     "perceptual_hash",
     "share_outside",

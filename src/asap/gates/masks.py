@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from asap.core.errors import InputError
+from asap.core.pairs import box_of
 from asap.core.records import BoolArray, ByteArray
 
 _CROSS = ndimage.generate_binary_structure(2, 1)
@@ -30,14 +31,6 @@ def difference(first: ByteArray, second: ByteArray) -> ByteArray:
     """(H, W) largest absolute difference of a channel, in grey levels."""
     gap = np.maximum(first, second) - np.minimum(first, second)
     return np.asarray(np.maximum(np.maximum(gap[:, :, 0], gap[:, :, 1]), gap[:, :, 2]))
-
-
-def box_of(mask: ByteArray | BoolArray) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 in pixels of the box of ``mask`` (H, W), end exclusive; zeros for an empty mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return (0, 0, 0, 0)
-    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def bounding_window(inside: ByteArray | BoolArray, margin: int) -> tuple[slice, slice]:
@@ -68,6 +61,15 @@ def _without_specks(differs: BoolArray) -> BoolArray:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return np.asarray((sizes >= max(2, _SPECK * differs.size))[labels], dtype=bool)
+
+
+def mask_margin(shape: tuple[int, ...], *, photograph: bool = False) -> int:
+    """Pixels by which ``difference_mask`` grows the mask of an image of ``shape`` (H, W, ...).
+
+    1/48 of the longer side and at least 2 for renderings; 1/200 and at least 3 for photographs, which are larger.
+    """
+    longest = max(shape[:2])
+    return max(3, round(longest / 200)) if photograph else max(2, round(longest / 48))
 
 
 def difference_mask(chosen: ByteArray, rejected: ByteArray, dilate: int, *, tolerance: int = 8) -> ByteArray:

@@ -8,7 +8,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from asap.core.records import BoolArray, FloatArray
 
-__all__ = ["box_of", "capsule", "chain", "hull", "overlap", "polygon", "resized", "touches_edge"]
+__all__ = ["capsule", "chain", "hull", "overlap", "polygon", "resized", "touches_edge"]
 
 
 def capsule(mask: BoolArray, start: FloatArray, end: FloatArray, radius: float, end_radius: float) -> None:
@@ -46,14 +46,6 @@ def hull(points: FloatArray) -> FloatArray:
     except QhullError:
         return points
     return corners
-
-
-def box_of(mask: BoolArray) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the True pixels, end exclusive; all 0 for an empty mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return (0, 0, 0, 0)
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def touches_edge(mask: BoolArray) -> bool:

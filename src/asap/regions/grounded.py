@@ -17,10 +17,11 @@ from PIL import Image
 
 from asap.core.errors import ConfigError, StoreError
 from asap.core.hashing import digest_file, digest_json
+from asap.core.pairs import box_of
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, FloatArray
 from asap.core.vocabulary import PARTS
-from asap.regions.geometry import box_of, overlap
+from asap.regions.geometry import overlap
 from asap.regions.parts import MIN_PART_PIXELS, Found, keep_large, region
 from asap.regions.protocol import Landmarker
 

@@ -16,7 +16,8 @@ from asap.gates import leaks, permutation_test
 from asap.stores.pairs import PairRow, PairStore
 from asap.tensors import to_bytes, to_signed
 from asap.workflows.datasets.audit import audit_pairs, groups_of
-from asap.workflows.pairs.rendered import build_pairs
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.rendered import Rendered
 
 COUNT = 160
 Change = Callable[[ByteArray], ByteArray]
@@ -25,7 +26,7 @@ Change = Callable[[ByteArray], ByteArray]
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit") / "pairs"
-    build_pairs(folder, count=COUNT, seed=23, workers=2, chunk=16)
+    build_store(folder, Rendered(count=COUNT, seed=23), workers=2)
     return folder
 
 

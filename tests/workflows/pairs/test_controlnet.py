@@ -8,44 +8,42 @@ import numpy as np
 import pytest
 
 from asap.cli import main
-from asap.core.errors import InputError, UnknownNameError
+from asap.core.errors import ConfigError, InputError
 from asap.core.vocabulary import SCREEN_REASON
 from asap.gates import GateLimits
 from asap.stores.pairs import PairStore
 from asap.workflows.datasets.recipe import write_recipe
-from asap.workflows.pairs import controlnet as guided
-from asap.workflows.pairs.controlnet import build_guided_pairs
-from asap.workflows.pairs.filters import Screening
-from asap.workflows.pairs.inpainting import Painting
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.controlnet import ControlNet
+from asap.workflows.pairs.inpainting import Diffusion
 from asap.workflows.pairs.rebuild import rebuild
 from tests.degrade.diffusion.tiny import save_tiny
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:
-    painting = Painting(kind="guided", model=str(tmp_path / "none"))
-    with pytest.raises(InputError, match="count must be at least 1, got 0"):
-        build_guided_pairs(tmp_path / "out", count=0, painting=painting)
-    with pytest.raises(InputError, match="kind guided, not repaint"):
-        build_guided_pairs(tmp_path / "out", count=1, painting=Painting(kind="repaint", model="m"))
-    with pytest.raises(InputError, match="from 64 to 2048 pixels, got 32"):
-        build_guided_pairs(tmp_path / "out", count=1, painting=painting, size=32)
-    with pytest.raises(UnknownNameError, match="unknown operation 'melt'"):
-        build_guided_pairs(tmp_path / "out", count=1, painting=painting, operations=["melt"])
+    model = Diffusion(model=str(tmp_path / "none"))
+    for settings, words in (
+        ({"count": 0}, "count must be at least 1, got 0"),
+        ({"size": 32}, "size must be at least 64 and at most 2048, got 32"),
+        ({"operations": ("melt",)}, "operations must be a list, each one of extra"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            ControlNet(**{"count": 1, "diffusion": model, **settings})  # type: ignore[arg-type]
+    with pytest.raises(InputError):
+        build_store(tmp_path / "out", ControlNet(count=1, diffusion=model))
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--degrade", "guided", "--source", "photos"], "guided paints rendered people"),
-        (["--degrade", "guided,warp"], "guided paints rendered people"),
-        (["--degrade", "guided"], "add --count N --painter MODEL"),
-        (["--degrade", "guided", "--per-image", "2", "--count", "2"], "--per-image belong to photographs"),
-        (["--count", "2", "--screen", "landmarks"], "--screen belong to photographs"),
+        (["--count", "2"], "--model"),
+        (["--model", "m"], "--count"),
+        (["--count", "2", "--model", "m", "--per-image", "2"], "--per-image"),
     ],
 )
 def test_wrong_words(words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["pairs", "build", "--out", str(tmp_path / "out"), *words]) == 2
+    assert main(["pairs", "build", "controlnet", "--out", str(tmp_path / "out"), *words]) == 2
     assert line in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -61,8 +59,8 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("lenient")
 def test_from_the_command_to_the_store_and_back(tmp_path: Path) -> None:
     model, network = save_tiny("sd", tmp_path / "model"), save_tiny("sd-controlnet", tmp_path / "controlnet")
-    words = ["pairs", "build", "--degrade", "guided", "--count", "3", "--size", "64", "--nulls", "0.2", "--seed", "4"]
-    words += ["--painter", str(model), "--controlnet", f"depth={network}", "--steps", "1"]
+    words = ["pairs", "build", "controlnet", "--count", "3", "--size", "64", "--null-share", "0.2", "--seed", "4"]
+    words += ["--model", str(model), "--controlnet", f"depth={network}", "--steps", "1"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     store = PairStore.open(tmp_path / "out")
     assert len(store) == 3
@@ -83,12 +81,11 @@ def test_from_the_command_to_the_store_and_back(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("lenient")
 def test_a_screen_that_finds_nothing_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, network = save_tiny("sd", tmp_path / "model"), save_tiny("sd-controlnet", tmp_path / "controlnet")
-    painting = Painting(kind="guided", model=str(model), controlnet=str(network), steps=1)
-    monkeypatch.setattr(guided, "MOST", 2)
-    with pytest.raises(InputError, match="2 images gave 0 pairs that pass"):
-        build_guided_pairs(
-            tmp_path / "out", count=1, painting=painting, size=64, null_share=0.0,
-            screening=Screening(kind="landmarks"),
-        )  # fmt: skip
+    diffusion = Diffusion(model=str(model), controlnet=str(network), steps=1)
+    monkeypatch.setattr(ControlNet, "most", 2)
+    with pytest.raises(InputError, match="2 images gave 0 pairs of 1 "):
+        build_store(
+            tmp_path / "out", ControlNet(count=1, diffusion=diffusion, size=64, null_share=0.0, screen="landmarks")
+        )
     parts = [json.loads(path.read_text()) for path in (tmp_path / "out" / "parts").iterdir()]
     assert sum(part["rejected"].get(SCREEN_REASON, 0) for part in parts) > 0

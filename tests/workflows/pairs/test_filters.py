@@ -1,5 +1,6 @@
 """Settings of screens and perceptual distances, and what a screen does to a pair."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,10 +8,14 @@ import numpy as np
 import pytest
 
 from asap.core.errors import InputError, StoreError, UnknownNameError
-from asap.core.photos import EditedPhoto, PartRegion
-from asap.core.records import Edit
-from asap.workflows.pairs import captions
-from asap.workflows.pairs.filters import Screening, perceptual_of, screen_of, screened
+from asap.core.photos import PartRegion
+from asap.core.records import Edit, SceneTruth
+from asap.core.vocabulary import SCREEN_REASON
+from asap.gates import GateLimits
+from asap.workflows.pairs import filters
+from asap.workflows.pairs.candidate import Candidate
+from asap.workflows.pairs.filters import PairFilter, Passed, Screening, perceptual_of, screen_of
+from asap.workflows.runtime import http
 
 
 def region() -> PartRegion:
@@ -22,10 +27,14 @@ def region() -> PartRegion:
     )  # fmt: skip
 
 
-def pair() -> EditedPhoto:
+def candidate() -> Candidate:
     edit = Edit(kind="defect", part="hand", side="left", operation="extra", severity=2, detail={"space": "image"})
     dark, light = (np.full((64, 64, 3), level, np.uint8) for level in (0, 255))
-    return EditedPhoto(chosen=dark, rejected=light, mask=np.zeros((64, 64), np.uint8), edit=edit, instruments=("m",))
+    truth = SceneTruth(person="p", category="", caption="", attributes={}, visible_parts=(), seed=0)
+    return Candidate(
+        uid="u", chosen=dark, rejected=light, mask=np.full((64, 64), 255, np.uint8), edit=edit, truth=truth,
+        regions=np.zeros((64, 64), np.uint8), keypoints=np.zeros((0, 3), np.float32), split_by="p", screened=region(),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -37,6 +46,7 @@ def pair() -> EditedPhoto:
 )  # fmt: skip
 def test_screens_are_read(text: str, wanted: Screening) -> None:
     assert Screening.read(text) == wanted
+    assert wanted.text == text
 
 
 @pytest.mark.parametrize("text", ["vlm", "vlm:seer", "vlm:@http://a/v1", "landmarks:seer@http://a/v1"])
@@ -58,13 +68,26 @@ def test_unknown_names_list_the_known() -> None:
 
 
 @pytest.mark.parametrize(("worse", "kept"), [(0.5, True), (0.2, True), (0.19, False), (-1.0, False)])
-def test_a_pair_is_kept_when_the_screen_is_sure(worse: float, kept: bool) -> None:
-    screen = SimpleNamespace(name="seer", worse=lambda *_: worse)
-    found = screened(screen, 0.2, pair(), region())
-    assert (found is not None) == kept
-    if found is not None:
+def test_a_pair_is_kept_when_the_screen_is_sure(worse: float, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "screen_of", lambda *_: SimpleNamespace(worse=lambda *_: worse))
+    limits = GateLimits(area_max=1.0, region_ssim_min=-1.0)
+    found = PairFilter(limits=limits, screening=Screening(kind="landmarks")).judge(candidate())
+    if kept:
+        assert isinstance(found, Passed)
         assert found.edit.detail == {"space": "image", "screen": worse}
-        assert found.instruments == ("m", "seer")
+    else:
+        assert found == SCREEN_REASON
+
+
+def test_gates_come_before_the_screen() -> None:
+    assert PairFilter(screening=Screening(kind="landmarks")).judge(candidate()) == "area_too_large"
+
+
+def test_a_pair_that_no_screen_is_for_passes_without_one() -> None:
+    limits = GateLimits(area_max=1.0, region_ssim_min=-1.0)
+    found = PairFilter(limits=limits, screening=Screening(kind="landmarks")).judge(replace(candidate(), screened=None))
+    assert isinstance(found, Passed)
+    assert found.edit.detail == {"space": "image"}
 
 
 @pytest.mark.parametrize(
@@ -74,17 +97,17 @@ def test_a_pair_is_kept_when_the_screen_is_sure(worse: float, kept: bool) -> Non
 def test_a_model_is_asked_in_both_orders(answers: list[str], worse: float, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def ask(endpoint: captions.Endpoint, prompt: str, *pictures: np.ndarray) -> str:
+    def ask(endpoint: http.Endpoint, prompt: str, *pictures: np.ndarray) -> str:
         asked.append((endpoint.url, endpoint.model, endpoint.key, [int(picture.mean()) for picture in pictures]))
         assert prompt.endswith("first or second.")
         return answers[len(asked) - 1]
 
-    monkeypatch.setattr(captions, "ask", ask)
+    monkeypatch.setattr(http, "ask", ask)
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     screen_of.cache_clear()
     screen = screen_of(Screening(kind="vlm", model="seer", url="http://a/v1"), "mediapipe")
     screen_of.cache_clear()
-    assert screen.worse(pair().chosen, pair().rejected, region()) == worse
+    assert screen.worse(candidate().chosen, candidate().rejected, region()) == worse
     assert asked == [("http://a/v1", "seer", "secret", [0, 255]), ("http://a/v1", "seer", "secret", [255, 0])]
     assert (screen.name, "secret" in screen.fingerprint) == ("seer", False)
 

@@ -2,14 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from asap.core.errors import InputError
 from asap.stores.pairs import PairStore
-from asap.workflows.pairs.inpainting import Painting
-from asap.workflows.pairs.photos import build_photo_pairs
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.inpainting import Diffusion, Inpainting
 from tests.degrade.diffusion.tiny import save_tiny
 
 PHOTOS = Path(os.environ.get("ASAP_PHOTOS", Path(__file__).parents[3] / "shared" / "photos"))
@@ -27,15 +28,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "controlnet"), [("repaint", ""), ("skeleton", "sd-controlnet")])
 def test_a_painted_set_runs_from_the_folder_to_the_store(
-    folder: Path, tmp_path: Path, kind: str, controlnet: str
+    folder: Path, tmp_path: Path, kind: Literal["repaint", "skeleton"], controlnet: str
 ) -> None:
     model = save_tiny("sd", tmp_path / "model")
     steering = str(save_tiny(controlnet, tmp_path / "controlnet")) if controlnet else ""
-    painting = Painting(kind=kind, model=str(model), controlnet=steering, steps=2)
-    build_photo_pairs(
-        tmp_path / "out", source=folder, degrade=(kind,), per_image=2, size=256, null_share=0.0, painting=painting,
-        workers=1,
-    )  # fmt: skip
+    diffusion = Diffusion(model=str(model), controlnet=steering, steps=2)
+    producer = Inpainting(source=folder, method=kind, per_image=2, size=256, null_share=0.0, diffusion=diffusion)
+    build_store(tmp_path / "out", producer, workers=1)
     store = PairStore.open(tmp_path / "out")
     roles = {instrument.role for instrument in store.manifest.instruments}
     assert roles == {"landmarker", "pair_gate", "generator"}
@@ -48,8 +47,13 @@ def test_a_painted_set_runs_from_the_folder_to_the_store(
 
 
 def test_a_missing_model_has_one_line_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
-    painting = Painting(kind="repaint", model=str(tmp_path / "none"))
+    producer = Inpainting(source=folder, diffusion=Diffusion(model=str(tmp_path / "none")))
     with pytest.raises(InputError) as caught:
-        build_photo_pairs(tmp_path / "out", source=folder, degrade=("repaint",), painting=painting)
+        build_store(tmp_path / "out", producer)
     assert "\n" not in caught.value.line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_screen_of_landmarks_needs_a_landmarker(folder: Path) -> None:
+    with pytest.raises(InputError, match="name another"):
+        Inpainting(source=folder, diffusion=Diffusion(model="m"), screen="landmarks", landmarker="user")

@@ -1,13 +1,10 @@
 """Recipes: a set is rebuilt to the same content, or one line says why not."""
 
-import inspect
 import json
 import os
 import shutil
-import sys
 from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +13,17 @@ from asap.cli import main
 from asap.core.errors import InputError, StoreError
 from asap.core.hashing import digest_file
 from asap.core.manifest import Manifest
+from asap.exchange.recipe import ARGUMENTS, read_recipe
 from asap.stores.pairs import PairStore, PairWriter
 from asap.workflows.datasets.recipe import write_recipe
-from asap.workflows.pairs.rebuild import rebuild
-from asap.workflows.pairs.rendered import Plan, build_pairs
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.controlnet import ControlNet
+from asap.workflows.pairs.inpainting import Diffusion, Inpainting
+from asap.workflows.pairs.on_policy import OnPolicy
+from asap.workflows.pairs.photos import Photos
+from asap.workflows.pairs.producer import PairProducer
+from asap.workflows.pairs.rebuild import _producer, rebuild
+from asap.workflows.pairs.rendered import Rendered
 from tests.stores.samples import pair
 
 PHOTOS = Path(os.environ.get("ASAP_PHOTOS", Path(__file__).parents[2].parent / "shared" / "photos"))
@@ -46,8 +50,9 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_rendered_people_come_back_the_same(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "operations": ("extra", "fused")}
-    built = build_pairs(tmp_path / "store", **settings, workers=1, chunk=8)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {**SETTINGS, "operations": ("extra", "fused")}
+    settings["identity_pool"] = settings.pop("namespace")
+    built = build_store(tmp_path / "store", Rendered(**settings), workers=1)
     recipe = write_recipe(tmp_path / "store", tmp_path / "r.json")
     assert rebuild(recipe, tmp_path / "again", workers=1) == built
     assert PairStore.open(tmp_path / "again").content_hash == built
@@ -56,21 +61,57 @@ def test_rendered_people_come_back_the_same(tmp_path: Path) -> None:
 def test_a_recipe_is_small_and_holds_every_setting(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert recipe.stat().st_size < 4096
     assert str(recipe.parent) not in recipe.read_text()
-    asked = {}
+    asked: list[object] = []
 
-    def build(out: Path, **given: object) -> str:
-        asked.update(given)
+    def build(out: Path, producer: PairProducer, *, workers: int) -> str:
+        asked.extend([producer, workers])
         return str(json.loads(recipe.read_text())["content_hash"])
 
-    monkeypatch.setattr("asap.workflows.pairs.rendered.build_pairs", build)
+    monkeypatch.setattr("asap.workflows.pairs.rebuild.build_store", build)
     rebuild(recipe, recipe.parent / "again", workers=3)
-    assert asked == {**SETTINGS, "chunk": 16, "workers": 3}
-    assert asked.keys() <= inspect.signature(build_pairs).parameters.keys()
-    assert {setting.name for setting in fields(Plan)} <= SETTINGS.keys()
+    wanted = Rendered(
+        count=5, size=64, seed=3, null_share=0.2, operations=("extra", "fused"), scene="studio", identity_pool="pairs"
+    )
+    assert asked == [wanted, 3]
+
+
+@pytest.mark.parametrize(
+    ("builder", "kind", "more"),
+    [
+        ("bodies", Rendered, {"chunk"}),
+        ("own", OnPolicy, set()),
+        ("guided", ControlNet, {"painting", "screening"}),
+        ("photographs", Photos, {"landmarker_options", "painting", "screening"}),
+        ("photographs", Inpainting, {"landmarker_options", "painting", "screening", "degrade"}),
+    ],
+)
+def test_no_setting_of_a_producer_is_forgotten(builder: str, kind: type[PairProducer], more: set[str]) -> None:
+    stored = {kind.stored.get(item.name, item.name) for item in fields(kind) if item.init} - {"", "method"}
+    assert set(ARGUMENTS[builder]) == stored | more
+
+
+def test_recipes_with_a_diffusion_model_are_understood(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painting = {"kind": "skeleton", "model": "m", "controlnet": "c", "device": "cpu", "dtype": "auto", "steps": 3}
+    screening = {"kind": "vlm", "model": "seer", "url": "http://a/v1", "least": 0.2}
+    photos = {**PHOTO_SETTINGS, "degrade": ["skeleton"], "painting": {**painting, "guidance": None}}
+    read = read_recipe(edited(recipe, recipe, builder="photographs", arguments={**photos, "screening": screening}))
+    diffusion = Diffusion(model="m", controlnet="c", steps=3)
+    assert _producer(read, Path("photos")) == Inpainting(
+        source=Path("photos"), method="skeleton", per_image=1, size=64, seed=1, diffusion=diffusion,
+        screen="vlm:seer@http://a/v1",
+    )  # fmt: skip
+    people = {name: value for name, value in SETTINGS.items() if name != "scene"} | {
+        "perceptual": "",
+        "screening": None,
+    }
+    read = read_recipe(edited(recipe, recipe, builder="guided", arguments={**people, "painting": painting}))
+    assert _producer(read) == ControlNet(
+        count=5, size=64, seed=3, null_share=0.2, operations=("extra", "fused"), diffusion=diffusion
+    )
 
 
 def test_another_result_is_an_error_that_names_the_versions(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asap.workflows.pairs.rendered.build_pairs", lambda out, **given: "0" * 64)
+    monkeypatch.setattr("asap.workflows.pairs.rebuild.build_store", lambda out, producer, **how: "0" * 64)
     with pytest.raises(StoreError, match=r"another content .* anny \S+ here, 0\.1 there"):
         rebuild(recipe, recipe.parent / "again")
 
@@ -96,8 +137,8 @@ def test_an_imported_store_has_no_recipe(tmp_path: Path) -> None:
         write_recipe(tmp_path / "s", tmp_path / "r.json")
 
 
-ARGUMENTS = {
-    "degrade": ["warp"], "per_image": 1, "size": 32, "seed": 1, "null_share": 0.1, "operations": [],
+PHOTO_SETTINGS: dict[str, Any] = {
+    "degrade": ["warp"], "per_image": 1, "size": 64, "seed": 1, "null_share": 0.1, "operations": [],
     "landmarker": "mediapipe", "landmarker_options": {}, "painting": None,
     "screening": None, "perceptual": "",
 }  # fmt: skip
@@ -118,11 +159,12 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     )
     calls: list[dict[str, Any]] = []
 
-    def build(out: Path, *, source: Path, workers: int, **given: object) -> str:
+    def build(out: Path, producer: Photos, *, workers: int) -> str:
+        source, given = producer.source, {name: getattr(producer, name) for name in ("per_image", "size", "seed")}
         calls.append({**given, "files": sorted(p.relative_to(source).as_posix() for p in source.rglob("*.*"))})
         table = [json.loads(line) for line in (source / "metadata.jsonl").read_text().splitlines()]
         captions = {row["file_name"]: row["text"] for row in table}
-        config: dict[str, object] = {"source": "photographs", **given}
+        config: dict[str, object] = {"source": "photographs", **PHOTO_SETTINGS}
         names = sorted(p.relative_to(source).as_posix() for p in source.rglob("*.*") if ".mask" not in p.name)
         names.remove("metadata.jsonl")
         outcomes: list[dict[str, object]] = []
@@ -138,8 +180,8 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
             writer.write_chunk(0, pairs, {}, 0.1, outcomes)
             return writer.finish(Manifest(kind="pairs", config=config))
 
-    monkeypatch.setitem(sys.modules, "asap.workflows.pairs.photos", SimpleNamespace(build_photo_pairs=build))
-    build(tmp_path / "store", source=folder, workers=1, **ARGUMENTS)
+    monkeypatch.setattr("asap.workflows.pairs.rebuild.build_store", build)
+    build(tmp_path / "store", Photos(source=folder, degrade=("warp",), per_image=1, size=64, seed=1), workers=1)
     return folder, calls
 
 
@@ -157,7 +199,8 @@ def test_photographs_are_checked_and_handed_on(
     words = ["pairs", "rebuild", str(recipe), "--source", str(moved), "--out", str(tmp_path / "again")]
     assert main([*words, "--workers", "1"]) == 0
     assert capsys.readouterr().out.split()[-1] == PairStore.open(tmp_path / "store").content_hash
-    assert calls[1] == {**ARGUMENTS, "files": ["a.hand.left.mask.png", "a.jpg", "b.jpg", "metadata.jsonl", "sub/c.png"]}
+    files = ["a.hand.left.mask.png", "a.jpg", "b.jpg", "metadata.jsonl", "sub/c.png"]
+    assert calls[1] == {"per_image": 1, "size": 64, "seed": 1, "files": files}
 
 
 def test_missing_and_other_photographs_are_named(
@@ -177,26 +220,17 @@ def test_missing_and_other_photographs_are_named(
     assert len(calls) == 1
 
 
-def test_no_setting_of_a_build_of_photographs_is_forgotten() -> None:
-    from asap.workflows.pairs.photos import build_photo_pairs
-
-    known = inspect.signature(build_photo_pairs).parameters.keys()
-    assert known - {"out", "source", "engine", "workers"} == ARGUMENTS.keys()
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the five photographs are not at {PHOTOS}")
 def test_real_photographs_come_back_the_same(tmp_path: Path) -> None:
     """From bare copies of the files: captions come from the recipe, and a file that was none keeps its place."""
-    from asap.workflows.pairs.photos import build_photo_pairs
-
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         for name in ("thumb_up.jpg", "two_thumbs_up.jpg"):
             shutil.copy(PHOTOS / name, tmp_path / folder)
     (tmp_path / "first" / "a page.jpg").write_text("<html>")
     (tmp_path / "first" / "thumb_up.txt").write_text("a thumb held up")
-    built = build_photo_pairs(tmp_path / "store", source=tmp_path / "first", per_image=1, size=256, workers=1)
+    built = build_store(tmp_path / "store", Photos(source=tmp_path / "first", per_image=1, size=256), workers=1)
     recipe = write_recipe(tmp_path / "store", tmp_path / "recipe.json")
     assert rebuild(recipe, tmp_path / "again", source=tmp_path / "second", workers=1) == built
     assert "a thumb held up" in PairStore.open(tmp_path / "again").column("prompt")

@@ -6,28 +6,33 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from asap.core.errors import InputError, UnknownNameError
+from asap.core.errors import ConfigError, InputError
 from asap.stores.pairs import PairStore
 from asap.workflows.datasets.contact_sheet import show_pairs
-from asap.workflows.pairs.rendered import STUDIO_AREA, build_pairs, pair_stats
+from asap.workflows.datasets.stats import pair_stats
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.rendered import STUDIO_AREA, Rendered
+from tests.workflows.pairs.toys import ENVIRONMENT, SmallChunks
 
-COUNT, CHUNK = 20, 8
+COUNT = 20
 _CODE = """
 if __name__ == "__main__":
     from pathlib import Path
-    from asap.workflows.pairs.rendered import build_pairs
-    build_pairs(Path({out!r}), count={count}, size=64, workers=1, chunk={chunk})
+    from asap.workflows.pairs.builder import build_store
+    from tests.workflows.pairs.toys import SmallChunks
+    build_store(Path({out!r}), SmallChunks(count={count}, size=64), workers=1)
 """
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pairs") / "store"
-    build_pairs(out, count=COUNT, size=64, workers=1, chunk=CHUNK)
+    build_store(out, SmallChunks(count=COUNT, size=64), workers=1)
     return out
 
 
@@ -63,46 +68,45 @@ def test_no_person_is_in_two_splits(built: Path) -> None:
 
 def test_a_killed_build_ends_with_the_same_hash(built: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
-    code = _CODE.format(out=str(out), count=COUNT, chunk=CHUNK)
+    code = _CODE.format(out=str(out), count=COUNT)
     script = tmp_path / "build.py"
     script.write_text(code)
-    process = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while not list(out.glob("parts/*.json")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / "manifest.json").exists(), "killed too late to test anything"
-    build_pairs(out, count=COUNT, size=64, workers=1, chunk=CHUNK)
+    build_store(out, SmallChunks(count=COUNT, size=64), workers=1)
     assert pair_stats(out)["content_hash"] == pair_stats(built)["content_hash"]
 
 
 def test_another_count_in_the_same_folder_is_refused(built: Path) -> None:
     with pytest.raises(InputError, match="count"):
-        build_pairs(built, count=COUNT + 1, size=64, workers=1, chunk=CHUNK)
+        build_store(built, SmallChunks(count=COUNT + 1, size=64))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("settings", "words"),
     [
-        ({"count": 0}, InputError),
-        ({"count": 1, "size": 100}, InputError),
-        ({"count": 1, "null_share": 2.0}, InputError),
-        ({"count": 1, "operations": ["melted"]}, UnknownNameError),
-        ({"count": 1, "namespace": "mini"}, UnknownNameError),
-        ({"count": 1, "scene": "beach"}, UnknownNameError),
+        ({"count": 0}, "count must be at least 1, got 0"),
+        ({"count": 1, "size": 100}, "size must be one of 64, 128, 256, got 100"),
+        ({"count": 1, "null_share": 2.0}, "null_share must be at least 0 and at most 1, got 2.0"),
+        ({"count": 1, "operations": ("melted",)}, "operations must be a list, each one of extra"),
+        ({"count": 1, "identity_pool": "mini"}, "identity_pool must be one of pairs, judge, rank"),
+        ({"count": 1, "scene": "beach"}, "scene must be one of varied, studio, clear, got 'beach'"),
     ],
 )
-def test_bad_settings_leave_nothing_behind(
-    tmp_path: Path, arguments: dict[str, object], error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        build_pairs(tmp_path / "no", **arguments)  # type: ignore[arg-type]
-    assert not (tmp_path / "no").exists()
+def test_settings_out_of_range(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Rendered(**settings)
 
 
 def test_pairs_of_the_studio_are_larger_edits_before_plain_backdrops(tmp_path: Path) -> None:
-    build_pairs(tmp_path / "studio", count=COUNT, size=64, scene="studio", workers=1, chunk=CHUNK)
+    build_store(tmp_path / "studio", Rendered(count=COUNT, size=64, scene="studio"), workers=1)
     store = PairStore.open(tmp_path / "studio")
     assert store.manifest.config["scene"] == "studio"
     for row in store.rows(range(COUNT)):

@@ -13,11 +13,11 @@ from asap.core.errors import AsapError, UnknownNameError
 from asap.workflows.runtime.parallel import ENGINES, in_order, processes
 from tests.workflows.jobs import always_deadly, once_deadly, square, variable
 
-ENGINE = pytest.mark.parametrize("engine", ["pool", pytest.param("ray", marks=pytest.mark.slow)])
+ENGINE = pytest.mark.parametrize("engine", ["serial", "pool", pytest.param("ray", marks=pytest.mark.slow)])
 
 
-def test_both_engines_are_tested() -> None:
-    assert ENGINES == ("pool", "ray")
+def test_all_engines_are_tested() -> None:
+    assert set(ENGINES) == {"serial", "pool", "ray"}
 
 
 @ENGINE
@@ -39,12 +39,12 @@ def test_a_killed_worker_costs_no_result_and_doubles_none(engine: str, tmp_path:
 
 
 def test_an_item_that_kills_every_worker_is_named() -> None:
-    with pytest.raises(AsapError, match="item 3 of 5"):
+    with pytest.raises(AsapError, match="died 3 times at item 3 "):
         list(in_order("pool", always_deadly, range(5), 1))
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="pool, ray"):
+    with pytest.raises(UnknownNameError, match="pool, ray, serial"):
         in_order("spark", square, [1], 1)
 
 

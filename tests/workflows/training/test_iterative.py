@@ -47,7 +47,7 @@ def test_the_screen_of_any_round_may_not_measure(done: Path, tmp_path: Path) -> 
     assert kinds.count("pairs") == kinds.count("trained") == kinds.count("model") == 2
 
 
-@pytest.mark.parametrize("stage", ["build_own_pairs", "train", "fuse"])
+@pytest.mark.parametrize("stage", ["build_store", "train", "fuse"])
 def test_rounds_that_were_stopped_go_on(
     stage: str, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

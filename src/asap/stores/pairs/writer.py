@@ -1,6 +1,7 @@
 """Append chunks of pairs so that a kill at any moment costs at most the chunk that was being written."""
 
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +139,13 @@ class PairWriter:
         """Number of the chunk and what became of each photograph, in order, from the disk."""
         for part in read_parts(self.root):
             yield from ((int(part["chunk"]), source) for source in part["sources"])
+
+    def recipes(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number of the chunk and recipe of every pair on disk, in order of the chunks."""
+        for part in read_parts(self.root):
+            for name in part["shards"]:
+                column = pq.read_table(self.root / name, columns=["recipe"], partitioning=None).column("recipe")
+                yield from ((int(part["chunk"]), json.loads(text)) for text in column.to_pylist())
 
     def uids(self) -> Iterator[str]:
         """The uid of every pair on disk."""

@@ -1,81 +1,128 @@
-"""Diffusion models that break a part: loaded once a process, used by the stage of photographs."""
+"""Photographs of people, one part of which a diffusion model paints: at will, or after a broken skeleton."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import numpy as np
 
 from asap.core.errors import InputError
+from asap.core.manifest import Instrument
 from asap.core.photos import EditedPhoto, PartRegion, Photo
+from asap.core.settings import Positive, PositiveFloat
 from asap.core.vocabulary import OPERATIONS, SEVERITIES
+from asap.workflows.pairs.filters import USER, PairFilter, Screening
+from asap.workflows.pairs.photos import PhotoProducer
 
-__all__ = ["DIFFUSION", "Painting", "paint", "painter_of"]
+if TYPE_CHECKING:
+    from asap.degrade.diffusion import Inpainter
 
-DIFFUSION: Final = ("repaint", "skeleton")
+__all__ = ["Diffusion", "Inpainting", "generator_of", "inpainter_of"]
+
 SEVERITY_SHARES: Final = (0.25, 0.4, 0.35)
 """How often severity 1, 2 and 3 are drawn, as on rendered people."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Painting:
-    """The model and its settings."""
+class Diffusion:
+    """The diffusion model that paints."""
 
-    kind: str
-    """Of ``DIFFUSION``, or guided."""
     model: str
-    """Folder or hub id of an inpainting pipeline."""
+    """Pipeline: folder or Hub id."""
     controlnet: str = ""
+    """Its ControlNet: folder or Hub id; several as depth=ID,normal=ID,pose=ID."""
     device: str = "cpu"
+    """Where it runs: cpu, cuda, cuda:1."""
     dtype: str = "auto"
-    steps: int | None = None
-    """Denoising steps; None for the family's own number."""
-    guidance: float | None = None
-    """Guidance of the text; None for the family's own."""
+    """Of its weights."""
+    steps: Positive | None = None
+    """Denoising steps; the family's own number by default."""
+    guidance: PositiveFloat | None = None
+    """Guidance scale of the text; the family's own by default."""
 
 
 @lru_cache(maxsize=1)
-def painter_of(painting: Painting) -> Any:  # noqa: ANN401  (a protocol of the room)
-    """The loaded model; one a process."""
+def inpainter_of(kind: str, settings: Diffusion) -> "Inpainter":
+    """The model for a ``kind`` of painting (of ``degrade.diffusion.KINDS``), loaded once per process."""
     from asap.degrade.diffusion.load import load_inpainter
 
     return load_inpainter(
-        painting.kind,
-        painting.model,
-        controlnet=painting.controlnet or None,
-        device=painting.device,
-        dtype=painting.dtype,
-        steps=painting.steps,
-        guidance=painting.guidance,
+        kind,
+        settings.model,
+        controlnet=settings.controlnet or None,
+        device=settings.device,
+        dtype=settings.dtype,
+        steps=settings.steps,
+        guidance=settings.guidance,
     )
 
 
-def paint(
-    kind: str,
-    painter: Any,  # noqa: ANN401
-    photo: Photo,
-    found: Sequence[PartRegion],
-    operations: Sequence[str],
-    rng: np.random.Generator,
-) -> tuple[PartRegion, EditedPhoto]:
-    """One part of the photograph painted anew: at will (repaint) or after a broken skeleton; raises ``InputError``."""
-    from asap.degrade import diffusion
+def generator_of(model: "Inpainter") -> Instrument:
+    """What the manifest says of a model."""
+    return Instrument("generator", model.name, model.fingerprint)
 
-    severity = int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
-    if kind == "repaint":
-        part = found[int(rng.integers(len(found)))]
-        return part, diffusion.inpaint_pair(
-            photo.image, part, severity, rng, painter, caption=photo.caption, regions=found
+
+@dataclass(frozen=True, kw_only=True)
+class Inpainting(PhotoProducer):
+    """Pairs of photographs, one part of which a diffusion model paints."""
+
+    method: Literal["repaint", "skeleton"] = "repaint"
+    """repaint: anew, with a prompt that asks for a fault; skeleton: after a broken skeleton, by a ControlNet."""
+    diffusion: Diffusion
+    screen: str = ""
+    """Keep pairs whose rejected side looks worse to landmarks, or to vlm:MODEL@URL (key in OPENAI_API_KEY)."""
+
+    title: ClassVar[str] = "painting photographs"
+    stored: ClassVar[Mapping[str, str]] = {"source": "", "diffusion": "", "screen": "", "method": ""}
+
+    def faults(self) -> Iterator[str]:
+        """A screen of landmarks needs a landmarker."""
+        if self.screen == "landmarks" and self.landmarker == USER:
+            yield "a screen of landmarks needs a landmarker, and user's masks have none; name another"
+
+    @property
+    def filter(self) -> PairFilter:
+        """The gates for photographs, and the screen."""
+        return replace(super().filter, screening=Screening.read(self.screen) if self.screen else None)
+
+    @property
+    def one_process(self) -> bool:
+        """A GPU is filled by one process."""
+        return self.diffusion.device != "cpu"
+
+    def config(self) -> Mapping[str, object]:
+        """Those of photographs, and the model."""
+        painting = {"kind": self.method, **asdict(self.diffusion)}
+        return {**super().config(), "degrade": [self.method], "painting": painting}
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """The landmarker and the model."""
+        return (*super().instruments(), generator_of(inpainter_of(self.method, self.diffusion)))
+
+    def edit(
+        self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator
+    ) -> tuple[PartRegion, str, EditedPhoto]:
+        """One part painted; raises ``InputError`` where no part has a skeleton that the operations break."""
+        from asap.degrade import diffusion
+
+        model, caption = inpainter_of(self.method, self.diffusion), photo.caption
+        severity = int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
+        if self.method == "repaint":
+            part = parts[int(rng.integers(len(parts)))]
+            edited = diffusion.inpaint_pair(photo.image, part, severity, rng, model, caption=caption, regions=parts)
+            return part, self.method, edited
+        wanted = set(self.operations or OPERATIONS)
+        cells = [
+            (part, operation)
+            for part in parts
+            for name, operation in diffusion.SKELETON_OPERATIONS
+            if name == part.part and operation in wanted
+        ]
+        if not cells:
+            raise InputError("no part of this photograph has a skeleton that these operations could break")
+        part, operation = cells[int(rng.integers(len(cells)))]
+        edited = diffusion.skeleton_pair(
+            photo.image, part, operation, severity, rng, model, caption=caption, regions=parts
         )
-    wanted = set(operations or OPERATIONS)
-    cells = [
-        (part, operation) for part in found for name, operation in diffusion.SKELETON_OPERATIONS if name == part.part
-    ]
-    cells = [cell for cell in cells if cell[1] in wanted]
-    if not cells:
-        raise InputError("no part of this photograph has a skeleton that these operations could break")
-    part, operation = cells[int(rng.integers(len(cells)))]
-    return part, diffusion.skeleton_pair(
-        photo.image, part, operation, severity, rng, painter, caption=photo.caption, regions=found
-    )
+        return part, self.method, edited

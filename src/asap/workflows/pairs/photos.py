@@ -1,267 +1,289 @@
-"""photographs -> regions -> degrade -> gates -> [pairs]: build a pair store from a folder of images.
+"""Photographs of people, one part of which is broken: read, find the parts, edit one.
 
-Every file gets its answer: pairs, or the reason why there are none, in the parts of the store and in ``sources.jsonl``.
+Every file gets an answer: pairs, or the reason why there are none, in the parts of the store and in ``sources.jsonl``.
 """
 
-import time
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Annotated, ClassVar, Final, Literal
 
-from rich.console import Console
-from rich.progress import Progress
+import numpy as np
 
-from asap import gates, regions
-from asap.core.errors import InputError, UnknownNameError
-from asap.core.files import write_text
-from asap.core.hashing import canonical_json, digest_json_list
-from asap.core.manifest import Instrument, Manifest
-from asap.core.vocabulary import OPERATIONS
-from asap.stores.pairs import EncodedChunk, EncodedRow, PairWriter, encode_rows
-from asap.workflows.pairs.filters import Screening, perceptual_of, screen_of
-from asap.workflows.pairs.inpainting import DIFFUSION, Painting, painter_of
-from asap.workflows.pairs.photo_pair import DRAWS, FINER, METHODS, TRIES, USER, PhotoPlan, PhotoResult, make_photo_pairs
-from asap.workflows.pairs.sources import Source, list_sources
-from asap.workflows.runtime.parallel import in_order
+from asap import gates
+from asap.core.errors import InputError, PhotoError
+from asap.core.hashing import digest_json_list
+from asap.core.manifest import Instrument
+from asap.core.photos import EditedPhoto, PartRegion, Photo
+from asap.core.records import ByteArray, SceneTruth
+from asap.core.seeds import derive, generator
+from asap.core.settings import Fraction, Natural, Positive, Range
+from asap.core.vocabulary import SCREEN_REASON, UNSPECIFIED, Operation
+from asap.degrade import photo as degrade
+from asap.regions.parts import part_map, person_keypoints
+from asap.workflows.pairs.candidate import Candidate, Group, Refusal
+from asap.workflows.pairs.filters import USER, PairFilter, landmarker_of
+from asap.workflows.pairs.producer import PairProducer
+from asap.workflows.pairs.sources import GRID, Source, fit, fit_part, halved, list_sources, read, sidecars
 
-__all__ = ["METHODS", "SOURCES", "build_photo_pairs"]
+__all__ = ["PhotoProducer", "Photos"]
 
-SOURCES: Final = "sources.jsonl"
-"""One line a file of the folder, written when the store is finished."""
+NULL_EQUAL: Final = 0.25
+"""Share of the null pairs whose two sides are equal."""
+FINER: Final = 2
+"""Pixels of the image that is edited per pixel of the pair, along each side.
+
+Both sides are reduced alike at the end. Traces of resampling, and of JPEG in a photograph that a warp turns, are in the
+finest band, which the mean of four pixels removes (``docs/experiments/audit.md``).
+"""
 CHUNKS: Final = 64
-"""About so many chunks a build: few files on disk for many photographs, and work to share for few."""
+"""About as many chunks per store: few files on disk for many photographs, and work to share for few."""
 LARGEST_CHUNK: Final = 64
-SIZES: Final = (64, 4096)
 
 
-def build_photo_pairs(
-    out: Path,
-    *,
-    source: Path,
-    degrade: Sequence[str] = ("warp", "remove", "graft"),
-    per_image: int = 4,
-    size: int = 512,
-    seed: int = 0,
-    null_share: float = 0.1,
-    operations: Sequence[str] = (),
-    landmarker: str = "mediapipe",
-    landmarker_options: dict[str, str] | None = None,
-    painting: Painting | None = None,
-    screening: Screening | None = None,
-    perceptual: str = "",
-    engine: str = "pool",
-    workers: int = 2,
-) -> str:
-    """Build a store at ``out`` from every photograph below ``source`` and return its content hash.
+@dataclass(frozen=True, kw_only=True)
+class PhotoProducer(PairProducer):
+    """What all producers of photographs share; a subclass says how a part is broken."""
 
-    The hash depends on the files and on the settings other than ``engine`` and ``workers``; a killed build that is run
-    again ends the same.
+    source: Path
+    """Folder of photographs; captions in NAME.txt beside NAME.jpg, or in metadata.jsonl."""
+    per_image: Positive = 4
+    """Pairs tried per photograph."""
+    size: Annotated[int, Range(least=64, most=4096)] = 512
+    """Longest side of the pairs in pixels; photographs are edited at twice that and then reduced."""
+    seed: Natural = 0
+    """Decides every pair."""
+    null_share: Fraction = 0.1
+    """Share of pairs without a defect."""
+    operations: tuple[Operation, ...] = ()
+    """Operations to draw from; all by default."""
+    landmarker: str = "mediapipe"
+    """What finds the parts; user for masks and keypoints beside each photograph."""
+    perceptual: str = ""
+    """LPIPS gates of the paper: lpips:TRUNK[,HEADS], files of weights."""
+    count: None = field(default=None, init=False)
 
-    Args:
-        out: folder of the store.
-        source: folder of photographs, see ``asap.workflows.pairs.sources``.
-        degrade: methods to draw from, of ``METHODS``.
-        per_image: pairs tried for each photograph.
-        size: longest side of the pairs in pixels, 64 to 4096; photographs are worked on at twice that and then reduced.
-        seed: decides every draw.
-        null_share: share of pairs whose rejected side is correct.
-        operations: operations to draw from; empty for all.
-        landmarker: of ``asap.regions.landmarker``.
-        landmarker_options: its options.
-        painting: the diffusion model, where ``degrade`` has a method of ``painting.DIFFUSION``.
-        screening: keeps of its pairs only those whose rejected side is worse.
-        perceptual: a distance for the paper's gates, as ``looking.perceptual_of`` reads it; empty for SSIM alone.
-        engine: of ``engines.ENGINES``.
-        workers: processes.
+    name: ClassVar[str] = "photographs"
+    title: ClassVar[str] = "reading photographs"
+    versions: ClassVar[tuple[str, ...]] = ("numpy", "pillow", "scipy")
+    stored: ClassVar[Mapping[str, str]] = {"source": ""}
+    attempts: ClassVar[int] = 16
+    """Geometry forbids many edits, and those cost little."""
 
-    Raises:
-        InputError: a setting out of range, no photographs, an unwritable folder, or one of other settings or files.
-        UnknownNameError: an unknown method, operation, landmarker or engine.
-        StoreError: no photograph gave a pair.
-    """
-    plan = PhotoPlan(
-        degrade=tuple(degrade),
-        per_image=per_image,
-        size=size,
-        seed=seed,
-        null_share=null_share,
-        operations=tuple(operations),
-        landmarker=landmarker,
-        landmarker_options=tuple(sorted((landmarker_options or {}).items())),
-        painting=painting,
-        screening=screening,
-        perceptual=perceptual,
-    )
-    _check(plan)
-    return _fill(out, plan, list_sources(source), _instruments(plan), engine, workers)
+    def edit(
+        self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator
+    ) -> tuple[PartRegion, str, EditedPhoto]:
+        """Break one of ``parts``: the part, the method and both sides; ``InputError`` where the geometry forbids it."""
+        raise NotImplementedError
 
+    @cached_property
+    def files(self) -> list[Source]:
+        """All files of the folder, in order; raises ``InputError`` where there are none."""
+        return list_sources(self.source)
 
-def _fill(
-    out: Path,
-    plan: PhotoPlan,
-    sources: Sequence[Source],
-    instruments: tuple[Instrument, ...],
-    engine: str,
-    workers: int,
-) -> str:
-    """Make what is not on disk yet, and finish the store."""
-    group = min(LARGEST_CHUNK, max(1, len(sources) // CHUNKS))
-    config = _config(plan, sources, instruments)
-    with PairWriter(out, config, group * plan.per_image) as writer, Progress(console=Console(stderr=True)) as bar:
-        for number, chunk in _made(plan, sources, group, writer, engine, workers, bar):
-            writer.write_chunk(number, chunk.rows, chunk.refused, chunk.seconds, chunk.outcomes)
-        lines = [canonical_json(outcome) + "\n" for _, outcome in writer.sources()]
-        write_text(out / SOURCES, "".join(lines))
-        versions = {name: version(name) for name in ("numpy", "pillow", "scipy")}
-        return writer.finish(Manifest(kind="pairs", config=config, versions=versions, instruments=instruments))
+    @property
+    def total(self) -> int:
+        """All pairs of all files."""
+        return len(self.files) * self.per_image
 
+    @property
+    def batch(self) -> int:
+        """One photograph."""
+        return self.per_image
 
-def _check(plan: PhotoPlan) -> None:
-    if not plan.degrade:
-        raise InputError(f"want at least one way to degrade, of: {', '.join(METHODS)}")
-    for name in plan.degrade:
-        if name not in METHODS:
-            raise UnknownNameError("way to degrade", name, METHODS)
-    for name in plan.operations:
-        if name not in OPERATIONS:
-            raise UnknownNameError("operation", name, OPERATIONS)
-    if plan.per_image < 1:
-        raise InputError(f"pairs per image must be at least 1, got {plan.per_image}")
-    if not SIZES[0] <= plan.size <= SIZES[1]:
-        raise InputError(f"the size must be from {SIZES[0]} to {SIZES[1]} pixels, got {plan.size}")
-    if not 0.0 <= plan.null_share <= 1.0:
-        raise InputError(f"the share of null edits must be between 0 and 1, got {plan.null_share}")
-    diffusion = [name for name in plan.degrade if name in DIFFUSION]
-    if bool(diffusion) != (plan.painting is not None):
-        raise InputError(
-            f"{' and '.join(diffusion)} need an inpainting model (--painter)"
-            if diffusion
-            else f"an inpainting model is for {' and '.join(DIFFUSION)}; name one of them in --degrade"
+    @property
+    def chunk(self) -> int:
+        """The pairs of some photographs."""
+        return self.per_image * min(LARGEST_CHUNK, max(1, len(self.files) // CHUNKS))
+
+    @property
+    def filter(self) -> PairFilter:
+        """The gates for photographs."""
+        return PairFilter(
+            limits=gates.GateLimits.photographs(),
+            photograph=True,
+            perceptual=self.perceptual,
+            landmarker=self.landmarker,
         )
-    if plan.screening is not None and not diffusion:
-        raise InputError(f"a screen is for {' and '.join(DIFFUSION)}; what is broken on the CPU is known to be wrong")
-    if plan.screening is not None and (plan.screening.kind, plan.landmarker) == ("landmarks", USER):
-        raise InputError("a screen of landmarks looks with the landmarker, and user's masks have none; name another")
+
+    def config(self) -> Mapping[str, object]:
+        """The settings, the files, and the fingerprints of the models."""
+        checks = self.filter
+        names = digest_json_list([one.name, one.caption, one.category] for one in self.files)
+        return {
+            **super().config(),
+            "landmarker_options": {},
+            "painting": None,
+            "screening": None if checks.screening is None else asdict(checks.screening),
+            "draws": self.attempts,
+            "finer": FINER,
+            "files": len(self.files),
+            "file_names": names,
+            "instruments": [asdict(one) for one in (*self.instruments(), *checks.instruments())],
+        }
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """The landmarker."""
+        finder = landmarker_of(self.landmarker)
+        return (Instrument("landmarker", finder.name, finder.fingerprint),)
+
+    def propose(self, indices: Sequence[int], attempt: int) -> Sequence[Candidate | Refusal]:
+        """One edit of one part for each index."""
+        return [self._propose(index, attempt) for index in indices]
+
+    def groups(self, indices: Sequence[int]) -> Iterable[Group]:
+        """One group per photograph."""
+        for number in dict.fromkeys(index // self.per_image for index in indices):
+            shot = _shot(self, number)
+            own = range(number * self.per_image, (number + 1) * self.per_image)
+            yield Group(indices=own, code=shot.code, facts=shot.facts, fault=shot.fault)
+
+    def _propose(self, index: int, attempt: int) -> Candidate | Refusal:
+        shot, number = _shot(self, index // self.per_image), index % self.per_image
+        if shot.fine is None or shot.photo is None:
+            return Refusal(shot.fault, final=True)
+        photo = shot.photo
+        kind = self._kind(photo.digest, number)
+        rng = generator(self.seed, "photo", photo.digest, number, attempt)
+        try:
+            if kind == "defect":
+                part, method, edited = self.edit(shot.fine, shot.parts, rng)
+            else:
+                part, method = shot.parts[int(rng.integers(len(shot.parts)))], kind
+                image = shot.fine.image
+                edited = (
+                    degrade.null_equal(image, part) if kind == "null_equal" else degrade.null_edit(image, part, rng)
+                )
+        except InputError:
+            return Refusal("geometry")
+        screened = _reduced_part(part) if kind == "defect" and self.filter.screening is not None else None
+        if screened is None and kind == "defect" and self.filter.screening is not None:
+            return Refusal(SCREEN_REASON)
+        person = [region for region in shot.shown if region.person == part.person]
+        truth = SceneTruth(
+            person=f"photo-{photo.digest[:12]}",
+            category=shot.source.category or UNSPECIFIED,
+            caption=photo.caption,
+            attributes={},
+            visible_parts=tuple(sorted({region.part for region in person})),
+            seed=derive(self.seed, "photo", photo.digest),
+        )
+        return Candidate(
+            uid=f"photo-{derive(self.seed, 'photo-uid', photo.digest, number):016x}",
+            chosen=halved(edited.chosen),
+            rejected=halved(edited.rejected),
+            regions=shot.regions,
+            edit=edited.edit,
+            truth=truth,
+            keypoints=person_keypoints(person),
+            split_by=photo.digest,
+            recipe={"size": self.size, "landmarker": self.landmarker, "number": number, "method": method},
+            source=photo.name,
+            parents=(photo.digest,),
+            screened=screened,
+        )
+
+    def _kind(self, digest: str, number: int) -> str:
+        first, second = generator(self.seed, "photo-kind", digest, number).random(2)
+        if first >= self.null_share:
+            return "defect"
+        return "null_equal" if second < NULL_EQUAL else "null_pose"
 
 
-def _instruments(plan: PhotoPlan) -> tuple[Instrument, ...]:
-    """Everything that had a say in which pairs there are."""
-    options: dict[str, object] = {"files": {}} if plan.landmarker == USER else dict(plan.landmarker_options)
-    finder = regions.landmarker(plan.landmarker, **options)
-    limits = asdict(gates.GateLimits.photographs())
-    found = [
-        Instrument("landmarker", finder.name, finder.fingerprint),
-        Instrument("pair_gate", "ssim gates", digest_json_list([limits])),
-    ]
-    if plan.painting is not None:
-        painter = painter_of(plan.painting)
-        found.append(Instrument("generator", painter.name, painter.fingerprint))
-    if plan.screening is not None:
-        screen = screen_of(plan.screening, plan.landmarker, plan.landmarker_options)
-        found.append(Instrument("screen", screen.name, screen.fingerprint))
-    if (distance := perceptual_of(plan.perceptual)) is not None:
-        found.append(Instrument("pair_gate", distance.name, distance.fingerprint))
-    return tuple(found)
+@dataclass(frozen=True, kw_only=True)
+class Photos(PhotoProducer):
+    """Pairs of photographs, one part of which is broken on the CPU: warped, removed or grafted."""
+
+    degrade: tuple[Literal["warp", "remove", "graft"], ...] = ("warp", "remove", "graft")
+    """Ways to break a part, joined by commas."""
+
+    def faults(self) -> Iterator[str]:
+        """At least one way."""
+        if not self.degrade:
+            yield "want at least one way to degrade, of: warp, remove, graft"
+
+    def edit(
+        self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator
+    ) -> tuple[PartRegion, str, EditedPhoto]:
+        """One operation of one of the methods."""
+        rng.integers(len(self.degrade))  # unused; the content of stores depends on it
+        operations = self.operations or None
+        part, method, operation, severity = degrade.sample_edit(parts, rng, methods=self.degrade, operations=operations)
+        return part, method, degrade.apply(photo.image, part, method, operation, severity, rng, regions=parts)
 
 
-def _config(plan: PhotoPlan, sources: Sequence[Source], instruments: Sequence[Instrument]) -> dict[str, object]:
-    """Plain values that decide the content."""
-    own = {**asdict(plan), "degrade": list(plan.degrade), "operations": list(plan.operations)}
-    own["landmarker_options"] = dict(plan.landmarker_options)
-    names = digest_json_list([source.name, source.caption, source.category] for source in sources)
-    return {
-        "source": "photographs",
-        **own,
-        "tries": TRIES,
-        "draws": DRAWS,
-        "finer": FINER,
-        "gates": asdict(gates.GateLimits.photographs()),
-        "files": len(sources),
-        "file_names": names,
-        "instruments": [asdict(instrument) for instrument in instruments],
-    }
+@dataclass(frozen=True, kw_only=True)
+class _Shot:
+    """One photograph, as it is edited and as a pair shows it; only facts and fault where it gives no pairs."""
+
+    source: Source
+    facts: Mapping[str, object]
+    fault: str = ""
+    """``no_person``, ``bad_masks``, or the reason of ``PhotoError``."""
+    code: int | None = None
+    """Perceptual hash."""
+    fine: Photo | None = None
+    """``FINER`` times as large as ``photo``."""
+    parts: tuple[PartRegion, ...] = ()
+    """In ``fine``."""
+    photo: Photo | None = None
+    shown: tuple[PartRegion, ...] = ()
+    """The parts in ``photo``."""
+    regions: ByteArray
+    """(H, W) part-id map of ``photo``."""
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    rows: EncodedChunk
-    refused: Counter[str]
-    seconds: float
-    outcomes: list[dict[str, object]]
+NOTHING: Final = np.zeros((0, 0), dtype=np.uint8)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """One chunk to make: what crosses to the worker."""
-
-    plan: PhotoPlan
-    number: int
-    sources: tuple[Source, ...]
-
-
-def _made(
-    plan: PhotoPlan,
-    sources: Sequence[Source],
-    group: int,
-    writer: PairWriter,
-    engine: str,
-    workers: int,
-    bar: Progress,
-) -> Iterator[tuple[int, _Chunk]]:
-    """The chunks that are not on disk yet, in order, without photographs that look like an earlier one."""
-    done = writer.done_chunks()
-    groups = [tuple(sources[start : start + group]) for start in range(0, len(sources), group)]
-    todo = [_Work(plan, number, files) for number, files in enumerate(groups) if number not in done]
-    task = bar.add_task("reading photographs", total=len(groups), completed=len(groups) - len(todo))
-    seen = _Seen(writer)
-    last = time.monotonic()
-    for work, results in in_order(engine, _make, todo, workers):
-        now = time.monotonic()
-        yield work.number, seen.sift(work.number, results, now - last)
-        last = now
-        bar.update(task, advance=1)
-
-
-def _make(work: _Work) -> list[tuple[EncodedChunk, dict[str, int], dict[str, object]]]:
-    """What a worker does: pairs of each file, encoded, with reasons and outcome."""
-    results: list[PhotoResult] = [make_photo_pairs(work.plan, source) for source in work.sources]
-    return [(encode_rows(one.pairs), dict(one.refused), dict(one.outcome)) for one in results]
+@lru_cache(maxsize=2)
+def _shot(producer: PhotoProducer, number: int) -> _Shot:
+    """File ``number``; kept for its further pairs and attempts."""
+    source = producer.files[number]
+    facts: dict[str, object] = {"number": source.number, "name": source.name}
+    try:
+        whole = read(source)
+    except PhotoError as error:
+        return _Shot(source=source, facts=facts, fault=error.reason, regions=NOTHING)
+    fine = fit(whole, FINER * producer.size, grid=FINER * GRID)
+    code = gates.perceptual_hash(fit(whole, producer.size).image)  # of a cut that does not depend on ``FINER``
+    facts |= {"digest": whole.digest, "notes": list(whole.notes)}
+    try:
+        parts = _find(producer, source, whole, fine)
+    except InputError as error:
+        facts["fault"] = error.line
+        return _Shot(source=source, facts=facts, fault="bad_masks", code=code, regions=NOTHING)
+    if not parts:
+        return _Shot(source=source, facts=facts, fault="no_person", code=code, regions=NOTHING)
+    facts |= {"people": len({part.person for part in parts}), "parts": len(parts)}
+    photo = replace(fine, image=halved(fine.image))
+    shown = tuple(part for part in map(_reduced_part, parts) if part is not None)
+    return _Shot(
+        source=source,
+        facts=facts,
+        code=code,
+        fine=fine,
+        parts=parts,
+        photo=photo,
+        shown=shown,
+        regions=part_map(shown, photo.image.shape[:2]),
+    )
 
 
-class _Seen:
-    """Refuses photographs that are nearly the same as one before them, in the order of names.
+def _find(producer: PhotoProducer, source: Source, whole: Photo, fine: Photo) -> tuple[PartRegion, ...]:
+    """Parts in the image that is edited; raises ``InputError`` where the user's own files are wrong."""
+    if producer.landmarker != USER:
+        return tuple(landmarker_of(producer.landmarker).find(fine.image))
+    from asap import regions
 
-    A chunk is compared with those before it, so that a repaired store equals one never broken.
-    """
+    shape = (whole.image.shape[0], whole.image.shape[1])
+    parts = regions.user_parts(shape, sidecars(source), image=whole.image)
+    fitted = [fit_part(part, shape, FINER * producer.size, grid=FINER * GRID) for part in parts]
+    return tuple(part for part in fitted if part is not None)
 
-    def __init__(self, writer: PairWriter) -> None:
-        self.known = gates.NearDuplicates()
-        found: dict[int, list[int]] = {}
-        for chunk, outcome in writer.sources():
-            if outcome["outcome"] != "duplicate" and "hash" in outcome:
-                found.setdefault(chunk, []).append(int(outcome["hash"], 16))
-        self.later = deque(sorted(found.items()))
-        """Chunks on disk that come after those sifted so far."""
 
-    def sift(
-        self, number: int, results: Sequence[tuple[EncodedChunk, dict[str, int], dict[str, object]]], seconds: float
-    ) -> _Chunk:
-        """One chunk of a store from its photographs' results; numbers must grow from call to call."""
-        while self.later and self.later[0][0] < number:
-            self.known.extend(self.later.popleft()[1])
-        rows: list[EncodedRow] = []
-        refused: Counter[str] = Counter()
-        outcomes = []
-        for encoded, reasons, outcome in results:
-            code = outcome.get("hash")
-            if code is not None and not self.known.add_code(int(str(code), 16)):
-                refused["duplicate"] += max(1, len(encoded.rows))
-                outcomes.append(outcome | {"outcome": "duplicate", "pairs": 0})
-                continue
-            rows += encoded.rows
-            refused.update(reasons)
-            outcomes.append(outcome)
-        return _Chunk(EncodedChunk(tuple(rows)), refused, seconds, outcomes)
+def _reduced_part(part: PartRegion) -> PartRegion | None:
+    """``part`` of the image that is edited as a pair shows it; None where nothing of it is left."""
+    shape = (part.mask.shape[0], part.mask.shape[1])
+    return fit_part(part, shape, max(shape) // FINER)

@@ -1,23 +1,33 @@
 """recipe -> [pairs]: build a store again from its recipe (``workflows.datasets.recipe`` writes it)."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from glob import escape
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 from asap import __version__
 from asap.core.errors import InputError, StoreError
 from asap.core.hashing import canonical_json, digest_file
 from asap.core.manifest import environment
-from asap.exchange.recipe import read_recipe
+from asap.core.settings import build
+from asap.exchange.recipe import Recipe, read_recipe
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.controlnet import ControlNet
+from asap.workflows.pairs.filters import Screening
+from asap.workflows.pairs.inpainting import Inpainting
+from asap.workflows.pairs.on_policy import OnPolicy
+from asap.workflows.pairs.photos import Photos
+from asap.workflows.pairs.producer import PairProducer
+from asap.workflows.pairs.rendered import Rendered
 
 __all__ = ["rebuild"]
 
 TABLE: Final = "metadata.jsonl"
 BESIDE: Final = (".mask.png", ".keypoints.json")
 """Endings of the user's own files that a build reads beside a photograph."""
+UNUSED: Final = ("chunk", "landmarker_options")
+"""Settings that stand in recipes and do not decide the content."""
 NAMED: Final = 5
 """Missing files that an error names; the rest are counted."""
 
@@ -36,20 +46,15 @@ def rebuild(recipe: Path, out: Path, *, source: Path | None = None, workers: int
         StoreError: the result differs; the error says which versions do.
     """
     wanted = read_recipe(recipe)
-    given = _records(wanted.arguments)
-    if wanted.builder == "bodies":
-        found = str(_build("rendered", "build_pairs")(out, **given, workers=workers))
-    elif wanted.builder == "guided":
-        found = str(_build("controlnet", "build_guided_pairs")(out, **given))
-    elif wanted.builder == "own":
-        found = str(_build("on_policy", "build_own_pairs")(out, **given, workers=workers))
+    if wanted.builder != "photographs":
+        found = build_store(out, _producer(wanted), workers=workers)
     else:
         if source is None:
             raise InputError(f"{recipe} is of {len(wanted.sources)} photographs: name their folder with --source")
         _check_sources(wanted.sources, source)
         with tempfile.TemporaryDirectory(prefix="asap-rebuild-") as staged:
             _stage(wanted.sources, source, Path(staged))
-            found = str(_build("photos", "build_photo_pairs")(out, **given, source=Path(staged), workers=workers))
+            found = build_store(out, _producer(wanted, Path(staged)), workers=workers)
     if found != wanted.content_hash:
         raise StoreError(
             f"{out} was built but has another content ({found[:16]}, wanted {wanted.content_hash[:16]}); "
@@ -98,18 +103,26 @@ def _stage(sources: Sequence[Mapping[str, str]], folder: Path, staged: Path) -> 
     (staged / TABLE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _records(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a recipe, with records where a build takes them."""
-    given = dict(arguments)
-    for name, stage in (("painting", "inpainting"), ("screening", "filters")):
-        if given.get(name) is not None:
-            given[name] = _build(stage, name.capitalize())(**given[name])
-    return given
-
-
-def _build(stage: str, name: str) -> Callable[..., Any]:
-    """A function of a stage that renders or reads photographs, loaded only when it is wanted."""
-    return cast("Callable[..., Any]", getattr(import_module(f"asap.workflows.pairs.{stage}"), name))
+def _producer(recipe: Recipe, source: Path | None = None) -> PairProducer:
+    """The producer with the settings of a recipe; raises ``ConfigError`` where this version refuses them."""
+    given = {name: value for name, value in recipe.arguments.items() if name not in UNUSED}
+    painting, screening = given.pop("painting", None), given.pop("screening", None)
+    kind: type[Rendered | ControlNet | OnPolicy | Photos | Inpainting]
+    if recipe.builder == "photographs":
+        kind = Photos if painting is None else Inpainting
+    else:
+        kind = {"bodies": Rendered, "guided": ControlNet}.get(recipe.builder, OnPolicy)  # type: ignore[assignment]
+    if source is not None:
+        given["source"] = source
+    if painting is not None:
+        given["diffusion"] = {name: value for name, value in painting.items() if name != "kind"}
+        if kind is Inpainting:
+            given["method"] = painting["kind"]
+            del given["degrade"]
+    if screening is not None:
+        given["screen"] = Screening(**screening).text
+    fields = {stored: name for name, stored in kind.stored.items()}
+    return build(kind, {fields.get(name, name): value for name, value in given.items()})
 
 
 def _differing(versions: Mapping[str, str]) -> str:

@@ -14,8 +14,9 @@ from asap.backbones.family import LoadOptions, device_named
 from asap.workflows.evaluation.compare import compare
 from asap.workflows.evaluation.generate import generate
 from asap.workflows.evaluation.run_judge import run as judge
+from asap.workflows.pairs.builder import build_store
 from asap.workflows.pairs.people import LEARNED
-from asap.workflows.pairs.rendered import build_pairs
+from asap.workflows.pairs.rendered import Rendered
 from asap.workflows.training.run import train
 
 __all__ = ["DemoSettings", "demo", "results_table"]
@@ -53,7 +54,7 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
         console.print(f"[dim]{time.monotonic() - began:5.0f} s[/dim]  {text}")
 
     say(f"1/5 build {how.pairs} pairs: rendered people, one body part of the rejected image defective")
-    build_pairs(out / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
+    build_store(out / "pairs", Rendered(count=how.pairs, **LEARNED), workers=how.workers)
     say(f"2/5 align the embedded model: {how.steps} steps of {how.method}")
     steps = {"steps": how.steps, "batch_size": how.batch_size, "lr": how.lr, "full": True, "device": device}
     train("mini", out / "pairs", out / "run", method=how.method, **steps)

@@ -29,9 +29,10 @@ from asap.workflows.evaluation.compare import compare
 from asap.workflows.evaluation.generate import generate
 from asap.workflows.evaluation.judged import JudgedRun, calibration_of, open_judged, pixel_drift, reference_images
 from asap.workflows.evaluation.run_judge import run as judge
-from asap.workflows.pairs.on_policy import build_own_pairs
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.on_policy import OnPolicy
 from asap.workflows.pairs.people import LEARNED
-from asap.workflows.pairs.rendered import build_pairs
+from asap.workflows.pairs.rendered import Rendered
 from asap.workflows.results.calibration_page import calibration_page
 from asap.workflows.results.equal_drift import best_at, equal_drift
 from asap.workflows.results.results_page import results_page, results_table
@@ -106,7 +107,7 @@ def mini(out: Path, *, work: Path, settings: ReproduceSettings | None = None, de
         console.print(f"[dim]{time.monotonic() - began:6.0f} s[/dim]  {text}")
 
     say(f"building {how.pairs} pairs")
-    build_pairs(work / "pairs", count=how.pairs, **LEARNED, workers=how.workers)
+    build_store(work / "pairs", Rendered(count=how.pairs, **LEARNED), workers=how.workers)
     say(f"base model at {len(how.seeds)} seeds")
     generate(work / "base", seeds=list(how.seeds), loading=LoadOptions(device=device), report=say)
     judge(work / "base", work / "base-verdicts", judge="learned", device=device)
@@ -126,7 +127,8 @@ def _prepare_models(work: Path, how: ReproduceSettings, device: str, say: Report
     """On-policy pairs and the models that rows continue, as far as the methods need them."""
     if any(_on_policy(name) for name in how.methods):
         say(f"building {how.own} on-policy pairs")
-        build_own_pairs(work / ON_POLICY, count=how.own, scene=LEARNED["scene"], workers=how.workers, device=device)
+        producer = OnPolicy(count=how.own, scene=LEARNED["scene"], device=device)
+        build_store(work / ON_POLICY, producer, workers=how.workers)
     for name in _continued_rows(how):
         say(_run_one(work, how, device, name, how.seeds[0]))
         _fuse(work, how, name, device)

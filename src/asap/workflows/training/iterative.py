@@ -13,10 +13,11 @@ from pathlib import Path
 
 from asap.backbones.family import LoadOptions, device_named
 from asap.core.errors import AsapError, InputError
+from asap.core.vocabulary import Scene
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
-from asap.workflows.pairs.on_policy import build_own_pairs
-from asap.workflows.pairs.rendered import VARIED
+from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.on_policy import OnPolicy
 from asap.workflows.runtime.lineage import MANIFEST
 from asap.workflows.training.export import fuse
 from asap.workflows.training.run import train
@@ -36,7 +37,7 @@ class RoundSettings:
     draws: int = 4
     whole: float = 0.5
     """Share of pairs that show a whole person drawn anew, not one part."""
-    scene: str = VARIED
+    scene: Scene = "varied"
     method: str = "localized_dpo"
     steps: int = 64
     """Of each round's alignment."""
@@ -109,18 +110,17 @@ def _round(
     if (folder / "model" / MANIFEST).is_file():
         return
     report(f"round {number}: {how.count} pairs drawn by {model}")
-    build_own_pairs(
-        folder / "pairs",
+    producer = OnPolicy(
         count=how.count,
         model=model,
         seed=how.seed + number - 1,
         scene=how.scene,
-        screen=how.screen,
-        draws=how.draws,
-        whole=how.whole,
-        workers=workers,
+        ranker=how.screen,
+        samples=how.draws,
+        whole_share=how.whole,
         device=device,
     )
+    build_store(folder / "pairs", producer, workers=workers)
     report(f"round {number}: {how.steps} steps of {how.method}")
     teaching = {name: getattr(how, name) for name in ("method", "steps", "batch_size", "lr", "full", "seed")}
     train(model, folder / "pairs", folder / "run", **teaching, device=device)

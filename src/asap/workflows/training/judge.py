@@ -199,8 +199,9 @@ def _own_people(pairs: Path) -> None:
     namespace = PairStore.open(pairs).manifest.config.get("namespace")
     if namespace not in LESSONS:
         raise InputError(
-            f"a judge needs people of its own: want a pair store of the namespace {LESSONS[0]!r}, or {LESSONS[1]!r} "
-            f"for a screen; {pairs} has {namespace!r}; build one with `asap pairs build --namespace {LESSONS[0]}`"
+            f"a judge needs people of its own: a pair store of the identity pool {LESSONS[0]!r}, or {LESSONS[1]!r} "
+            f"for a ranker; {pairs} has {namespace!r}; build one with "
+            f"`asap pairs build rendered --identity-pool {LESSONS[0]}`"
         )
 
 
