@@ -43,6 +43,7 @@ from tests.align.fakes import Alignment
 
 PROMPTS = ["a person with pale skin raises one hand", "five fingers"]
 STEPS = 4
+HINT = "{}: {} (if the pipeline guides at CALL, set CALL in tiny/NAME.py so that it does not)"
 
 
 @dataclass
@@ -170,7 +171,7 @@ def assert_alike(theirs: dict[str, Tensor], ours: dict[str, Tensor], *, batch: i
         wanted, got = value.double(), ours[name].double()
         if wanted.numel() == 1 and got.numel() == batch:
             wanted = wanted.reshape(1).expand(batch).reshape(got.shape)
-        torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5, msg=partial("{}: {}".format, name))
+        torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5, msg=partial(HINT.format, name))
 
 
 # --- images, latents and masks

@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from asap.benchmark.vlm import CHECKS, Answer, Look, PartVotes, Unreadable, decide, looks, part_schema, part_text
+from asap.benchmark.vlm import (
+    CHECKS,
+    Answer,
+    PartView,
+    PartVotes,
+    Unreadable,
+    decide,
+    part_schema,
+    part_text,
+    part_views,
+)
 from asap.benchmark.vlm import read_answer as read
 from asap.core.vocabulary import PARTS
 
@@ -25,7 +35,7 @@ def test_every_part_has_questions_and_a_schema() -> None:
     for part in PARTS:
         schema = part_schema(part)
         assert list(schema["properties"]) == ["visible", "checks", "verdict"], "visibility first, verdict last"
-        assert all(name in part_text(Look(part=part), "") for name in CHECKS[part])
+        assert all(name in part_text(PartView(part=part), "") for name in CHECKS[part])
         assert set(schema["properties"]["checks"]["required"]) == set(CHECKS[part])
 
 
@@ -79,7 +89,7 @@ def test_anything_else_cannot_be_read(bad: str) -> None:
 
 def votes(*outcomes: str, part: str = "hand") -> PartVotes:
     answers = tuple(None if name == "error" else Answer(outcome=name, defects={}) for name in outcomes)
-    return PartVotes(look=Look(part=part), answers=answers, faults=("lost",) * outcomes.count("error"))
+    return PartVotes(view=PartView(part=part), answers=answers, faults=("lost",) * outcomes.count("error"))
 
 
 @pytest.mark.parametrize(
@@ -113,10 +123,12 @@ def test_a_hidden_part_that_was_wanted_is_told() -> None:
 
 
 def test_crops_have_a_margin_and_wanted_parts_are_always_asked_about() -> None:
-    found = looks([("hand", "left", (10, 10, 30, 20)), ("face", "none", (0, 0, 50, 50))], ("hand", "foot"), (60, 50))
+    found = part_views(
+        [("hand", "left", (10, 10, 30, 20)), ("face", "none", (0, 0, 50, 50))], ("hand", "foot"), (60, 50)
+    )
     assert found == (
-        Look(part="hand", side="left", box=(4, 4, 36, 26)),
-        Look(part="face", box=(0, 0, 50, 60)),
-        Look(part="foot"),
+        PartView(part="hand", side="left", box=(4, 4, 36, 26)),
+        PartView(part="face", box=(0, 0, 50, 60)),
+        PartView(part="foot"),
     )
     assert found[0].name == "left hand"

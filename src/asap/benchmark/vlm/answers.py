@@ -1,4 +1,4 @@
-"""Reading a reply strictly: what is not exactly as asked is unreadable, and an unreadable reply is never a pass."""
+"""Strict parsing of replies: what violates the schema is unreadable, and an unreadable reply is never a pass."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Box = tuple[int, int, int, int]
 
 
 class Unreadable(Exception):
-    """The reply is not what was asked for; the message says why."""
+    """The reply violates the schema; the message says how."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Answer:
     outcome: str
     """wrong, right, hidden (it cannot be seen) or unsure."""
     defects: dict[str, Box]
-    """Checks answered with yes, and their boxes in thousandths of the whole picture."""
+    """Checks answered with yes, and their boxes in thousandths of the whole image."""
 
 
 def exact_json(text: str) -> dict[str, Any]:

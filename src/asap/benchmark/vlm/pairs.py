@@ -1,4 +1,4 @@
-"""Two pictures of one prompt and seed, compared in both orders: a preference that turns with the order is a tie."""
+"""Pairwise comparison of two images in both orders: a preference that changes with the order is a tie."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ class PairVote:
     """One vote: the same question in both orders."""
 
     forward: str | None
-    """first, second or tie, with the model's picture shown first; None: no readable reply."""
+    """first, second or tie, with the model's image shown first; None: no readable reply."""
     backward: str | None
-    """The same with the base's picture shown first."""
+    """The same with the base's image shown first."""
 
     @property
     def outcome(self) -> str:
-        """win, lose or tie for the model; error where an order has no reply. Disagreement of the orders is a tie."""
+        """win, lose or tie for the model; error if an order has no reply; a tie if the orders disagree."""
         if self.forward is None or self.backward is None:
             return "error"
         said = {("first", "second"): "win", ("second", "first"): "lose"}
@@ -62,10 +62,7 @@ def read_preference(text: str) -> str:
 
 
 def decide_pair(votes: Sequence[PairVote]) -> str:
-    """win, tie, lose or error: what more than half of the votes say; a tie where nothing has so many.
-
-    Where failed votes are the reason, it is an error.
-    """
+    """The outcome of more than half of the votes; without such a majority error if a vote failed, else tie."""
     outcomes = [vote.outcome for vote in votes]
     outcome, count = Counter(outcomes).most_common(1)[0]
     if 2 * count > len(outcomes):

@@ -1,4 +1,4 @@
-"""What is asked: one question a part, about a crop and the whole picture, with a schema for the reply."""
+"""The questions: one per part, about a crop and the whole image, with a JSON schema of the reply."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Any, Final
 from asap.core.hashing import digest_json
 from asap.core.vocabulary import PARTS
 
-__all__ = ["CHECKS", "QUESTIONS", "Look", "looks", "part_schema", "part_text"]
+__all__ = ["CHECKS", "QUESTIONS", "PartView", "part_schema", "part_text", "part_views"]
 
 SAID: Final = ("yes", "no", "cannot_tell")
 VERDICTS: Final = ("right", "wrong", "cannot_tell")
 GRID: Final = 1000
-"""Boxes are in thousandths of the whole picture's width and height."""
+"""Boxes are in thousandths of the whole image's width and height."""
 MARGIN: Final = 0.3
-"""Of a part's longer side, around its crop."""
-MOST: Final = 8
-"""Crops of one picture."""
+"""Margin of a crop, relative to the longer side of the part's box."""
+MAX_CROPS: Final = 8
+"""Per image."""
 
 _LIMB: Final = {
     "extra": "Is there one more of it than a person has?",
@@ -63,55 +63,62 @@ CHECKS: Final[dict[str, dict[str, str]]] = {
         "misshapen": "Does it melt or break up?",
     },
 }
-"""For each part, what can be seen to be wrong with it."""
+"""For each part the visible defects that are asked about."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """One part to be asked about."""
+class PartView:
+    """One part of an image that a question is about."""
 
     part: str
     side: str = "none"
     box: tuple[int, int, int, int] | None = None
-    """x0, y0, x1, y1 of the crop in pixels, end exclusive; None for the whole picture."""
+    """x0, y0, x1, y1 of the crop in pixels, end exclusive; None for the whole image."""
 
     @property
     def name(self) -> str:
-        """Part, with its side where it has one."""
+        """The part, with its side if it has one."""
         return self.part if self.side == "none" else f"{self.side} {self.part}"
 
 
-def looks(
+def part_views(
     found: Iterable[tuple[str, str, tuple[int, int, int, int]]], wanted: Sequence[str], shape: tuple[int, int]
-) -> tuple[Look, ...]:
-    """What to ask about: every part that was found (part, side, box; the most important first), at most ``MOST``.
+) -> tuple[PartView, ...]:
+    """The parts to ask about: the first ``MAX_CROPS`` that were found, then those wanted but not found.
 
-    A wanted part that was not found is asked about without a crop, so that hiding it does not pass it.
+    A wanted part that was not found is asked about without a crop, so that an image does not pass by hiding it.
+
+    Args:
+        found: (part, side, box) of each part that was found, the most important first.
+        wanted: parts that the prompt asks to see.
+        shape: (H, W) of the image.
     """
-    seen = [Look(part=part, side=side, box=_grown(box, shape)) for part, side, box in found if part in CHECKS][:MOST]
-    there = {look.part for look in seen}
-    return (*seen, *(Look(part=part) for part in wanted if part not in there))
+    crops = [PartView(part=part, side=side, box=_grown(box, shape)) for part, side, box in found if part in CHECKS][
+        :MAX_CROPS
+    ]
+    found_parts = {view.part for view in crops}
+    return (*crops, *(PartView(part=part) for part in wanted if part not in found_parts))
 
 
 def _grown(box: tuple[int, int, int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The box with its margin, inside a picture of ``shape`` (H, W)."""
+    """The box with its margin, inside an image of ``shape`` (H, W)."""
     x0, y0, x1, y1 = box
     room = round(MARGIN * max(x1 - x0, y1 - y0))
     return max(0, x0 - room), max(0, y0 - room), min(shape[1], x1 + room), min(shape[0], y1 + room)
 
 
-def part_text(look: Look, prompt: str) -> str:
+def part_text(view: PartView, prompt: str) -> str:
     """The question in words."""
     pictures = (
         "The picture shows a whole image."
-        if look.box is None
-        else f"The first picture is a crop around a {look.name}, the second the whole image that it was cut from."
+        if view.box is None
+        else f"The first picture is a crop around a {view.name}, the second the whole image that it was cut from."
     )
-    checks = "\n".join(f"- {name}: {text}" for name, text in CHECKS[look.part].items())
+    checks = "\n".join(f"- {name}: {text}" for name, text in CHECKS[view.part].items())
     return (
         f"{pictures} It was made by a program that may draw people wrongly. Report what can be seen of the "
-        f"{look.name}; do not rely on what people usually look like.\n"
-        f"1. visible: can enough of the {look.name} be seen to check it?\n"
+        f"{view.name}; do not rely on what people usually look like.\n"
+        f"1. visible: can enough of the {view.name} be seen to check it?\n"
         "2. checks: answer each with yes, no or cannot_tell. For every yes, and only then, give the box "
         f"[x0, y0, x1, y1] of the defect in thousandths (0 to {GRID}) of the whole image; otherwise null.\n{checks}\n"
         "3. verdict: wrong if a check is yes, right if it is visible and none is, cannot_tell otherwise.\n"
@@ -154,6 +161,6 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 QUESTIONS: Final = digest_json(
-    {part: [part_text(Look(part=part, box=(0, 0, 1, 1)), ""), part_schema(part)] for part in PARTS}
+    {part: [part_text(PartView(part=part, box=(0, 0, 1, 1)), ""), part_schema(part)] for part in PARTS}
 )
 """Hash of everything that is asked; part of a judge's fingerprint."""

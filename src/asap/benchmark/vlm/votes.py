@@ -1,7 +1,7 @@
-"""What the votes about a picture's parts come to.
+"""How the votes about the parts of an image are aggregated.
 
-A part is what more than half of all votes that were asked for say; a failed vote counts among all and for nothing. So
-with three votes two must agree, and a reply that cannot be read can never tip a part to a pass.
+The outcome of a part is that of more than half of all votes. A failed vote counts in the total and for no outcome: with
+three votes two must agree, and an unreadable reply can never make a part pass.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import Final
 
 from asap.benchmark.verdict import Verdict
 from asap.benchmark.vlm.answers import Answer
-from asap.benchmark.vlm.questions import Look
+from asap.benchmark.vlm.questions import PartView
 
 __all__ = ["PartVotes", "decide", "tally"]
 
@@ -21,17 +21,17 @@ SPLIT: Final = "split"
 
 @dataclass(frozen=True, kw_only=True)
 class PartVotes:
-    """All votes about one look at one part."""
+    """All votes about one part."""
 
-    look: Look
+    view: PartView
     answers: tuple[Answer | None, ...]
-    """One for each vote that was asked for; None where there is no readable reply."""
+    """One per vote; None if there is no readable reply."""
     faults: tuple[str, ...] = field(default=())
-    """Why those are None."""
+    """Why there is none, one per None."""
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """wrong, right, hidden, unsure or error, one for each vote."""
+        """wrong, right, hidden, unsure or error, one per vote."""
         return tuple(ERROR if answer is None else answer.outcome for answer in self.answers)
 
     @property
@@ -41,10 +41,7 @@ class PartVotes:
 
 
 def tally(votes: PartVotes) -> str:
-    """wrong, right, hidden, unsure or error: what more than half say; split where nothing has so many votes.
-
-    Where failed votes are the reason, it is an error.
-    """
+    """The outcome of more than half of the votes; without such a majority error if a vote failed, else split."""
     outcome, count = Counter(votes.outcomes).most_common(1)[0]
     if 2 * count > len(votes.answers):
         return outcome
@@ -57,15 +54,15 @@ def decide(parts: Sequence[PartVotes], wanted: Sequence[str]) -> Verdict:
     by = {name: [votes for votes, outcome in said if outcome == name] for name in ("wrong", ERROR, "right", "hidden")}
     unclear = [votes for votes, outcome in said if outcome in (SPLIT, "unsure")]
     fails, reason = _verdict(by, unclear)
-    seen = {votes.look.part for votes, outcome in said if outcome != "hidden"}
-    asked = list(dict.fromkeys(votes.look.part for votes in parts))
+    seen = {votes.view.part for votes, outcome in said if outcome != "hidden"}
+    asked = list(dict.fromkeys(votes.view.part for votes in parts))
     return Verdict(
         fails=fails,
         probability=max((votes.wrong for votes in parts), default=None),
         parts={
             part: {
                 "visible": float(part in seen),
-                "wrong": max(votes.wrong for votes in parts if votes.look.part == part),
+                "wrong": max(votes.wrong for votes in parts if votes.view.part == part),
             }
             for part in asked
         },
@@ -78,29 +75,29 @@ def decide(parts: Sequence[PartVotes], wanted: Sequence[str]) -> Verdict:
 
 
 def _verdict(by: dict[str, list[PartVotes]], unclear: list[PartVotes]) -> tuple[bool | None, str]:
-    """Whether it fails, and why."""
+    """Whether the image fails, and why."""
     if by["wrong"]:
         return True, "; ".join(_claim(votes) for votes in by["wrong"])
     if by[ERROR]:
         faults = [fault for votes in by[ERROR] for fault in votes.faults]
-        return None, f"{by[ERROR][0].look.name}: {faults[0] if faults else 'no reply'}"
+        return None, f"{by[ERROR][0].view.name}: {faults[0] if faults else 'no reply'}"
     if unclear:
-        return None, f"no majority on {', '.join(votes.look.name for votes in unclear)}"
+        return None, f"no majority on {', '.join(votes.view.name for votes in unclear)}"
     return (False, "") if by["right"] else (None, "no part is visible")
 
 
 def _claim(votes: PartVotes) -> str:
     """The defects claimed by votes, the most frequent first."""
     named = Counter(name for answer in votes.answers if answer for name in answer.defects)
-    return f"{votes.look.name}: {', '.join(name for name, _ in named.most_common())}"
+    return f"{votes.view.name}: {', '.join(name for name, _ in named.most_common())}"
 
 
 def _record(votes: PartVotes) -> dict[str, object]:
-    """Plain values of one part's votes."""
+    """One part's votes as JSON values."""
     return {
-        "part": votes.look.part,
-        "side": votes.look.side,
-        "box": None if votes.look.box is None else list(votes.look.box),
+        "part": votes.view.part,
+        "side": votes.view.side,
+        "box": None if votes.view.box is None else list(votes.view.box),
         "outcomes": list(votes.outcomes),
         "defects": [
             {name: list(box) for name, box in answer.defects.items()} if answer else None for answer in votes.answers

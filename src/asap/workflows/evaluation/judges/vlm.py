@@ -1,7 +1,7 @@
-"""The judge ``vlm``: any vision-language model behind an OpenAI-compatible endpoint, asked part by part.
+"""The judge ``vlm``: a vision-language model behind an OpenAI-compatible endpoint, asked about each part.
 
-Raw replies are kept by a key of the picture's pixels, the crop, the words, the schema, the model and the parameters, so
-that a killed run asks nothing twice and another run with the same questions costs nothing.
+Raw replies are stored under a hash of pixels, crop, text, schema, model and parameters. A killed run therefore sends no
+question twice, and another run with the same questions sends none.
 """
 
 import json
@@ -33,9 +33,9 @@ KEY_VARIABLE: Final = "ASAP_JUDGE_KEY"
 
 LEAST_VOTES: Final = 3
 SAMPLE: Final = 24
-"""JudgeInputs that the estimate looks at."""
+"""JudgeInputs that the estimate views at."""
 CHARACTERS: Final = 4
-"""Of English text in a token, roughly."""
+"""Of English text per token, roughly."""
 REPLY_TOKENS: Final = 250
 
 
@@ -47,33 +47,33 @@ class VlmSettings:
     """Up to and including the version, for example ``http://localhost:8000/v1``."""
     model: str
     votes: int = 3
-    """Calls for each part; at least 3."""
+    """Calls per part; at least 3."""
     temperature: float = 0.7
-    """Above 0, or the votes are one vote."""
+    """Above 0; at 0 all votes would be the same."""
     max_tokens: int = 900
     concurrency: int = 16
     per_minute: float = 0.0
-    """Requests a minute; 0 for no limit."""
+    """Requests per minute; 0 for no limit."""
     timeout: float = 60.0
-    """Seconds for one reply in all."""
+    """Seconds for one reply."""
     tries: int = 4
     pause: float = 1.0
     """Seconds before the second try; doubled for each further one, with jitter."""
     size: int = 768
-    """Longest side of the whole picture as sent, pixels."""
+    """Pixels; longest side of the whole image as sent."""
     crop: int = 512
-    """Longest side of a crop as sent, pixels; smaller crops are enlarged."""
+    """Pixels; longest side of a crop as sent. Smaller crops are enlarged."""
     landmarker: str = "mediapipe"
-    """Finds the crops; empty: no crops, only parts that the prompt asks for."""
+    """Name of the landmarker that finds the crops; empty for no crops, only parts that the prompt asks for."""
     image_tokens: int = 1000
-    """Tokens of a picture, for the estimate; ask the model's documentation."""
+    """Tokens per image, for the estimate; see the model's documentation."""
     price_in: float = 0.0
-    """Price of a million tokens asked, for the estimate; 0: not known."""
+    """Price per million input tokens, for the estimate; 0 if it is not known."""
     price_out: float = 0.0
-    """Price of a million tokens answered."""
+    """Price per million output tokens."""
 
     def __post_init__(self) -> None:
-        """Raise ``ConfigError`` for settings that make no judge."""
+        """Raise ``ConfigError`` for settings out of range."""
         faults = []
         if self.votes < LEAST_VOTES:
             faults.append(f"votes must be at least {LEAST_VOTES}, got {self.votes}")
@@ -83,7 +83,7 @@ class VlmSettings:
             if getattr(self, name) < 1:
                 faults.append(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.timeout <= 0 or self.pause < 0 or self.per_minute < 0:
-            faults.append("timeout must be above 0, pause and per_minute not below")
+            faults.append("timeout must be above 0, pause and per_minute at least 0")
         if faults:
             raise ConfigError.collect(faults)
 
@@ -113,37 +113,37 @@ class VlmJudge(Judge):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of model, questions, parameters and of who finds the crops; not of the address."""
+        """Hash of model, questions, parameters and landmarker; not of the address."""
         found = self._landmarker
         names = ("model", "votes", "temperature", "max_tokens", "size", "crop")
         asked: dict[str, object] = {name: getattr(self.settings, name) for name in names}
         return digest_json(asked | {"questions": room.QUESTIONS, "landmarker": found.fingerprint if found else ""})
 
-    def judge(self, pictures: Iterable[JudgeInput]) -> Iterator[Verdict]:
-        """One verdict per picture, in order."""
+    def judge(self, images: Iterable[JudgeInput]) -> Iterator[Verdict]:
+        """One verdict per image, in order."""
         with ReplyStore(self._replies) as store, self._client(store) as client:
-            for prepared, replies in client.ask(self._batches(pictures)):
+            for prepared, replies in client.ask(self._batches(images)):
                 yield _verdict(prepared, replies, self.settings.votes)
                 self.calls = client.calls
 
     def compare(self, pairs: Iterable[tuple[JudgeInput, JudgeInput]]) -> Iterator[Comparison]:
-        """The model's pictures (first) against the base's, each in both orders, by votes."""
+        """The model's images (first) against the base's, each in both orders, by votes."""
         with ReplyStore(self._replies) as store, self._client(store) as client:
             for key, replies in client.ask(self._pair_batches(pairs)):
                 yield _compared(key, replies)
                 self.calls = client.calls
 
-    def estimate(self, pictures: Sequence[JudgeInput]) -> dict[str, object]:
-        """What judging all of them will take: calls, tokens and price, from a sample of them."""
-        rows = [pictures[place] for place in np.unique(np.linspace(0, len(pictures) - 1, SAMPLE).astype(int))]
-        found = [_Prepared(row, self._looks(row), self.settings) for row in rows]
-        questions = [(item, look) for item in found for look in item.looks]
-        share = len(pictures) / max(1, len(rows)) * self.settings.votes
+    def estimate(self, images: Sequence[JudgeInput]) -> dict[str, object]:
+        """Calls, tokens and price of judging all of them, extrapolated from a sample."""
+        rows = [images[place] for place in np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))]
+        found = [_Prepared(row, self._views(row), self.settings) for row in rows]
+        questions = [(item, view) for item in found for view in item.views]
+        share = len(images) / max(1, len(rows)) * self.settings.votes
         calls = round(share * len(questions))
-        images = sum(1 if look.box is None else 2 for _, look in questions)
-        text = sum(len(room.part_text(look, item.picture.prompt)) for item, look in questions)
-        schemas = sum(len(json.dumps(room.part_schema(look.part))) for _, look in questions)
-        tokens_in = round(share * (images * self.settings.image_tokens + (text + schemas) / CHARACTERS))
+        sent = sum(1 if view.box is None else 2 for _, view in questions)
+        text = sum(len(room.part_text(view, item.input.prompt)) for item, view in questions)
+        schemas = sum(len(json.dumps(room.part_schema(view.part))) for _, view in questions)
+        tokens_in = round(share * (sent * self.settings.image_tokens + (text + schemas) / CHARACTERS))
         tokens_out = calls * REPLY_TOKENS
         known = self.settings.price_in > 0 or self.settings.price_out > 0
         price = (tokens_in * self.settings.price_in + tokens_out * self.settings.price_out) / 1e6
@@ -155,20 +155,20 @@ class VlmJudge(Judge):
             self._endpoint, replies=store, concurrency=settings.concurrency, per_minute=settings.per_minute
         )
 
-    def _looks(self, picture: JudgeInput) -> tuple[room.Look, ...]:
-        found = self._landmarker.find(picture.image) if self._landmarker else ()
+    def _views(self, item: JudgeInput) -> tuple[room.PartView, ...]:
+        found = self._landmarker.find(item.image) if self._landmarker else ()
         boxes = [(region.part, region.side, region.box) for region in found]
-        return room.looks(boxes, picture.parts, picture.image.shape[:2])
+        return room.part_views(boxes, item.parts, item.image.shape[:2])
 
-    def _batches(self, pictures: Iterable[JudgeInput]) -> Iterator[Batch["_Prepared"]]:
-        for picture in pictures:
-            prepared = _Prepared(picture, self._looks(picture), self.settings)
+    def _batches(self, images: Iterable[JudgeInput]) -> Iterator[Batch["_Prepared"]]:
+        for item in images:
+            prepared = _Prepared(item, self._views(item), self.settings)
             yield Batch(label=prepared, questions=prepared.questions())
 
     def _pair_batches(self, pairs: Iterable[tuple[JudgeInput, JudgeInput]]) -> Iterator[Batch[tuple[str, int]]]:
         for model, base in pairs:
             if model.key != base.key:
-                raise InputError(f"pictures of one prompt and seed are compared, got {model.key} and {base.key}")
+                raise InputError(f"want two images of one prompt and seed to compare, got {model.key} and {base.key}")
             sides = [_Prepared(side, (), self.settings) for side in (model, base)]
             text = room.pair_text(model.prompt)
             questions = [
@@ -179,8 +179,8 @@ class VlmJudge(Judge):
             yield Batch(label=model.key, questions=tuple(questions))
 
 
-class _View:
-    """A picture, or a crop of it, encoded once and only if somebody asks about it."""
+class _Encoded:
+    """An image or a crop, encoded once, when it is first sent."""
 
     def __init__(self, image: ByteArray, name: str, longest: int, *, enlarge: bool) -> None:
         self.name, self._image, self._longest, self._enlarge = name, image, longest, enlarge
@@ -197,31 +197,33 @@ class _View:
 
 
 class _Prepared:
-    """A picture with what will be asked about it."""
+    """An image with the parts to ask about."""
 
-    def __init__(self, picture: JudgeInput, looks: tuple[room.Look, ...], settings: VlmSettings) -> None:
-        self.picture, self.looks, self.settings = picture, looks, settings
-        image = picture.image
+    def __init__(self, item: JudgeInput, views: tuple[room.PartView, ...], settings: VlmSettings) -> None:
+        self.input, self.views, self.settings = item, views, settings
+        image = item.image
         pixels = digest(str(image.shape).encode() + np.ascontiguousarray(image).tobytes())
-        self.whole = _View(image, pixels, settings.size, enlarge=False)
+        self.whole = _Encoded(image, pixels, settings.size, enlarge=False)
 
     def questions(self) -> tuple[Question, ...]:
-        """Looks times votes."""
+        """All votes about all parts."""
         found = []
-        for look in self.looks:
-            views: tuple[_View, ...] = (self.whole,)
-            if look.box is not None:
-                x0, y0, x1, y1 = look.box
-                name = f"{self.whole.name}:{look.box}"
-                crop = _View(self.picture.image[y0:y1, x0:x1], name, self.settings.crop, enlarge=True)
+        for view in self.views:
+            views: tuple[_Encoded, ...] = (self.whole,)
+            if view.box is not None:
+                x0, y0, x1, y1 = view.box
+                name = f"{self.whole.name}:{view.box}"
+                crop = _Encoded(self.input.image[y0:y1, x0:x1], name, self.settings.crop, enlarge=True)
                 views = (crop, self.whole)
-            text, schema = room.part_text(look, self.picture.prompt), room.part_schema(look.part)
+            text, schema = room.part_text(view, self.input.prompt), room.part_schema(view.part)
             found += [_question(self.settings, text, schema, views, vote) for vote in range(self.settings.votes)]
         return tuple(found)
 
 
-def _question(settings: VlmSettings, text: str, schema: dict[str, Any], views: Sequence[_View], vote: int) -> Question:
-    """One call: words, pictures, schema; votes differ by their seed alone."""
+def _question(
+    settings: VlmSettings, text: str, schema: dict[str, Any], views: Sequence[_Encoded], vote: int
+) -> Question:
+    """One call: text, images, schema; votes differ by their seed only."""
     how: dict[str, Any] = {
         "model": settings.model,
         "temperature": settings.temperature,
@@ -241,19 +243,19 @@ def _question(settings: VlmSettings, text: str, schema: dict[str, Any], views: S
 
 
 def _verdict(prepared: _Prepared, replies: Sequence[Reply], votes: int) -> Verdict:
-    """Read all replies about one picture."""
+    """The verdict on one image from its replies."""
     parts = []
-    for place, look in enumerate(prepared.looks):
+    for place, view in enumerate(prepared.views):
         answers: list[room.Answer | None] = []
         faults = []
         for reply in replies[place * votes : (place + 1) * votes]:
             try:
-                answers.append(room.read_answer(_text(reply), look.part))
+                answers.append(room.read_answer(_text(reply), view.part))
             except room.Unreadable as error:
                 answers.append(None)
                 faults.append(str(error))
-        parts.append(room.PartVotes(look=look, answers=tuple(answers), faults=tuple(faults)))
-    return room.decide(parts, prepared.picture.parts)
+        parts.append(room.PartVotes(view=view, answers=tuple(answers), faults=tuple(faults)))
+    return room.decide(parts, prepared.input.parts)
 
 
 def _compared(key: tuple[str, int], replies: Sequence[Reply]) -> Comparison:
@@ -278,7 +280,7 @@ def _compared(key: tuple[str, int], replies: Sequence[Reply]) -> Comparison:
 
 
 def _text(reply: Reply) -> str:
-    """What the model wrote; raises ``Unreadable`` where it wrote nothing whole."""
+    """What the model wrote; raises ``Unreadable`` if there is no complete reply."""
     try:
         return reply.message()
     except InputError as error:
@@ -286,7 +288,7 @@ def _text(reply: Reply) -> str:
 
 
 def _fit(image: ByteArray, longest: int, *, enlarge: bool) -> ByteArray:
-    """The picture with its longer side at most (``enlarge``: exactly) ``longest`` pixels."""
+    """The image with its longer side at most (with ``enlarge`` exactly) ``longest`` pixels."""
     height, width = image.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1 and not enlarge:
