@@ -152,5 +152,5 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 def test_a_missing_store_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pairs", "stats", str(tmp_path), "--json"]) == 2
     error = capsys.readouterr().err
-    assert "is no pair store" in error
+    assert "is not a pair store" in error
     assert error.count("\n") == 1

@@ -71,7 +71,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
 
 
 def test_bad_calls_are_the_callers_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no finished store"):
+    with pytest.raises(StoreError, match="not a finished generation store"):
         GenerationStore.open(tmp_path / "none")
     with GenerationWriter(tmp_path / "s", CONFIG) as writer:
         with pytest.raises(StoreError, match="no images"):
@@ -82,7 +82,7 @@ def test_bad_calls_are_the_callers_mistakes(tmp_path: Path) -> None:
         for name in ("../x", "a/b", "", ".a"):
             with pytest.raises(InputError, match="plain word"):
                 writer.add(name, 0, picture("x", 0), prompt="", category="")
-    with pytest.raises(InputError, match="steps is 4 there, 5 asked"):
+    with pytest.raises(InputError, match="steps is 4, not 5"):
         GenerationWriter(tmp_path / "s", {**CONFIG, "steps": 5})
     assert not (tmp_path / "s" / ".lock").exists()
 

@@ -206,9 +206,9 @@ writer.write_chunk(1, pairs, {{}}, 0.5)
 
 
 def test_other_settings_are_refused_and_named(built: Path) -> None:
-    with pytest.raises(InputError, match=r"seed is 5 there, 6 asked; size is 32 there, 64 asked"):
+    with pytest.raises(InputError, match=r"seed is 5, not 6; size is 32, not 64"):
         PairWriter(built, {"size": 64, "seed": 6}, CHUNK)
-    with pytest.raises(InputError, match="chunk is 8 there, 9 asked"):
+    with pytest.raises(InputError, match="chunk is 8, not 9"):
         PairWriter(built, CONFIG, 9)
     with PairWriter(built, CONFIG, CHUNK) as writer:
         assert writer.accepted() == COUNT
@@ -265,7 +265,7 @@ def test_damage_is_noticed_in_one_line_and_repaired_by_building_again(tmp_path: 
 
 
 def test_missing_and_empty_stores(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is no pair store"):
+    with pytest.raises(StoreError, match="is not a pair store"):
         PairStore.open(tmp_path)
     with PairWriter(tmp_path / "none", CONFIG, CHUNK) as writer:
         writer.write_chunk(0, [], {"leak": 8}, 0.1)

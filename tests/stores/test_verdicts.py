@@ -39,7 +39,7 @@ def test_resume_after_a_torn_row(tmp_path: Path) -> None:
 
 
 def test_bad_stores_and_calls(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no finished store of verdicts"):
+    with pytest.raises(StoreError, match="not a finished verdict store"):
         VerdictStore.open(tmp_path / "none")
     with VerdictWriter(tmp_path, CONFIG) as writer:
         with pytest.raises(StoreError, match="no verdicts"):

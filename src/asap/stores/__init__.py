@@ -1,1 +1,1 @@
-"""What lies on disk: pairs, latents, checkpoints, generations, verdicts. Append, read, verify, resume; nothing else."""
+"""Stores on disk: pairs, latents, checkpoints, generations, verdicts. They append, read, verify and resume."""

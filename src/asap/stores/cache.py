@@ -1,7 +1,7 @@
-"""How much room a cache of encoded pairs may take: which of its folders are in use, and which go first.
+"""The size limit of a cache of encoded pairs: which of its folders are in use, and which are removed first.
 
 A cache holds one folder for each ``LatentStore``. A process that works with one holds a lock in it, so that no other
-takes it away. Room is counted as the disk counts it, because the stores' files are sparse.
+process removes it. Sizes are disk usage, because the stores' files are sparse.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ class Cache:
         self._held: dict[Path, WriterLock] = {}
 
     def hold(self, folder: Path) -> None:
-        """Keep others from removing a store until ``release``, and remember that it was used now.
+        """Keep other processes from removing a store until ``release``, and record that it was used now.
 
         Raises:
             InputError: the folder cannot be written.
@@ -75,7 +75,7 @@ class Cache:
             os.utime(folder / KEY)
 
     def release(self) -> None:
-        """Let go of all stores."""
+        """Release all stores."""
         for lock in self._held.values():
             lock.release()
         self._held.clear()
@@ -91,14 +91,14 @@ class Cache:
     def make_room(self, more: int, model: str) -> list[str]:
         """Remove stores until ``more`` bytes fit, the least recently used first, and those of other models before all.
 
-        Stores in use are never removed, whoever uses them.
+        Stores in use, by any process, are never removed.
 
         Args:
             more: bytes that are still to be written.
-            model: fingerprint of the model that they are of.
+            model: fingerprint of the model they belong to.
 
         Returns:
-            What was removed, in words.
+            Descriptions of the removed stores.
 
         Raises:
             InputError: the stores in use leave no room.
@@ -125,7 +125,7 @@ class Cache:
     def _entries(self) -> list[_Entry]:
         found = []
         for path in self.root.glob(f"*/{KEY}"):
-            with contextlib.suppress(OSError, StoreError):  # taken away meanwhile, or not ours
+            with contextlib.suppress(OSError, StoreError):  # removed meanwhile, or not a store
                 entry = read_json(path)
                 key = entry.get("key", {}) if isinstance(entry, dict) else {}
                 if isinstance(key, dict) and "model" in key:
@@ -143,7 +143,7 @@ def _locks(folder: Path) -> Sequence[Path]:
 
 
 def _remove(folder: Path) -> bool:
-    """Take a store away, under another name first, so that no half of it is ever read; False if it came into use."""
+    """Remove a store, renamed first so that no half of it is ever read; False if it came into use."""
     away = folder.with_name(f"{TEMPORARY}{folder.name}")
     try:
         folder.rename(away)

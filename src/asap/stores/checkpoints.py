@@ -36,8 +36,8 @@ class CheckpointStore:
         try:
             write_bytes(self.root / name, data)
         except InputError as error:
-            kept = "the checkpoint before it stays; " if (self.root / LATEST).exists() else ""
-            raise InputError(f"{error}; {kept}make room and run the same command again") from error
+            note = "the previous checkpoint is still there; " if (self.root / LATEST).exists() else ""
+            raise InputError(f"{error}; {note}free disk space and run the same command again") from error
         write_json(self.root / LATEST, {"step": step, "file": name, "sha256": digest(data)})
         for old in (*self.root.glob("step-*.pt"), *self.root.glob(f"{TEMPORARY}*")):
             if old.name != name:

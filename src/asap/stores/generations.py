@@ -1,8 +1,8 @@
-"""Generation store: a folder of images by prompt and seed, with what was asked and a hash of each image.
+"""Generation store: a folder of images by prompt and seed, with the prompt and a hash of each image.
 
 DIR/
-  config.json              model, adapter hash, steps, guidance, seeds: what decides the images
-  00000/metadata.jsonl     one line: the prompt of place 0 and what is known of it
+  config.json              model, adapter hash, steps, guidance, seeds: everything that decides the images
+  00000/metadata.jsonl     one line: prompt 0 with its metadata
   00000/samples/0000.png   its image of seed 0; the layout that GenEval's evaluation reads
   generations.jsonl        one row for each image, appended after the image is on disk
   manifest.json            written when all is done
@@ -49,24 +49,24 @@ class Generation:
     digest: str
     """SHA-256 of the pixels (shape and bytes)."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Whatever else the caller knows of the prompt: expected parts, attributes; plain values."""
+    """Metadata of the prompt, such as expected parts and attributes; JSON values."""
 
     @property
     def key(self) -> tuple[str, int]:
-        """What identifies an image in its store."""
+        """Prompt id and seed, which identify an image in its store."""
         return self.prompt_id, self.seed
 
 
 class GenerationWriter:
-    """One writer a share; a context manager. Images that are on disk are not asked for again."""
+    """One writer per share; a context manager. Images that are on disk are listed by ``done``."""
 
     def __init__(self, root: Path | str, config: Mapping[str, object], *, share: int = 0) -> None:
-        """Begin a store at ``root`` or go on with one of the same ``config``.
+        """Start a store at ``root``, or continue one with the same ``config``.
 
         Args:
             root: folder of the store.
-            config: what decides the images.
-            share: number of this process among those that fill the store together; 0 begins and finishes it.
+            config: everything that decides the images.
+            share: number of this process among those that fill the store together; process 0 starts and finishes it.
 
         Raises:
             InputError: the settings differ, or the folder holds something else or is unwritable.
@@ -114,26 +114,26 @@ class GenerationWriter:
             image: its pixels.
             prompt: the text.
             category: of the prompt.
-            extra: whatever else is known of the prompt.
+            extra: metadata of the prompt.
             place: of the prompt in its suite; the next free one if None, which is for a single writer only.
 
         Raises:
             InputError: it is there already, its id is no plain file name, or the disk refuses.
         """
         if (prompt_id, seed) in self._rows:
-            raise InputError(f"{self.root} has prompt {prompt_id!r} with seed {seed} already; ask done() first")
+            raise InputError(f"{self.root} has prompt {prompt_id!r} with seed {seed} already; check done() first")
         if not PLAIN.fullmatch(prompt_id):
             raise InputError(f"a prompt id is a plain word of letters, digits, '.', '-' and '_', got {prompt_id!r}")
         folder = self.root / f"{self._place(prompt_id) if place is None else place:05d}"
-        said = dict(extra or {})
+        metadata = dict(extra or {})
         if not (folder / "metadata.jsonl").exists():
-            line = {**said, "id": prompt_id, "tag": category, "prompt": prompt}
+            line = {**metadata, "id": prompt_id, "tag": category, "prompt": prompt}
             write_text(folder / "metadata.jsonl", canonical_json(line) + "\n")
         name = f"{folder.name}/samples/{seed:04d}.png"
         write_bytes(self.root / name, encode(image))
         row = Generation(
             prompt_id=prompt_id, seed=seed, prompt=prompt, category=category, file=name, digest=_digest(image),
-            extra=said,
+            extra=metadata,
         )  # fmt: skip
         self._journal.append(asdict(row))
         self._rows[row.key] = self._journal.rows[-1]
@@ -149,9 +149,9 @@ class GenerationWriter:
         return [row for path in paths for row in read_growing(path)]
 
     def finish(self, manifest: Manifest) -> str:
-        """Take in the rows of the other shares and write ``manifest`` with the content hash among its notes.
+        """Add the rows of the other shares and write ``manifest`` with the content hash among its notes.
 
-        To be called on share 0 when the others are done. Returns the hash, which ignores order.
+        Call it on share 0 when the others are done. Returns the hash, which ignores order.
 
         Raises:
             StoreError: the store is empty.
@@ -191,9 +191,9 @@ class GenerationStore:
         """
         folder = Path(root)
         if not (folder / "manifest.json").is_file():
-            begun = (folder / CONFIG).is_file()
-            how = "it was stopped; run the command that began it again" if begun else "make it with `asap generate`"
-            raise StoreError(f"{folder} is no finished store of generations; {how}")
+            started = (folder / CONFIG).is_file()
+            how = "it was stopped; run the same command again" if started else "make it with `asap generate`"
+            raise StoreError(f"{folder} is not a finished generation store; {how}")
         manifest, rows = Manifest.read(folder / "manifest.json"), read_journal(folder / ROWS)
         if _content_hash(folder, rows) != manifest.notes.get("content_hash"):
             raise StoreError(f"{folder / ROWS} does not match its manifest; delete {folder} and generate again")

@@ -37,7 +37,7 @@ class Journal:
     def append(self, row: Mapping[str, object]) -> None:
         """Add one row; when this returns it survives a kill or a power cut.
 
-        After a refusal nobody knows what is on disk, so further rows are refused until the journal is opened anew.
+        After a failed write the content on disk is unknown, so rows are refused until the journal is opened again.
 
         Raises:
             InputError: the disk refuses, or did before.
@@ -45,7 +45,7 @@ class Journal:
         """
         line = canonical_json(row)
         if self._broken:
-            raise InputError(f"{self.path} could not be written before; make room and start again")
+            raise InputError(f"{self.path} could not be written before; free disk space and start again")
         try:
             self._file.write(line.encode() + b"\n")
             self._file.flush()
@@ -81,7 +81,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def read_growing(path: Path) -> list[dict[str, Any]]:
-    """All whole rows of a journal that somebody may be writing; a line under way is left out.
+    """All complete rows of a journal that may be written at the same time; an incomplete last line is left out.
 
     Raises:
         StoreError: it is missing or damaged.
@@ -105,6 +105,6 @@ def _parse(path: Path, data: bytes) -> list[dict[str, Any]]:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise StoreError(f"{path} is corrupt at line {number}; remove that line, or make the store anew")
+            raise StoreError(f"{path} is corrupt at line {number}; remove that line, or build the store again")
         rows.append(row)
     return rows

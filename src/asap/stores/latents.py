@@ -1,8 +1,8 @@
-"""What training needs of a pair store in a model's own space, encoded once: latents, masks, text embeddings.
+"""The inputs of training in a model's latent space, encoded once: latents, masks, text embeddings.
 
-A folder holds ``key.json`` (what the content depends on, and the columns), one sparse raw file a column with one row a
-pair, and ``done.npy`` (which rows are written). Rows are written before they are marked, so a kill loses at most the
-rows under way. Only rows that were asked for take space, and of those only what comes before the zeros at their end.
+A folder holds ``key.json`` (what the content depends on, and the columns), one sparse raw file per column with one row
+per pair, and ``done.npy`` (which rows are written). Rows are written before they are marked, so a kill loses at most
+the last ones. Only written rows take space, and of those only the part before the zeros at their end.
 """
 
 import io
@@ -111,7 +111,7 @@ class LatentStore:
             StoreError: a row was never written.
         """
         if lost := self.missing(indices):
-            raise StoreError(f"{self.root} lacks {len(lost)} of the asked rows, the first is {lost[0]}; encode them")
+            raise StoreError(f"{self.root} lacks {len(lost)} of these rows, the first is {lost[0]}; encode them")
         return {name: torch.from_numpy(np.array(column[list(indices)])) for name, column in self._columns.items()}
 
     def _start(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -119,10 +119,10 @@ class LatentStore:
             name: {"shape": list(array.shape[1:]), "dtype": array.dtype.str} for name, array in sorted(arrays.items())
         }
         for name, column in columns.items():
-            bytes_a_row = int(np.prod(column["shape"], dtype=np.int64)) * np.dtype(str(column["dtype"])).itemsize
+            bytes_per_row = int(np.prod(column["shape"], dtype=np.int64)) * np.dtype(str(column["dtype"])).itemsize
             try:
                 with (self.root / f"{name}.bin").open("wb") as file:
-                    file.truncate(self.rows * bytes_a_row)
+                    file.truncate(self.rows * bytes_per_row)
             except OSError as error:
                 raise InputError(f"cannot write {self.root}: {error.strerror}; choose another cache folder") from error
         write_json(self.root / KEY, {"key": self.key, "columns": columns})
@@ -141,7 +141,7 @@ class LatentStore:
                     shape=(self.rows, *column["shape"]),
                 )
         except (OSError, ValueError, KeyError) as error:
-            raise StoreError(f"{self.root} is damaged ({error}); delete it to encode the pairs anew") from error
+            raise StoreError(f"{self.root} is damaged ({error}); delete it to encode the pairs again") from error
 
     def _read_done(self) -> npt.NDArray[np.bool_]:
         path = self.root / DONE
@@ -150,7 +150,7 @@ class LatentStore:
         try:
             done: npt.NDArray[np.bool_] = np.load(path)
         except (OSError, ValueError) as error:
-            raise StoreError(f"{path} is damaged ({error}); delete {self.root} to encode the pairs anew") from error
+            raise StoreError(f"{path} is damaged ({error}); delete {self.root} to encode the pairs again") from error
         if done.shape != (self.rows,):
             raise StoreError(f"{path} counts {done.shape} rows instead of {self.rows}; delete {self.root}")
         return done

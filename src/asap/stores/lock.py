@@ -44,7 +44,7 @@ class WriterLock:
                 raise StoreError(f"{root} was taken by another process just now; wait for it")
 
     def release(self) -> None:
-        """Give the lock back; does nothing if it was taken over meanwhile."""
+        """Release the lock; does nothing if another process has taken it over."""
         if self._read() == self._mine:
             self._path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""A journal that one named person writes: a folder of their own, held by one server at a time."""
+"""A journal that one named person writes: a folder per person, locked by one server at a time."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ class PersonalJournal:
     """FOLDER/NAME/ROWS, held for writing; a context manager."""
 
     def __init__(self, folder: Path, name: str, rows: str, role: str) -> None:
-        """Open the journal of ``name``, begun if there is none; a line that a kill cut short is dropped.
+        """Open the journal of ``name``, or start it; a line that a kill cut short is dropped.
 
         Args:
             folder: holds a folder for each person.
             name: of the person.
             rows: name of the file.
-            role: what the person is called, for messages and as the flag ``--ROLE``.
+            role: role of the person, for messages and as the flag ``--ROLE``.
 
         Raises:
             InputError: the name cannot name a folder everywhere, or the disk refuses.

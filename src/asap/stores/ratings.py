@@ -1,4 +1,4 @@
-"""Rating store: what people said of images, one journal a rater, appended and synced; raters never see each other.
+"""Rating store: ratings of images by people, one journal per rater, appended and synced; raters never see each other.
 
 DIR/
   RATER/ratings.jsonl   {"digest", "answer", "parts", "seconds", "time"}; the last line about an image holds
@@ -22,7 +22,7 @@ class RatingJournal(PersonalJournal):
     """The ratings of one rater; errors as in ``PersonalJournal``."""
 
     def __init__(self, folder: Path | str, rater: str) -> None:
-        """Open the journal of ``rater``, begun if there is none."""
+        """Open the journal of ``rater``; a new one is started if there is none."""
         super().__init__(Path(folder), rater, ROWS, "rater")
 
     def standing(self) -> dict[str, dict[str, Any]]:
@@ -34,7 +34,7 @@ class PreferenceJournal(PersonalJournal):
     """Which of two images one rater prefers; errors as in ``PersonalJournal``."""
 
     def __init__(self, folder: Path | str, rater: str) -> None:
-        """Open the journal of ``rater``, begun if there is none."""
+        """Open the journal of ``rater``; a new one is started if there is none."""
         super().__init__(Path(folder), rater, PREFERENCES, "rater")
 
 
@@ -52,7 +52,7 @@ def read_preferences(folder: Path | str) -> dict[str, dict[tuple[str, str], int 
 
 
 def read_ratings(folder: Path | str) -> dict[str, dict[str, dict[str, Any]]]:
-    """What every rater holds of each image, by rater and digest, also while they are at work.
+    """The last rating of each image, by rater and digest, also while raters are at work.
 
     Raises:
         StoreError: a journal is damaged.

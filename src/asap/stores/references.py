@@ -28,7 +28,7 @@ class ReferenceStore:
     """One file for one key; a run may be longer or shorter than the one before."""
 
     def __init__(self, folder: Path, key: Mapping[str, object]) -> None:
-        """Read what is known for ``key``.
+        """Read the values stored for ``key``.
 
         Args:
             folder: where the file lies, named after the key's hash.
@@ -56,7 +56,7 @@ class ReferenceStore:
         self._grew = True
 
     def save(self) -> None:
-        """Write what was learned, whole or not at all; raises ``InputError`` if the folder refuses."""
+        """Write all values atomically; raises ``InputError`` if the folder refuses."""
         if not self._grew:
             return
         names = np.array(sorted(self._rows), dtype=np.int64).reshape(-1, 2)

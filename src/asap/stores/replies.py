@@ -1,8 +1,8 @@
-"""Reply store: what an endpoint answered, raw, by a key of everything that was asked; no question is paid for twice.
+"""Reply store: raw replies of an endpoint by a key of the whole request, so that no request is paid for twice.
 
 DIR/
-  replies.jsonl   {"key", "text", "seconds"}, one line a reply, appended as it comes
-  .lock           held by the one process that asks
+  replies.jsonl   {"key", "text", "seconds"}, one line per reply, appended as it comes
+  .lock           held by the one process that sends requests
 
 A reply is handed to the operating system before it is used, so it survives a kill at any moment; what a power cut may
 take is at most ``SYNC`` seconds of replies.

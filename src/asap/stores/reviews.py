@@ -1,7 +1,7 @@
-"""Review store: what people said of the pairs of one pair store, beside it, so that the pairs stay as they are.
+"""Review store: decisions of people on the pairs of one store, in a folder beside it; the pairs are not changed.
 
 DIR.reviews/
-  REVIEWER/decisions.jsonl    one line a decision or undo, appended and synced
+  REVIEWER/decisions.jsonl    one line per decision or undo, appended and synced
   REVIEWER/.lock              held by the one server of this reviewer
 """
 
@@ -26,12 +26,12 @@ class ReviewJournal(PersonalJournal):
     """The decisions of one reviewer; errors as in ``PersonalJournal``."""
 
     def __init__(self, pairs: Path | str, reviewer: str) -> None:
-        """Open the journal of ``reviewer``, begun if there is none."""
+        """Open the journal of ``reviewer``; a new one is started if there is none."""
         super().__init__(reviews_folder(pairs), reviewer, ROWS, "reviewer")
 
 
 def read_reviews(pairs: Path | str) -> dict[str, list[dict[str, Any]]]:
-    """The lines of every reviewer by name, also while they are at work; empty when nobody has reviewed.
+    """The lines of every reviewer by name, also while they are reviewing; empty if there are no reviews.
 
     Raises:
         StoreError: a journal is damaged.

@@ -1,4 +1,4 @@
-"""Verdict store: what one judge said of each image of one generation store. Unscored is a value, and is kept.
+"""Verdict store: one judge's verdict on each image of one generation store. "Not scored" is a verdict, too.
 
 DIR/
   config.json      judge and its fingerprint, thresholds, content hash of the generations
@@ -27,31 +27,31 @@ ROWS: Final = "verdicts.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """What a judge said of one image."""
+    """The verdict on one image."""
 
     prompt_id: str
     seed: int
     category: str
     fails: bool | None
-    """Whether the anatomy is wrong anywhere; None when the judge gave no answer."""
+    """Whether the anatomy is wrong anywhere; None if the judge gave no answer."""
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
     """For each part: ``visible`` and ``wrong``, probabilities in [0, 1]."""
     attributes: dict[str, str] = field(default_factory=dict)
-    """Caption attributes as the judge sees them: skin, background, fingers..."""
+    """Caption attributes as the judge reads them: skin, background, fingers..."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Anything else, plain values: scores, why it is unscored."""
+    """Other JSON values: scores, the reason why it is not scored."""
 
     @property
     def key(self) -> tuple[str, int]:
-        """What identifies an image: prompt id and seed."""
+        """Prompt id and seed, which identify an image."""
         return self.prompt_id, self.seed
 
 
 class VerdictWriter:
-    """One writer; a context manager. Images already judged are not asked for again."""
+    """One writer; a context manager. Images that were judged before are listed by ``done``."""
 
     def __init__(self, root: Path | str, config: Mapping[str, object]) -> None:
-        """Begin a store at ``root`` or go on with one of the same ``config``.
+        """Start a store at ``root``, or continue one with the same ``config``.
 
         Raises:
             InputError: the settings differ, or the folder holds something else or is unwritable.
@@ -83,7 +83,7 @@ class VerdictWriter:
     def add(self, row: VerdictRow) -> None:
         """Append one verdict; raises ``InputError`` if the image was judged already or the disk refuses."""
         if row.key in self._done:
-            raise InputError(f"{self.root} has a verdict on {row.key} already; ask done() first")
+            raise InputError(f"{self.root} already has a verdict on {row.key}; check done() first")
         self._journal.append(asdict(row))
         self._done.add(row.key)
 
@@ -117,9 +117,9 @@ class VerdictStore:
         """
         folder = Path(root)
         if not (folder / "manifest.json").is_file():
-            begun = (folder / CONFIG).is_file()
-            how = "it was stopped; run the command that began it again" if begun else "make it with `asap judge run`"
-            raise StoreError(f"{folder} is no finished store of verdicts; {how}")
+            started = (folder / CONFIG).is_file()
+            how = "it was stopped; run the same command again" if started else "make it with `asap judge run`"
+            raise StoreError(f"{folder} is not a finished verdict store; {how}")
         manifest, rows = Manifest.read(folder / "manifest.json"), read_journal(folder / ROWS)
         if _content_hash(folder, rows) != manifest.notes.get("content_hash"):
             raise StoreError(f"{folder / ROWS} does not match its manifest; delete {folder} and judge again")

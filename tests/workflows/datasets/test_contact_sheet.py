@@ -61,7 +61,7 @@ def test_the_seed_picks_the_pairs(pairs: Path, tmp_path: Path) -> None:
 def test_mistakes_leave_nothing(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ending in \.png, got .*sheet\.jpg"):
         show_pairs(pairs, tmp_path / "sheet.jpg")
-    with pytest.raises(StoreError, match="is no pair store"):
+    with pytest.raises(StoreError, match="is not a pair store"):
         show_pairs(tmp_path, tmp_path / "sheet.png")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot make the folder"):

@@ -136,7 +136,7 @@ def test_a_port_in_use_is_said(pairs: Path) -> None:
 
 def test_what_cannot_be_reviewed_is_said(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pairs", "review", str(tmp_path), "--no-browser"]) == 2
-    assert "is no pair store" in capsys.readouterr().err
+    assert "is not a pair store" in capsys.readouterr().err
     assert main(["pairs", "review", str(pairs), "--no-browser", "--reviewer", "../x"]) == 2
     assert "lower-case letters" in capsys.readouterr().err
     assert not os.path.exists(tmp_path.parent / f"{tmp_path.name}.reviews")

@@ -113,7 +113,7 @@ def test_the_same_again_is_the_same_and_other_decisions_are_refused(pairs: Path,
     (tmp_path / "out" / "manifest.json").unlink()
     assert reviewed_pairs(pairs, tmp_path / "out") == first
     said_by(pairs, "anna", {1: "a"})
-    with pytest.raises(InputError, match="begun with other settings"):
+    with pytest.raises(InputError, match="started with other settings"):
         reviewed_pairs(pairs, tmp_path / "out")
     assert reviewed_pairs(pairs, tmp_path / "more")["accepted"] == 3
 

@@ -242,7 +242,7 @@ def test_missing_inputs_are_reported_before_images_are_read(runs: list[Path], tm
 def test_a_stopped_run_and_a_damaged_image_are_named(tmp_path: Path) -> None:
     stopped = make_run(tmp_path / "stopped", base_says)
     (stopped / "verdicts" / "vlm" / "manifest.json").unlink()
-    with pytest.raises(StoreError, match="it was stopped; run the command that began it again"):
+    with pytest.raises(StoreError, match="it was stopped; run the same command again"):
         compare([stopped], tmp_path / "out")
     damaged = make_run(tmp_path / "damaged", base_says)
     image = next((damaged / "pictures").glob("*/samples/*.png"))

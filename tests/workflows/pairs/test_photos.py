@@ -138,7 +138,7 @@ def test_building_again_changes_nothing(folder: Path, store: Path) -> None:
 
 
 def test_other_settings_or_files_are_refused(folder: Path, store: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="per_image is 2 there, 3 asked"):
+    with pytest.raises(InputError, match="per_image is 2, not 3"):
         build_store(store, Photos(source=folder, **{**QUICK, "per_image": 3}))
     (tmp_path / "one.jpg").write_bytes((folder / "thumb_up.jpg").read_bytes())
     with pytest.raises(InputError, match="file_names"):

@@ -248,7 +248,7 @@ def test_a_killed_process_costs_nothing(pairs: Path, whole: dict[str, Tensor], v
 def test_a_run_goes_on_in_another_number_of_processes(pairs: Path, whole: dict[str, Tensor]) -> None:
     out = pairs.parent / "elastic"
     assert codes(start_two(pairs, out, settings(steps=9))) == [0, 0]
-    with pytest.raises(InputError, match=r"training.global_batch is 4 there, 2 asked"):
+    with pytest.raises(InputError, match=r"training.global_batch is 4, not 2"):
         train("tiny", pairs, out, **settings())
     train("tiny", pairs, out, **settings(global_batch=4))
     assert_same(trained(out), whole, 1e-5)

@@ -245,7 +245,7 @@ def test_windows_train_and_are_remembered(model: Path, large: Path, tmp_path: Pa
     run(model, large, tmp_path / "run", window=0.5, validate_every=5, validation_images=0)
     assert all(row["seen"] < 1 for row in read_log(tmp_path / "run" / "log.jsonl") if "loss" in row)
     assert Manifest.read(tmp_path / "run" / "manifest.json").config["framing"] == {"buckets": False, "window": 0.5}
-    with pytest.raises(InputError, match=r"framing.window is 0.5 there, 1.0 asked"):
+    with pytest.raises(InputError, match=r"framing.window is 0.5, not 1.0"):
         run(model, large, tmp_path / "run", steps=6)
     with pytest.raises(ConfigError, match=r"window must be above 0 and at most 1, got 1.5"):
         run(model, large, tmp_path / "other", window=1.5)

@@ -73,7 +73,7 @@ def test_more_rounds_go_on_and_other_settings_are_refused(done: Path) -> None:
     before = (done / "round-2" / "model" / "manifest.json").stat().st_mtime_ns
     assert align_in_rounds(done, rounds=3, settings=HOW, device="cpu") == done / "round-3" / "model"
     assert (done / "round-2" / "model" / "manifest.json").stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="count is 3 there, 400 asked"):
+    with pytest.raises(InputError, match="count is 3, not 400"):
         align_in_rounds(done, rounds=3, settings=RoundSettings(model="tiny", screen="some", draws=5), device="cpu")
 
 

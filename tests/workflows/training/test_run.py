@@ -256,7 +256,7 @@ def test_mistakes(pairs: Path, tmp_path: Path) -> None:
         run(pairs, out, method="asp")
     with pytest.raises(UnknownNameError, match="unknown model 'maxi'"):
         train("maxi", pairs, out)
-    with pytest.raises(StoreError, match="is no pair store"):
+    with pytest.raises(StoreError, match="is not a pair store"):
         run(tmp_path / "empty", out)
     with pytest.raises(ConfigError, match="unknown key 'gamma'"):
         run(pairs, out, gamma=1)
@@ -291,7 +291,7 @@ def test_a_mask_of_another_size_is_refused(pairs: Path, tmp_path: Path, monkeypa
 
 def test_other_settings_in_the_same_folder_are_refused(pairs: Path, tmp_path: Path) -> None:
     run(pairs, tmp_path / "run", steps=1)
-    with pytest.raises(InputError, match=r"loss.tau is 0.01 there, 0.02 asked"):
+    with pytest.raises(InputError, match=r"loss.tau is 0.01, not 0.02"):
         run(pairs, tmp_path / "run", steps=1, target_margin=0.02)
     assert (tmp_path / "run" / "manifest.json").exists()
 

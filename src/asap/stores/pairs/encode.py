@@ -34,7 +34,7 @@ class EncodedChunk:
 
 
 def encode_rows(accepted: Sequence[PairRecord]) -> EncodedChunk:
-    """Check, measure, hash and compress accepted pairs; about 1 ms for a pair of 128 x 128.
+    """Check, measure, hash and compress accepted pairs; about 1 ms per pair of 128 x 128 pixels.
 
     ``gate_max_abs_diff_outside`` is measured here from the arrays that are stored, whatever the record claims.
 

@@ -38,7 +38,7 @@ KEYS: Final = {"chunk", "shards", "rows", "rejected", "seconds", "sources"}
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """What the record of a finished chunk says, without its rows."""
+    """The record of a finished chunk, without its rows."""
 
     number: int
     shards: Mapping[str, str]
@@ -140,8 +140,8 @@ def content_hash(parts: Iterable[Mapping[str, Any]]) -> str:
     if not uids:
         raise StoreError("no pair was accepted; the reasons are in the rejection counts, ask for more pairs")
     if (np.diff(indices) <= 0).any():
-        raise StoreError("two pairs share one index; make the store anew")
+        raise StoreError("two pairs share one index; build the store again")
     if pc.count_distinct(pa.chunked_array(uids)).as_py() < len(indices):
-        raise StoreError("two pairs share one uid; make the store anew")
+        raise StoreError("two pairs share one uid; build the store again")
     hasher.update(b"]")
     return hasher.hexdigest()

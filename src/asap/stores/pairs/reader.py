@@ -105,9 +105,9 @@ class PairStore:
             raise UnknownNameError("split", split, SPLITS)
         if not (folder / "manifest.json").is_file():
             state = (
-                "is not finished; run the same `asap pairs build` again to go on"
+                "is not finished; run the same `asap pairs build` again to continue"
                 if (folder / "parts").is_dir()
-                else "is no pair store; make one with `asap pairs build`"
+                else "is not a pair store; make one with `asap pairs build`"
             )
             raise StoreError(f"{folder} {state}")
         manifest = Manifest.read(folder / "manifest.json")
@@ -123,7 +123,7 @@ class PairStore:
 
     @property
     def chunk(self) -> int:
-        """Number of consecutive indices in a chunk, as the store was begun."""
+        """Number of consecutive indices in a chunk, as the store was started."""
         config = cast("dict[str, Any]", read_json(self.root / CONFIG))
         return int(config["chunk"])
 
@@ -157,7 +157,7 @@ class PairStore:
         return PairRow(**{field.name: columns[field.name] for field in fields(PairRow)})
 
     def rows(self, positions: Iterable[int]) -> list[PairRow]:
-        """Several rows in the order asked."""
+        """Several rows in the given order."""
         return [self.row(position) for position in positions]
 
     def stream(self) -> Iterator[dict[str, Any]]:
@@ -266,7 +266,7 @@ class PairStore:
                 for batch in file.iter_batches(batch_size=ROWS_IN_MEMORY):
                     yield from batch.to_pylist()
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path} cannot be read ({error}); make the store anew") from error
+            raise StoreError(f"{path} cannot be read ({error}); build the store again") from error
 
     def _read_shard(self, number: int, columns: tuple[str, ...] | None = None) -> Table:
         path = self.root / self._shards[number]
@@ -274,7 +274,7 @@ class PairStore:
             with pq.ParquetFile(path) as file:
                 return file.read(columns=columns and list(columns), use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path} cannot be read ({error}); make the store anew") from error
+            raise StoreError(f"{path} cannot be read ({error}); build the store again") from error
 
 
 def _places(shards: Sequence[Table]) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The columns of a pair store, in Arrow's words and in those of the ``datasets`` library."""
+"""The columns of a pair store, as Arrow types and as features of the ``datasets`` library."""
 
 import json
 from typing import Any, Final

@@ -26,10 +26,10 @@ __all__ = ["PairWriter"]
 
 
 class PairWriter:
-    """One writer of the store at ``root``; use it as a context manager, so that its lock is given back."""
+    """One writer of the store at ``root``; use it as a context manager, so that its lock is released."""
 
     def __init__(self, root: Path | str, config: Mapping[str, object], chunk: int) -> None:
-        """Begin a store, or go on with one that was begun with the same settings.
+        """Start a store, or continue one that was started with the same settings.
 
         Chunks whose files are missing or corrupt are dropped, so that the next build makes only these again.
 
@@ -63,7 +63,7 @@ class PairWriter:
         self.close()
 
     def close(self) -> None:
-        """Give the lock back; chunks already written stay."""
+        """Release the lock; chunks already written stay."""
         self._lock.release()
 
     def done_chunks(self) -> set[int]:
@@ -87,15 +87,15 @@ class PairWriter:
         Args:
             chunk_index: number of the chunk, from 0.
             accepted: its pairs, or the same already encoded by ``encode_rows`` in a worker process.
-            rejected: how many were refused for each reason.
+            rejected: how many were rejected for each reason.
             seconds: wall-clock time by which this chunk lengthened the build; ``pairs_per_second`` divides by the sum.
-            sources: what became of each photograph of the chunk, plain values; empty for rendered people.
+            sources: the outcome for each photograph of the chunk, JSON values; empty for rendered people.
 
         Raises:
-            InputError: an index lies outside the chunk or comes twice, or the disk refuses.
+            InputError: an index lies outside the chunk or comes twice, or the disk cannot be written.
         """
         if chunk_index in self._rows:
-            raise InputError(f"chunk {chunk_index} of {self.root} is written already; ask done_chunks() first")
+            raise InputError(f"chunk {chunk_index} of {self.root} is written already; check done_chunks() first")
         encoded = accepted if isinstance(accepted, EncodedChunk) else encode_rows(accepted)
         self._check(chunk_index, encoded)
         shards = {}
@@ -136,7 +136,7 @@ class PairWriter:
         return whole
 
     def sources(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Number of the chunk and what became of each photograph, in order, from the disk."""
+        """Number of the chunk and the outcome for each photograph, in order, from the disk."""
         for part in read_parts(self.root):
             yield from ((int(part["chunk"]), source) for source in part["sources"])
 
@@ -155,14 +155,14 @@ class PairWriter:
     def _check(self, chunk_index: int, encoded: EncodedChunk) -> None:
         first = chunk_index * self.chunk
         indices = [row.index for row in encoded.rows]
-        strangers = [index for index in indices if not first <= index < first + self.chunk]
-        if chunk_index < 0 or strangers or len(set(indices)) != len(indices):
+        outside = [index for index in indices if not first <= index < first + self.chunk]
+        if chunk_index < 0 or outside or len(set(indices)) != len(indices):
             raise InputError(
                 f"chunk {chunk_index} holds indices {first} to {first + self.chunk - 1}, each once; got {indices}"
             )
 
     def _sweep(self) -> None:
-        """Remove what killed writers left: shards that no part names, and temporary files."""
+        """Remove files that killed writers left: shards that no part names, and temporary files."""
         known = {name for part in read_parts(self.root) for name in part["shards"]}
         for path in _files(self.root):
             if path.name.startswith(TEMPORARY) or (
