@@ -10,7 +10,8 @@ from tests.docs.pages import PAGES, ROOT, name, spans
 
 SOURCE = ROOT / "src" / "asap"
 CODE = (".py", ".yaml", ".md")
-PLACEHOLDER = re.compile(r"NAME|FAMILY|KIND|METHOD|\*|<|\{")
+PLACEHOLDER = re.compile(r"NAME|FAMILY|KIND|METHOD|\*|<|\{|auraflow|brightness|squares")
+"""Forms, and the examples of the guides in docs/guides/extend, which are no part of the program."""
 TOP = ("src/", "tests/", "docs/", "configs/", "benchmarks/", ".ci/", ".github/")
 ROOMS = {path.name for path in SOURCE.iterdir() if path.is_dir()}
 FILE = re.compile(r"[\w./-]+\.(?:py|md|yaml|yml|json|jsonl|toml|txt|png)")
