@@ -194,7 +194,7 @@ class TestSampling:
         (("hand", "left", "melted", 1), UnknownNameError, "unknown operation 'melted'"),
         (("hand", "none", "extra", 1), InputError, "left or right"),
         (("face", "left", "extra", 1), InputError, "must be none"),
-        (("neck", "none", "extra", 1), InputError, "makes no sense"),
+        (("neck", "none", "extra", 1), InputError, "does not fit"),
         (("hand", "left", "extra", 4), InputError, "severity must be 1, 2 or 3"),
     ],
 )

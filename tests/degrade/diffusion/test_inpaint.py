@@ -71,7 +71,7 @@ def test_refusals(photo: ByteArray, hand: PartRegion) -> None:
         inpaint_pair(photo, hand, 4, rng(), FakeInpainter())
     with pytest.raises(InputError, match="is empty"):
         inpaint_pair(photo, replace(hand, mask=np.zeros_like(hand.mask)), 1, rng(), FakeInpainter())
-    with pytest.raises(InputError, match="must be"):
+    with pytest.raises(InputError, match="must have the shape"):
         inpaint_pair(photo[:50], hand, 1, rng(), FakeInpainter())
     with pytest.raises(InputError, match="needs maps"):
         inpaint_pair(photo, hand, 1, rng(), FakeInpainter(maps=("pose",)))

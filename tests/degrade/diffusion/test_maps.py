@@ -86,5 +86,5 @@ def test_refusals() -> None:
         control_images(maps(), maps(size=16), area, ("depth",))
     with pytest.raises(InputError, match="needs the keypoints"):
         control_images(maps(known=False), maps(known=False), area, ("pose",))
-    with pytest.raises(InputError, match="out of the image"):
+    with pytest.raises(InputError, match="outside the image"):
         control_images(maps(np.inf), maps(np.inf), area, ("depth",))

@@ -12,7 +12,7 @@ Make = Callable[[ByteArray, PartRegion, int, np.random.Generator], EditedPhoto]
 
 
 def sound(pair: EditedPhoto, image: ByteArray) -> None:
-    """Shapes and types, and that both sides are equal to the bit outside a mask that is not empty."""
+    """Shapes and types, and that both sides are bit-identical outside a mask that is not empty."""
     for side in (pair.chosen, pair.rejected):
         assert side.shape == image.shape
         assert side.dtype == np.uint8

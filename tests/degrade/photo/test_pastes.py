@@ -98,7 +98,7 @@ class TestHands:
         near = ndimage.binary_dilation(hand.mask, iterations=40) & (np.arange(300) > 150) & ~hand.mask
         other[near] = np.median(image[hand.mask], axis=0)
         apply(image, hand, "graft", "duplicated", 1, rng(), regions=(hand, arm))
-        with pytest.raises(InputError, match="has its colour"):
+        with pytest.raises(InputError, match="has the colour of its skin"):
             apply(other, hand, "graft", "duplicated", 1, rng(), regions=(hand, arm))
 
     def test_a_slit_at_a_finger_is_flesh_and_a_gap_slits_fingers_is_not(self) -> None:

@@ -247,7 +247,7 @@ exchange.export_pairs(Path({str(store.root)!r}), Path({str(tmp_path / "out")!r})
 
 def test_a_folder_with_other_things_is_left_alone(store: PairStore, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("")
-    with pytest.raises(InputError, match="holds something already"):
+    with pytest.raises(InputError, match="is not empty"):
         export_pairs(store.root, tmp_path, name="kohya")
     with pytest.raises(UnknownNameError, match="known: kohya, onetrainer"):
         export_pairs(store.root, tmp_path / "x", name="zip")

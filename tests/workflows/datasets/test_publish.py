@@ -211,7 +211,7 @@ def test_mlcroissant_reads_it(rendered: PairStore, tmp_path: Path) -> None:
 
 def test_statements_are_checked_all_at_once() -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown key 'extra'.*source 1 wants files.*source 2: unknown key 'license'"
+        ConfigError, match=r"unknown key 'extra'.*source 1 needs files.*source 2: unknown key 'license'"
     ):
         parse_statements({"extra": 1, "sources": [{"licence": "x"}, {"files": "*", "license": "x"}]})
     with pytest.raises(ConfigError, match="sources must be a list"):
@@ -280,7 +280,7 @@ def test_nothing_private_goes_into_a_public_set(server: Hub, rendered: PairStore
 def test_no_token_no_push(server: Hub, rendered: PairStore) -> None:
     refused = push(server, rendered, token="")
     assert refused.returncode == 2
-    assert "wants a token in HF_TOKEN" in refused.stderr
+    assert "needs a token in HF_TOKEN" in refused.stderr
     assert not server.asked
 
 

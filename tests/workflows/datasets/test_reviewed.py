@@ -135,7 +135,7 @@ def test_what_cannot_be_done_is_said(pairs: Path, tmp_path: Path) -> None:
         reviewed_pairs(pairs, tmp_path / "out")
     with pytest.raises(UnknownNameError, match="unknown policy"):
         reviewed_pairs(pairs, tmp_path / "out", policy="none")
-    with pytest.raises(InputError, match="another folder than the pairs"):
+    with pytest.raises(InputError, match="must differ from the folder"):
         reviewed_pairs(pairs, pairs)
 
 
