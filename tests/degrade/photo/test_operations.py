@@ -12,7 +12,7 @@ from asap.core.errors import InputError, UnknownNameError
 from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray
 from asap.core.vocabulary import OPERATIONS, PARTS
-from asap.degrade.photo import METHODS, OPERATION_TABLE, apply, null_edit, null_equal, sample_edit
+from asap.degrade.photo import METHODS, OPERATION_TABLE, apply, control_edit, sample_edit, unchanged_pair
 from tests.degrade.photo import battery
 from tests.degrade.photo.drawn import fist, open_hand, person
 
@@ -100,7 +100,7 @@ class TestNulls:
         image, region, _ = scene(part)
         most = max(battery.change(edited(m, p, o, 3)) for m, p, o in WEIGHTS if p == part)
         for seed in range(6):
-            pair = null_edit(image, region, np.random.default_rng(seed))
+            pair = control_edit(image, region, np.random.default_rng(seed))
             battery.sound(pair, image)
             assert (pair.edit.kind, pair.edit.operation, pair.edit.severity) == ("null_pose", "none", 0)
             assert battery.change(pair) < most
@@ -108,14 +108,14 @@ class TestNulls:
     def test_part_without_keypoints_is_remade(self) -> None:
         image, region, _ = scene("hand")
         bare = replace(region, keypoints=np.zeros((0, 3), np.float32), keypoint_names=())
-        pair = null_edit(image, bare, np.random.default_rng(0))
+        pair = control_edit(image, bare, np.random.default_rng(0))
         battery.sound(pair, image)
         assert pair.edit.detail == {"way": "remade"}
 
     def test_a_part_looked_up_again_does_not_tear_along_its_rim(self) -> None:
         image, region, _ = scene("hand")
         bare = replace(region, keypoints=np.zeros((0, 3), np.float32), keypoint_names=())
-        pair = null_edit(image, bare, np.random.default_rng(0))
+        pair = control_edit(image, bare, np.random.default_rng(0))
         gap = np.abs(pair.chosen.astype(int) - pair.rejected).max(axis=2)
         inward = ndimage.distance_transform_edt(region.mask)
         outward = ndimage.distance_transform_edt(~region.mask)
@@ -124,7 +124,7 @@ class TestNulls:
 
     def test_equal(self) -> None:
         image, region, _ = scene("face")
-        pair = null_equal(image, region)
+        pair = unchanged_pair(image, region)
         np.testing.assert_array_equal(pair.chosen, pair.rejected)
         np.testing.assert_array_equal(pair.chosen, image)
         np.testing.assert_array_equal(pair.mask > 0, region.mask)

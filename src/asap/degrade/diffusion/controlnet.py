@@ -62,17 +62,17 @@ def controlnet_pair(
     if not mask.any():
         raise InputError("the mask is empty: both bodies look the same; choose another edit or camera")
     area = grow(mask, margin(mask))
-    right, wrong = control_images(chosen_maps, rejected_maps, area, inpainter.maps, stroke)
+    chosen_control, rejected_control = control_images(chosen_maps, rejected_maps, area, inpainter.maps, stroke)
     prompt, seed = plain_prompt(caption), sample_seed(rng)
 
     def paint(image: ByteArray, where: BoolArray, control: dict[str, ByteArray]) -> ByteArray:
         return inpainter.paint(image, where, prompt, seed=seed, strength=1.0, control=control)
 
-    whole = paint(np.full((*shape, 3), _GREY, dtype=np.uint8), np.ones(shape, dtype=bool), right)
+    whole = paint(np.full((*shape, 3), _GREY, dtype=np.uint8), np.ones(shape, dtype=bool), chosen_control)
     weights = feather(area, margin(area))
     return EditedPhoto(
-        chosen=mix(whole, paint(whole, area, right), weights),
-        rejected=mix(whole, paint(whole, area, wrong), weights),
+        chosen=mix(whole, paint(whole, area, chosen_control), weights),
+        rejected=mix(whole, paint(whole, area, rejected_control), weights),
         mask=np.where(area, 255, 0).astype(np.uint8),
         edit=replace(edit, detail={**edit.detail, "space": "guided", "seed": seed, "maps": ",".join(inpainter.maps)}),
         instruments=(inpainter.name,),

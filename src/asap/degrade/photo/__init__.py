@@ -22,7 +22,7 @@ from asap.degrade.photo.operation_table import METHODS, OPERATION_TABLE, Entry
 from asap.degrade.photo.sampling import pixels, smooth_noise
 from asap.degrade.photo.window import MIN_PART_SIDE, Window
 
-__all__ = ["METHODS", "OPERATION_TABLE", "apply", "null_edit", "null_equal", "sample_edit"]
+__all__ = ["METHODS", "OPERATION_TABLE", "apply", "control_edit", "sample_edit", "unchanged_pair"]
 
 _MIN_EYE_DISTANCE = 14
 """Smallest distance between the eyes, in pixels, of a face that can be edited."""
@@ -111,7 +111,7 @@ def apply(
     return composite(window, composition, edit)
 
 
-def null_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) -> EditedPhoto:
+def control_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) -> EditedPhoto:
     """Change ``region`` within correct anatomy: a finger bent slightly, a hand rotated slightly, a mouth corner raised.
 
     In one of four cases, the region is only resampled at a displacement of less than a pixel.
@@ -130,7 +130,7 @@ def null_edit(image: ByteArray, region: PartRegion, rng: np.random.Generator) ->
     return composite(window, composition, edit)
 
 
-def null_equal(image: ByteArray, region: PartRegion) -> EditedPhoto:
+def unchanged_pair(image: ByteArray, region: PartRegion) -> EditedPhoto:
     """The unchanged photograph on both sides, with the part as the mask."""
     edit = Edit(kind="null_equal", part=region.part, side=region.side, operation="none", severity=0)
     mask = np.where(region.mask, np.uint8(255), np.uint8(0))
