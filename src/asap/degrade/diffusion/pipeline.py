@@ -94,7 +94,7 @@ class PipelineInpainter:
                 painted = self.pipeline(**arguments).images[0]
         except torch.OutOfMemoryError as error:
             raise AsapError(
-                f"{self.name} does not fit into memory at {image.shape[1]}x{image.shape[0]}; choose a smaller size,  "
+                f"{self.name} does not fit into memory at {image.shape[1]}x{image.shape[0]}; choose a smaller size, "
                 "dtype bfloat16, or a smaller model"
             ) from error
         if painted.size != (image.shape[1], image.shape[0]):  # Qwen-Image-Edit chooses its own size
