@@ -153,7 +153,9 @@ class PhotoProducer(PairProducer):
                 part, method = shot.parts[int(rng.integers(len(shot.parts)))], kind
                 image = shot.fine.image
                 edited = (
-                    degrade.null_equal(image, part) if kind == "null_equal" else degrade.null_edit(image, part, rng)
+                    degrade.unchanged_pair(image, part)
+                    if kind == "null_equal"
+                    else degrade.control_edit(image, part, rng)
                 )
         except InputError:
             return Refusal("geometry")
