@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import FlagCreatePairsOff
 
-from asap.cli.output import print_lines
+from asap.cli.output import print_lines, tell
 from asap.workflows.training.config import TrainConfig
 
 
@@ -27,6 +27,6 @@ class Command(TrainConfig):
         from asap.workflows.training.dry_run import dry_run
         from asap.workflows.training.run import run
 
-        found = dry_run(self) if self.dry_run else run(self)
+        found = dry_run(self) if self.dry_run else run(self, tell)
         if os.environ.get("RANK", "0") == "0":  # of several processes one prints
             print_lines(found)

@@ -63,6 +63,6 @@ def test_what_is_drawn_ahead_by_threads_trains_the_same_weights(
 ) -> None:
     pairs = drawn(12, 0), drawn(8, 900)
     plain = train_judge(*pairs, SPEC, SETTINGS, folder=tmp_path / "plain").network.state_dict()
-    monkeypatch.setattr(module, "Ahead", lambda make, _: Prefetcher(make, threads=2))
+    monkeypatch.setattr(module, "Prefetcher", lambda make, _: Prefetcher(make, threads=2))
     ahead = train_judge(*pairs, SPEC, SETTINGS, folder=tmp_path / "ahead").network.state_dict()
     assert all(torch.equal(value, ahead[name]) for name, value in plain.items())

@@ -196,6 +196,8 @@ def test_on_another_device_both_phases_are_computed_there(
     content = stage._read(data, CONFIG)
     backbone = stage._initial(CONFIG, content, "meta")
     bring_zeros(monkeypatch)
+    adamw = torch.optim.AdamW  # its fused kernel knows no meta tensors
+    monkeypatch.setattr(torch.optim, "AdamW", lambda parameters, fused, **how: adamw(parameters, **how))
     monkeypatch.setattr(MiniBackbone, "sample", lambda self, prompts, _: np.zeros((len(prompts), 32, 32, 3), np.uint8))
     with OneDevice():
         phases = [stage._autoencoder(backbone, content, CONFIG)]
@@ -219,7 +221,7 @@ def test_what_is_drawn_ahead_by_threads_trains_the_same_weights(
 ) -> None:
     few = replace(CONFIG, steps=4, vae_steps=4)
     plain = pretrain(data, tmp_path / "plain", few, device="cpu")
-    monkeypatch.setattr(stage, "Ahead", lambda make, threads: Prefetcher(make, threads=2))
+    monkeypatch.setattr(stage, "Prefetcher", lambda make, threads: Prefetcher(make, threads=2))
     ahead = pretrain(data, tmp_path / "ahead", few, device="auto")
     wanted, came = weights(plain), weights(ahead)
     assert all(torch.equal(wanted[name], came[name]) for name in wanted)

@@ -20,10 +20,10 @@ from asap.core.manifest import Instrument, Manifest
 from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairWriter
 from asap.workflows.runtime.trained import apply_trained, trained_hash
-from asap.workflows.training import execution as training
 from asap.workflows.training import latents as encode
+from asap.workflows.training import plan as planning
 from asap.workflows.training.run import TrainResult, train
-from asap.workflows.training.summary import settings_told
+from asap.workflows.training.summary import settings_summary
 from tests.backbones.tiny import sdxl
 from tests.stores.samples import SIZE, pair
 
@@ -80,19 +80,18 @@ def test_what_a_run_leaves(pairs: Path, tmp_path: Path) -> None:
     assert first["loss"] == 1.0
 
 
-def test_every_setting_is_said_before_the_first_step(
-    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What the manifest holds is what was printed: k, margin, alpha, reduction and all that decides a step."""
-    run(pairs, tmp_path / "run", method="dpo", steps=1, beta=1234.5)
-    told = capsys.readouterr().err
+def test_every_setting_is_reported_before_the_first_step(pairs: Path, tmp_path: Path) -> None:
+    """The lines are those of the manifest: k, margin, alpha, reduction and everything that decides a step."""
+    told: list[str] = []
+    run(pairs, tmp_path / "run", method="dpo", steps=1, beta=1234.5, report=told.append)
     config = Manifest.read(tmp_path / "run" / "manifest.json").config
-    said = [sorted(line.split()) for line in told.splitlines()]
-    for line in settings_told(config):
+    said = [sorted(line.split()) for line in told]
+    for line in settings_summary(config):
         assert said.count(sorted(line.split())) == 1, line
-    assert "k=1234.5 margin=none" in told
-    assert "reduction  mean over latent elements" in told
-    assert " lr=0.0001 " in told
+    text = "\n".join(told)
+    assert "k=1234.5 margin=none" in text
+    assert "reduction  mean over latent elements" in text
+    assert " lr=0.0001 " in text
 
 
 def test_plain_dpo_records_ln_2_first(pairs: Path, tmp_path: Path) -> None:
@@ -189,7 +188,7 @@ def test_a_finished_run_can_be_asked_for_more_steps(pairs: Path, tmp_path: Path)
     run(pairs, tmp_path / "run", steps=4)
     run(pairs, tmp_path / "whole", steps=4)
     assert trained_hash(tmp_path / "run/adapter") == trained_hash(tmp_path / "whole/adapter")
-    with pytest.raises(InputError, match="gone 4 steps already"):
+    with pytest.raises(InputError, match="has 4 steps already"):
         run(pairs, tmp_path / "run", steps=3)
     assert run(pairs, tmp_path / "run", steps=3, resume=False)["steps"] == 3
 
@@ -219,7 +218,7 @@ def test_the_reference_is_asked_once_for_several_methods(
 
         return never
 
-    monkeypatch.setattr(training, "adapter_reference", fail)
+    monkeypatch.setattr(planning, "adapter_reference", fail)
     run(pairs, tmp_path / "dpo", method="dpo", **settings)
     assert rows(tmp_path / "dpo") == rows(tmp_path / "plain")
     assert trained_hash(tmp_path / "dpo/adapter") == trained_hash(tmp_path / "plain/adapter")

@@ -51,13 +51,22 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
     console, began = Console(stderr=True), time.monotonic()
 
     def say(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.0f} s[/dim]  {text}")
+        console.print(f"[dim]{time.monotonic() - began:5.0f} s[/dim]  {text}", soft_wrap=True)
 
-    say(f"1/5 build {how.pairs} pairs: rendered people, one body part of the rejected image defective")
+    say(f"1/5 build {how.pairs} pairs of rendered people, one with a defective body part")
     build_store(out / "pairs", Rendered(count=how.pairs, **LEARNED), workers=how.workers)
     say(f"2/5 align the embedded model: {how.steps} steps of {how.method}")
-    steps = {"steps": how.steps, "batch_size": how.batch_size, "lr": how.lr, "full": True, "device": device}
-    train("mini", out / "pairs", out / "run", method=how.method, **steps)
+    train(
+        "mini",
+        out / "pairs",
+        out / "run",
+        method=how.method,
+        steps=how.steps,
+        batch_size=how.batch_size,
+        lr=how.lr,
+        full=True,
+        device=device,
+    )
     say("3/5 generate the prompt suite before and after alignment, with the same seeds")
     for name, adapter in (("base", None), ("aligned", out / "run")):
         loading = LoadOptions(device=device)

@@ -10,7 +10,7 @@ from asap.align.policy import Policy
 from asap.backbones import Backbone
 from asap.workflows.training.config import TrainConfig
 from asap.workflows.training.crops import View
-from asap.workflows.training.execution import Plan, build_policy
+from asap.workflows.training.plan import Plan, build_policy
 from asap.workflows.training.run import prepare
 
 __all__ = ["activation_bytes", "dry_run"]

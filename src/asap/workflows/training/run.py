@@ -2,7 +2,7 @@
 
 OUT/
   config.json       the settings it was begun with; a rerun must ask for the same (only ``steps`` may differ)
-  log.jsonl         one line a step, and one for each warning
+  log.jsonl         a line per step and per warning
   checkpoints/      the newest state, for resuming
   tracking.json     what trackio or wandb know the run by, where one of them was asked for
   snapshots/        step-000050/ with adapter (or denoiser) and manifest, for the steps asked for
@@ -11,62 +11,182 @@ OUT/
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final, TypedDict
 
 import torch
 
 from asap.align.methods import LossSettings, Method, resolve_method
-from asap.align.precision import resolve_precision
+from asap.align.precision import LossScale, resolve_precision
 from asap.align.settings import TrainSettings
 from asap.backbones import Backbone, load
 from asap.backbones.fingerprint import model_fingerprint
 from asap.core.errors import AsapError, InputError, StoreError
 from asap.stores.cache import Cache
+from asap.stores.checkpoints import CheckpointStore
 from asap.stores.config import claim
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairStore
+from asap.stores.trainlog import TrainLog
 from asap.workflows.runtime.distributed import World, fsdp_requested
+from asap.workflows.runtime.trained import save_trained
+from asap.workflows.training.card import write_card
 from asap.workflows.training.config import TrainConfig, configure
 from asap.workflows.training.crops import Framer, Framing, views_of
-from asap.workflows.training.execution import CHECKPOINTS, Plan, TrainResult, execute, forget
 from asap.workflows.training.latents import EncodedPairs, LatentPairs, encode_pairs
-from asap.workflows.training.trackers import check_trackers
-from asap.workflows.training.validation import HeldOut
+from asap.workflows.training.loop import Loop, LoopSettings, Schedule
+from asap.workflows.training.monitor import BEST, SNAPSHOTS, VALIDATION, AlignmentMonitor, StopRules, ValidationHistory
+from asap.workflows.training.plan import Plan, build_trainer, reference_cache
+from asap.workflows.training.summary import settings_summary
+from asap.workflows.training.trackers import TRACKING, Trackers, check_trackers
+from asap.workflows.training.validation import HeldOut, Validation
 
 __all__ = ["TrainResult", "latents_of", "loss_settings", "prepare", "run", "train", "train_settings"]
 
+Report = Callable[[str], None]
+CHECKPOINTS, LOG, MANIFEST = "checkpoints", "log.jsonl", "manifest.json"
+MEAN_STEPS: Final = 20
+"""Last steps over which the numbers of a result are averaged."""
 
-def train(model: str, pairs: Path, out: Path, **settings: object) -> TrainResult:
+
+class TrainResult(TypedDict):
+    """Result of a run; means are over its last 20 steps."""
+
+    method: str
+    steps: int
+    weights: str
+    """Folder of the adapter or of the full weights."""
+    loss: float | None
+    delta: float | None
+    accuracy: float | None
+    winner_rise: float | None
+    """E_theta - E_ref of the chosen side; below 0 when it improved."""
+    seconds: float
+    """Time in the loop over all sessions, without loading and encoding."""
+    stopped: str
+    """Empty, or why the run ended before its last step."""
+    warnings: int
+    best_step: int | None
+    """Steps after which the held-out loss was lowest; these weights lie in ``best``. 0: it never fell below that of the
+    start; None: there were no held-out pairs."""
+
+
+def train(model: str, pairs: Path, out: Path, *, report: Report = lambda _: None, **settings: object) -> TrainResult:
     """Align a model with the training split of a pair store.
 
     Args:
         model: a known name, a pipeline folder, or an id of the hub.
         pairs: a finished pair store.
         out: folder of the run.
+        report: receives the resolved settings and warnings, line by line.
         settings: any setting of ``TrainConfig`` and its sections by name, for instance method, steps or lr.
 
     Raises:
         InputError: any of these is wrong, or the folder holds another run; nothing of a new run remains.
         TrainingError: the loss is not a number; the newest checkpoint stays.
     """
-    return run(configure({**settings, "model": str(model), "pairs": pairs, "out": out}))
+    return run(configure({**settings, "model": str(model), "pairs": pairs, "out": out}), report)
 
 
-def run(config: TrainConfig) -> TrainResult:
+def run(config: TrainConfig, report: Report = lambda _: None) -> TrainResult:
     """``train`` with a configuration."""
     plan, data = prepare(config), config.data
+    for line in settings_summary(plan.config()) if plan.world.is_main else ():
+        report(line)
     folder = data.cache or latents_of(config.pairs)
     with _claimed(plan, resume=config.resume), Cache(folder, data.cache_limit, holds=plan.world.is_main) as cache:
         held = _held_out(plan, cache)
-        return execute(plan, _source(plan, cache), held, _prompts(plan, config.validation.prompts))
+        return _train(plan, _source(plan, cache), held, _prompts(plan, config.validation.prompts), report)
+
+
+def _train(
+    plan: Plan, source: LatentPairs, held: HeldOut | None, prompts: tuple[str, ...], report: Report
+) -> TrainResult:
+    """Train from the newest checkpoint (or from the start) to the end and write the result."""
+    references = reference_cache(plan, source)
+    trainer = build_trainer(plan, source, references)
+    settings, watch = plan.settings, plan.watch
+    loop = Loop(
+        trainer,
+        LoopSettings(
+            name=plan.method.name,
+            steps=settings.steps,
+            schedule=Schedule(lr=settings.lr, warmup=settings.warmup),
+            max_grad_norm=settings.max_grad_norm,
+            ema=settings.ema,
+            checkpoint_every=watch.checkpoint_every,
+        ),
+        scale=LossScale.of(trainer.precision),
+        world=plan.world,
+    )
+
+    def save(folder: Path, notes: Mapping[str, object]) -> None:
+        def write() -> None:
+            weights = save_trained(plan.backbone, folder, full=plan.rank is None)
+            plan.manifest(weights, notes).write(folder / MANIFEST)
+
+        with trainer.saving():
+            plan.world.on_main(write)
+
+    monitor = AlignmentMonitor(
+        plan.out,
+        validation=Validation(trainer, plan.backbone, plan.world, watch, held, prompts),
+        validate_every=watch.validate_every,
+        snapshots=plan.snapshots,
+        stop=StopRules(rise=settings.stop_on_rise, drift=watch.stop_on_drift, texture=watch.stop_on_texture),
+        references=references,
+        start_trackers=lambda step: Trackers(
+            trainer.accelerator, plan.trackers, plan.out, plan.claimed(), first_step=step
+        ),
+        save=save,
+        report=report,
+    )
+    loop.run(CheckpointStore(plan.out / CHECKPOINTS), monitor, lambda done: TrainLog(plan.out / LOG, done=done))
+    monitor.trackers.close()
+    with loop.averaged(), trainer.saving():
+        result = plan.world.broadcast(plan.world.on_main(lambda: _write_result(plan, loop, monitor.history)))
+    assert result is not None
+    return result
+
+
+def _write_result(plan: Plan, loop: Loop, history: ValidationHistory) -> TrainResult:
+    log = loop.log
+    assert log is not None
+    weights = save_trained(plan.backbone, plan.out, full=plan.rank is None)
+    result = TrainResult(
+        method=plan.method.name,
+        steps=loop.done,
+        weights=str(weights),
+        loss=log.tail("loss", MEAN_STEPS),
+        delta=log.tail("delta", MEAN_STEPS),
+        accuracy=log.tail("accuracy", MEAN_STEPS),
+        winner_rise=log.tail("winner_rise", MEAN_STEPS),
+        seconds=loop.seconds,
+        stopped=loop.stopped,
+        warnings=log.warnings,
+        best_step=history.best_step,
+    )
+    notes = {key: value for key, value in result.items() if key not in ("method", "weights")}
+    write_card(weights, plan.config(), plan.facts(history.last), result)
+    plan.manifest(weights, notes).write(plan.out / MANIFEST)
+    return result
 
 
 def latents_of(pairs: Path) -> Path:
     """Where the encoded pairs of a store lie unless told otherwise: beside it, ``NAME.latents``."""
     return pairs.parent / f"{pairs.name}.latents"
+
+
+def _forget(out: Path) -> None:
+    """Remove what an earlier run left in ``out``, to start it over."""
+    (out / MANIFEST).unlink(missing_ok=True)
+    (out / TRACKING).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, SNAPSHOTS, "adapter", "denoiser", BEST, VALIDATION, "tensorboard", "wandb"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / LOG).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -91,7 +211,7 @@ def _claim(plan: Plan, held: ExitStack, *, resume: bool) -> None:
     held.enter_context(WriterLock(plan.out))
     claim(plan.out, "training run", plan.claimed())
     if not resume:
-        forget(plan.out)
+        _forget(plan.out)
 
 
 def prepare(config: TrainConfig) -> Plan:

@@ -1,4 +1,4 @@
-"""What a run is worth on pairs it does not train on and in images at fixed seeds, looked at every so many steps."""
+"""Validation of an alignment run: held-out pairs at fixed noise, and images at fixed seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,37 +67,35 @@ class Report:
 
 @dataclass
 class Validation:
-    """Looks at the policy with the weights that would be saved now; all processes take part."""
+    """Measures the policy with the weights that would be saved now. Collective."""
 
     trainer: Trainer
-    loop: Loop
     backbone: Backbone
     world: World
     watch: ValidationConfig
     held: HeldOut | None
     prompts: tuple[str, ...]
 
-    def look(self, folder: Path) -> tuple[Report, npt.NDArray[np.uint8] | None]:
-        """Measure, draw, and write the images to ``folder`` as 00.png, 01.png...; raises ``InputError``."""
-        with self.loop.averaged():
+    def run(self, loop: Loop, folder: Path) -> tuple[Report, npt.NDArray[np.uint8] | None]:
+        """Measure and generate; the images are written to ``folder`` as 00.png, 01.png...; raises ``InputError``."""
+        with loop.averaged():
             rows = self._pairs()
-            pictures = self._pictures()
+            images = self._images()
         numbers: dict[str, float] = {}
         if rows:
             means = np.asarray(rows, dtype=np.float64).mean(axis=0)
             numbers = dict(zip(HELD_OUT_COLUMNS, map(float, means), strict=True))
             numbers["accuracy"] = _accuracy(rows)
-        if pictures is not None:
+        if images is not None:
             cell = self.backbone.resolution // self.backbone.latent_shape[1]
-            numbers |= {"high_frequency": high_frequency(pictures), "grid": grid_energy(pictures, cell)}
-            self.world.on_main(lambda: _write(folder, pictures))
+            numbers |= {"high_frequency": high_frequency(images), "grid": grid_energy(images, cell)}
+            self.world.on_main(lambda: _write(folder, images))
         groups: tuple[dict[str, dict[str, float]], ...] = ({}, {})
         if self.held is not None:
             groups = _grouped(rows, self.held.parts), _grouped(rows, self.held.operations)
         by_part, by_operation = groups
-        step = self.loop.done
-        report = Report(step=step, numbers=numbers, pairs=len(rows), by_part=by_part, by_operation=by_operation)
-        return report, pictures
+        report = Report(step=loop.done, numbers=numbers, pairs=len(rows), by_part=by_part, by_operation=by_operation)
+        return report, images
 
     def _pairs(self) -> list[tuple[float, ...]]:
         if self.held is None:
@@ -115,28 +113,26 @@ class Validation:
         noise = fixed_noise(batch.image_shape, seed=seed, pairs=indices, samples=samples)
         return held_out(trainer.objective, *to_device(batch, noise, trainer.accelerator.device))
 
-    def _pictures(self) -> npt.NDArray[np.uint8] | None:
+    def _images(self) -> npt.NDArray[np.uint8] | None:
         """(B, H, W, 3) of the prompts at seeds 0, 1...; each process draws some."""
         jobs = list(enumerate(self.prompts))
         if not jobs:
             return None
-        even = [
-            *jobs,
-            *jobs[-1:] * (-len(jobs) % self.world.size),
-        ]  # sharded weights need equally many forwards in all processes
+        # Sharded weights need equally many forwards in all processes.
+        even = [*jobs, *jobs[-1:] * (-len(jobs) % self.world.size)]
         shares = [even[start :: self.world.size] for start in range(self.world.size)]
         drawn = dict(item for part in self.world.map(self._draw, shares) for item in part)
         return np.stack([drawn[seed] for seed, _ in jobs])
 
     def _draw(self, jobs: Sequence[tuple[int, str]]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
         seeds, prompts = zip(*jobs, strict=True)
-        pictures = self.backbone.sample(prompts, seeds, steps=self.watch.validation_steps)
-        return list(zip(seeds, pictures, strict=True))
+        images = self.backbone.sample(prompts, seeds, steps=self.watch.validation_steps)
+        return list(zip(seeds, images, strict=True))
 
 
-def _write(folder: Path, pictures: npt.NDArray[np.uint8]) -> None:
-    for number, picture in enumerate(pictures):
-        write_bytes(folder / f"{number:02d}.png", encode(picture))
+def _write(folder: Path, images: npt.NDArray[np.uint8]) -> None:
+    for number, image in enumerate(images):
+        write_bytes(folder / f"{number:02d}.png", encode(image))
 
 
 def _accuracy(rows: Sequence[tuple[float, ...]]) -> float:
