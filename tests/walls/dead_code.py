@@ -16,7 +16,7 @@ from vulture.core import Item
 __all__ = ["ALLOWED", "dead_code", "main", "program", "stale"]
 
 ROOT: Final = Path(__file__).parents[2]
-SCANNED: Final = ("src", "benchmarks", "configs")
+SCANNED: Final = ("src", "benchmarks")
 CONFIDENCE: Final = 60
 """Vulture's least confidence in percent; 60 is what it gives to functions, classes, methods and attributes."""
 

@@ -60,7 +60,6 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
     "Measure what it learned": {
         "generate": "generate the images of a prompt suite",
         "judge calibrate": "calibrate a judge on images whose defects are known",
-        "judge run": "judge generated images",
         "bench run": "run HAF-Bench: generate the images of a suite and judge them",
         "bench compare": "compare runs on one page",
     },
@@ -85,6 +84,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "mini pretrain": "train the embedded model from scratch",
     },
     "More on measuring": {
+        "judge run": "judge images that were generated before",
         "judge train": "train the learned judge",
         "judge compare": "compare two models side by side with a vision-language model",
         "judge rate": "rate images in the browser, blind",
@@ -94,7 +94,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "reproduce": "compute the published results again",
     },
 }
-"""Commands by what a person wants to do, each with its summary."""
+"""Commands by what a person wants to do, everyday ones first, each with its summary."""
 COMMANDS: Final = {name: summary for group in GROUPS.values() for name, summary in group.items()}
 STOPPED: Final = 130
 

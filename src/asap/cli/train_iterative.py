@@ -23,15 +23,15 @@ class Command:
     """Number of rounds."""
     model: str = "mini"
     """Known name, pipeline folder or Hub id."""
-    screen: str = "ranker"
-    """Learned judge that orders the attempts of the model: ranker, or a folder."""
+    ranker: str = "ranker"
+    """Learned judge that ranks the samples of the model: ranker, or a folder."""
     scene: Literal["varied", "studio", "clear"] = "varied"
     """Scene around the people; the embedded model has learned studio."""
     count: Positive = 400
     """Pairs per round."""
-    attempts: Positive = 4
-    """Images that the model generates at each place."""
-    whole: Fraction = 0.5
+    samples: Positive = 4
+    """Samples of the model per pair, of which the best and the worst are taken."""
+    whole_share: Fraction = 0.5
     """Share of pairs that show a whole person generated anew instead of one part."""
     method: str = "localized_dpo"
     """Objective, as in `asap train`."""
@@ -57,9 +57,9 @@ class Command:
         settings = RoundSettings(
             model=self.model,
             count=self.count,
-            screen=self.screen,
-            draws=self.attempts,
-            whole=self.whole,
+            screen=self.ranker,
+            draws=self.samples,
+            whole=self.whole_share,
             scene=self.scene,
             method=self.method,
             steps=self.steps,

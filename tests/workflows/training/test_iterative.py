@@ -82,7 +82,7 @@ def test_more_rounds_go_on_and_other_settings_are_refused(done: Path) -> None:
     [
         (["--rounds", "0"], "at least 1"),
         (["--model", "huge"], "huge"),
-        (["--model", "tiny", "--screen", "no-such-folder"], "no-such-folder holds no learned judge"),
+        (["--model", "tiny", "--ranker", "no-such-folder"], "no-such-folder holds no learned judge"),
         (["--scene", "beach"], "beach"),
     ],
 )
