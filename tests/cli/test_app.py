@@ -113,9 +113,15 @@ def test_help_lists_every_command_below_its_words(capsys: pytest.CaptureFixture[
     }
 
 
+def test_the_everyday_commands_come_first() -> None:
+    everyday = [name for title, group in app.GROUPS.items() if not title.startswith("More") for name in group]
+    assert len(everyday) == 12
+    assert everyday == list(app.COMMANDS)[:12]
+
+
 def test_every_command_has_its_file_and_every_file_its_command() -> None:
     files = {path.stem for path in (ROOT / "src" / "asap" / "cli").glob("*.py")}
-    others = {"__init__", "__main__", "app", "options", "output", "sampling", "values"}
+    others = {"__init__", "__main__", "app", "building", "options", "output", "sampling"}
     assert files - others == {name.replace(" ", "_").replace("-", "_") for name in app.COMMANDS}
 
 
