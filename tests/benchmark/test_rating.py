@@ -21,7 +21,7 @@ class Desk:
             Rating(
                 rater=rater,
                 digests=DIGESTS,
-                picture=lambda name: b"PNG" + name.encode(),
+                image=lambda name: b"PNG" + name.encode(),
                 standing=standing or {},
                 append=lambda row: self.lines.append(dict(row)),
                 token=TOKEN,

@@ -1,4 +1,4 @@
-"""How far several who judge the same images agree beyond chance: Krippendorff's alpha (Krippendorff 2011, nominal).
+"""Agreement beyond chance of several raters of the same images: Krippendorff's alpha (Krippendorff 2011, nominal).
 
     alpha = 1 - D_o / D_e      D_o share of unequal answers within images, D_e the same if answers were dealt at random
 
@@ -16,7 +16,7 @@ from asap.benchmark.intervals import RESAMPLES, Estimate, cluster_index, percent
 __all__ = ["KINDS", "agreement", "krippendorff_alpha"]
 
 KINDS: Final = ("votes", "raters", "members")
-"""Who may have answered behind one verdict: a model's votes on a part, people, the judges of an ensemble."""
+"""Sources of several answers behind one verdict: a model's votes on a part, people, the judges of an ensemble."""
 
 Table = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def krippendorff_alpha(
 
 
 def agreement(details: Sequence[tuple[str, Mapping[str, Any]]], rng: np.random.Generator) -> dict[str, Any]:
-    """Alpha among those who stand behind the verdicts, by ``KINDS``, where there are several.
+    """Alpha among the answers behind the verdicts, by ``KINDS``, where there are several.
 
     Args:
         details: each verdict's prompt, and its ``Verdict.details``.
@@ -77,10 +77,10 @@ def agreement(details: Sequence[tuple[str, Mapping[str, Any]]], rng: np.random.G
         alpha = krippendorff_alpha(answers, rng, [prompt for prompt, _ in votes])
         found["votes"] = {**alpha.to_json(), "by": [f"{asked} votes on a part"]}
     for kind in ("raters", "members"):
-        said = [(prompt, one[kind]) for prompt, one in details if one.get(kind)]
-        if (names := sorted({name for _, row in said for name in row})) and len(names) > 1:
+        answered = [(prompt, one[kind]) for prompt, one in details if one.get(kind)]
+        if (names := sorted({name for _, row in answered for name in row})) and len(names) > 1:
             alpha = krippendorff_alpha(
-                [[row.get(name) for name in names] for _, row in said], rng, [prompt for prompt, _ in said]
+                [[row.get(name) for name in names] for _, row in answered], rng, [prompt for prompt, _ in answered]
             )
             found[kind] = {**alpha.to_json(), "by": names}
     return found

@@ -1,4 +1,4 @@
-"""Is a suite fit for use? Counts, visible parts, near-duplicates, and nearness to captions that models train on.
+"""Checks of a suite: counts, visible parts, near-duplicates, and similarity to captions that models train on.
 
 Nearness is the Jaccard index of sets of word trigrams, in [0, 1]: three words in a row that two texts share, over all
 that either has.
@@ -23,7 +23,7 @@ HIDERS: Final = {
     "foot": ("waist-up", "cropped above the ankles", "half-length", "bust portrait"),
     "leg": ("waist-up", "half-length", "bust portrait", "head and shoulders"),
 }
-"""Words after which a part cannot be asked for."""
+"""Words in a prompt that hide a part."""
 MOST: Final = {"hand": 2, "arm": 2, "leg": 2, "foot": 2, "face": 1, "torso": 1, "neck": 1, "fingers": 10}
 """How many of each a person has."""
 NEEDED: Final = {
@@ -36,7 +36,7 @@ NEEDED: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteCheck:
-    """What was found; an empty ``faults`` means that the suite may be used."""
+    """The result of the check; the suite may be used if ``faults`` is empty."""
 
     faults: tuple[str, ...]
     figures: Mapping[str, Any]
@@ -58,7 +58,7 @@ def check_suite(prompts: Sequence[SuitePrompt], captions: Iterable[str], *, per_
 
     Args:
         prompts: of the suite.
-        captions: what models are trained with.
+        captions: captions that models are trained with.
         per_category: how many prompts each category must have.
     """
     found = Counter(row.category for row in prompts)
@@ -90,7 +90,7 @@ def _ordered(counts: Counter[str]) -> dict[str, int]:
 
 
 def part_faults(row: SuitePrompt) -> list[str]:
-    """What a prompt says of its visible parts that cannot be."""
+    """Contradictions in a prompt's visible parts."""
     if not row.counts:
         return [] if row.parts else [f"{row.id} asks for no part"]
     text, people = row.prompt.lower(), row.counts.get("people", 0)
@@ -122,7 +122,7 @@ def _nearest_pair(prompts: Sequence[SuitePrompt]) -> tuple[tuple[str, str], floa
 
 
 def _nearest_caption(prompts: Sequence[SuitePrompt], captions: Iterable[str]) -> tuple[float, str, str, int]:
-    """Nearness, prompt id and caption of the nearest pair, and how many different captions were looked at."""
+    """Nearness, prompt id and caption of the nearest pair, and the number of different captions."""
     owners: dict[tuple[str, ...], list[int]] = defaultdict(list)
     sets, best, seen = [grams(row.prompt) for row in prompts], (0.0, "", ""), set[str]()
     for place, ours in enumerate(sets):

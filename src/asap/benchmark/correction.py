@@ -1,20 +1,19 @@
-"""What the error rate would be if the judge made no mistakes (Rogan & Gladen 1978), with the doubt carried through.
+"""The error rate corrected for the judge's own errors (Rogan & Gladen 1978), with its confidence interval.
 
 With p the raw rate, se and sp the judge's sensitivity and specificity, the true rate is x = u / g, where
-u = p + sp - 1 and g = se + sp - 1. Both are measured, so (u, g) is a point in the plane with an ellipse of doubt around
-it, and each x in [0, 1] is a ray from the origin: g (x, 1) with g >= 0, a judge no worse than a coin. In units of the
-ellipse, a ray at distance d along its normal is refused by Fieller (1954) where abs(d) > z. That set holds the truth as
-often as it says, but it can be empty, and for a weak judge it can fall into two stretches; whoever patches it into an
-interval makes it hold the truth too often near 0 and 1.
+u = p + sp - 1 and g = se + sp - 1. Both are measured, so (u, g) is a point in the plane with a confidence ellipse
+around it, and each x in [0, 1] is a ray from the origin: g (x, 1) with g >= 0, a judge no worse than a coin. In units
+of the ellipse, a ray at distance d along its normal is refused by Fieller (1954) where abs(d) > z. That set has the
+nominal coverage, but it can be empty, and for a weak judge it can consist of two intervals; joining them into one
+interval gives too much coverage near 0 and 1.
 
 Here a ray is refused where it fits too much worse than the best ray in [0, 1] (Feldman & Cousins 1998), given how far
 along itself the point lies. Under the ray's own hypothesis that length is independent of d and carries all that is
 unknown, the judge's g (Moreira 2003 does the same for weak instruments), so each ray is refused in 5 % of cases for
 every judge, strong or weak. The best ray is never refused, and far from 0 and 1 the result is Fieller's.
 
-Shares enter as means of their posteriors under Jeffreys' prior, so that "never wrong in 50 images" is not taken for
-"never". Var p is that of whole prompts. ``benchmarks/judges/coverage.py`` measures how often the interval holds the
-truth.
+Shares enter as means of their posteriors under Jeffreys' prior, so that 0 errors in 50 images is not taken for a rate
+of 0. Var p is that of whole prompts. ``benchmarks/judges/coverage.py`` measures the coverage of the interval.
 """
 
 from collections.abc import Sequence
@@ -157,20 +156,20 @@ def corrected_interval(
     best = plane.best()
     ends = []
     for end in (0.0, 1.0):
-        refused, kept = np.full_like(best, end), best
-        whole = misfit(plane, refused) <= level
+        rejected, inside = np.full_like(best, end), best
+        whole = misfit(plane, rejected) <= level
         for _ in range(HALVINGS):
-            middle = (refused + kept) / 2
+            middle = (rejected + inside) / 2
             fits = misfit(plane, middle) <= level
-            refused, kept = np.where(fits, refused, middle), np.where(fits, middle, kept)
-        ends.append(np.where(whole, end, kept))
+            rejected, inside = np.where(fits, rejected, middle), np.where(fits, middle, inside)
+        ends.append(np.where(whole, end, inside))
     return ends[0], ends[1]
 
 
 def correct(
     outcomes: Sequence[Outcome], sensitivity: Measured, specificity: Measured, *, by_prompt: bool = False
 ) -> Estimate:
-    """The corrected error rate of ``outcomes``; its interval holds the doubt of AER (by prompt), of se and of sp.
+    """The corrected error rate of ``outcomes``; its interval covers the uncertainty of AER (by prompt), se and sp.
 
     Args:
         outcomes: of one model.

@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 def attribute_hits(
     expected: Sequence[Mapping[str, str]], predicted: Sequence[Mapping[str, str]], name: str
 ) -> npt.NDArray[np.float64]:
-    """(N,) 1 where the judge reads what the caption said, 0 where not, NaN where the caption or the judge is silent."""
+    """(N,) 1 where the judge's attribute is the caption's, 0 where not, NaN where the caption or the judge has none."""
     if len(expected) != len(predicted):
         raise InputError(f"one prediction per image is needed, got {len(predicted)} for {len(expected)}")
     rows = [

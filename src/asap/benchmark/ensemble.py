@@ -9,19 +9,19 @@ from asap.benchmark.verdict import Verdict
 __all__ = ["vote_of"]
 
 
-def vote_of(said: Mapping[str, Verdict]) -> Verdict:
-    """What more than half of the members that scored an image say; by name of the member.
+def vote_of(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """The verdict of more than half of the members that scored an image; ``verdicts`` are by name of the member.
 
-    Halves are no verdict. An image that no member could score is an error where a member failed on it.
+    A tie is no verdict. An image that no member could score is an error where a member failed on it.
     """
-    scored = {name: verdict for name, verdict in said.items() if verdict.fails is not None}
+    rows = list(verdicts.values())
+    scored = {name: verdict for name, verdict in verdicts.items() if verdict.fails is not None}
     failing = [name for name, verdict in scored.items() if verdict.fails]
     even = 2 * len(failing) == len(scored)
     fails = None if even else 2 * len(failing) > len(scored)
-    reason = "; ".join(f"{name}: {said[name].reason}".removesuffix(": ") for name in failing)
+    reason = "; ".join(f"{name}: {verdicts[name].reason}".removesuffix(": ") for name in failing)
     if fails is None:
-        reason = "the members disagree: " + reason if scored else "; ".join(v.reason for v in said.values() if v.reason)
-    rows = list(said.values())
+        reason = "the members disagree: " + reason if scored else "; ".join(row.reason for row in rows if row.reason)
     names = sorted({part for row in rows for part in row.parts})
     return Verdict(
         fails=fails,
@@ -32,7 +32,7 @@ def vote_of(said: Mapping[str, Verdict]) -> Verdict:
         reason=reason,
         error=fails is None and not scored and any(row.error for row in rows),
         person=next((row.person for row in rows if row.person is not None), None),
-        details={"members": {name: verdict.fails for name, verdict in said.items()}},
+        details={"members": {name: verdict.fails for name, verdict in verdicts.items()}},
     )
 
 

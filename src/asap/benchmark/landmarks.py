@@ -1,7 +1,7 @@
-"""The judge ``landmarks``: presence, lengths and angles of the points that a landmarker finds; it never counts fingers.
+"""The judge ``landmarks``: presence, lengths and angles of detected landmarks; it does not count fingers.
 
-A landmarker gives a malformed hand 21 well-placed points, so what it cannot see it cannot report. An image also shows
-every bone shortened by perspective, so only a bone that is too long says something by itself. Units: a bone's length is
+A landmarker places 21 regular points on a malformed hand, so it cannot report every defect. Perspective shortens bones
+in an image, so only a bone that is too long is evidence by itself. Units: a bone's length is
 taken in trunk lengths by the table of Drillis and Contini (1966); angles are in the image's plane.
 """
 

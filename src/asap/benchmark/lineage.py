@@ -1,4 +1,4 @@
-"""No instrument may pick the pairs and mark the exam, and no judge may have learned from the pupil's own book."""
+"""Independence of the judge: it must not have selected the training pairs, nor been trained on them."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,13 +10,13 @@ __all__ = ["refuse_own_examiner", "shared_instruments"]
 
 
 PICKING: Final = ("pair_gate", "screen")
-"""Roles whose holders decided which pairs a model was aligned with."""
+"""Roles of instruments that decide which pairs a model is aligned with."""
 
 
 def refuse_own_examiner(
     judge: str, ancestors: Iterable[Manifest], *, taught_on: str | None = None, name: str | None = None
 ) -> None:
-    """Refuse to judge a model whose pairs were picked by the same judge, or were the judge's own lessons.
+    """Refuse to judge a model whose training pairs were selected by the same judge, or were the judge's training pairs.
 
     Args:
         judge: fingerprint of the judge.
@@ -43,10 +43,10 @@ def refuse_own_examiner(
 
 
 def shared_instruments(verdicts: Manifest, ancestors: Iterable[Manifest], parts: Iterable[str] = ()) -> list[str]:
-    """What judged the images and also had a hand in the pairs, as ``NAME (ROLE)``; for a reader to know.
+    """Instruments that judged the images and also took part in making the pairs, as ``NAME (ROLE)``.
 
-    A judge that picked pairs is refused (``refuse_own_examiner``); one that found or described the people in them is
-    not independent either. ``parts`` are names of what a judge is made of, such as its landmarker or hosted model.
+    A judge that selected pairs is refused (``refuse_own_examiner``); one that detected or described the people in them
+    is not independent either. ``parts`` are names of the judge's components, such as its landmarker or hosted model.
     """
     judges = [one for one in verdicts.instruments if one.role == "judge"]
     names = {one.name for one in judges} | set(parts)

@@ -1,7 +1,7 @@
-"""The numbers of the benchmark: anatomy error rate, relative strength, and the paired difference of two models.
+"""The metrics of the benchmark: anatomy error rate, relative strength, and the paired difference of two models.
 
-Each metric is fed outcomes (``update``) and gives a number with an interval (``compute``). An outcome names its prompt
-and seed; ``fails`` is None where the judge could not score, and such outcomes are counted but never averaged.
+Each metric takes outcomes (``update``) and returns a number with an interval (``compute``). An outcome has its prompt
+and seed; ``fails`` is None where the judge could not score, and such outcomes are counted but not averaged.
 """
 
 from collections.abc import Iterable
@@ -33,8 +33,7 @@ __all__ = [
 ]
 
 MAX_ERRORS: Final = 0.05
-"""Share of images with a failed or unparsable verdict above which there is no rate: nobody knows what they would say.
-"""
+"""Share of images with a failed or unparsable verdict above which no rate is given."""
 EXACT: Final = 16
 """Prompts with a difference up to which the paired test goes through all signs."""
 Vector = npt.NDArray[np.float64]
@@ -43,7 +42,7 @@ UNDEFINED: Final = "undefined: the model lost no image and tied none, so (lose +
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the judge said of one image."""
+    """The judge's verdict on one image."""
 
     prompt: str
     """Id of the prompt: the cluster."""
@@ -123,7 +122,7 @@ class ErrorRate:
     def compute(self, rng: np.random.Generator) -> Rate:
         """The rate with both intervals.
 
-        Where all images agree, resampling them cannot show any doubt, so Wilson's interval stands in.
+        Where all images agree, resampling shows no uncertainty, so Wilson's interval is used.
         """
         scored = [row for row in self.outcomes if row.fails is not None]
         fails = np.array([bool(row.fails) for row in scored], dtype=np.float64)
@@ -184,7 +183,7 @@ def _matched(model: Iterable[Outcome], base: Iterable[Outcome]) -> list[tuple[Ou
 
 @dataclass(frozen=True, kw_only=True)
 class StrengthResult:
-    """RSI with its counts; ``note`` says why there is no number."""
+    """RSI with its counts; ``note`` is the reason why there is no number."""
 
     estimate: Estimate
     win: int

@@ -1,4 +1,4 @@
-"""Votes of a pairwise judge to numbers: RSI, and how much the judge prefers whatever stands first."""
+"""Metrics of a pairwise judge's votes: RSI, and the bias towards the image shown first."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,11 +32,11 @@ def pairwise_strength(rows: Iterable[Row], rng: np.random.Generator) -> dict[str
 
 
 def position_bias(rows: Iterable[Row]) -> dict[str, object]:
-    """How a judge's preference hangs on the order of the same two images.
+    """How much a judge's preference depends on the order of the same two images.
 
     Returns:
-        inconsistent: share of votes, readable in both orders and not twice a tie, that turn with the order;
-        first: share of those that prefer whatever stands first both times (0.5: no bias of position), with the
+        inconsistent: share of votes, readable in both orders and not twice a tie, that change with the order;
+        first: share of those that prefer the first image both times (0.5: no position bias), with the
         two-sided binomial p against 0.5.
     """
     votes = [vote for row in rows for vote in row["votes"] if None not in vote and list(vote) != ["tie", "tie"]]

@@ -1,4 +1,4 @@
-"""Prompt suites: what a benchmark asks for. Packaged: HAF (500 prompts written by hand), its lite part, and mini.
+"""Prompt suites of the benchmark. Packaged: HAF (500 prompts written by hand), its lite part, and mini.
 
 HAF follows the five categories of HAF-Bench (arXiv:2605.25759), whose prompts were never released; these are ours.
 """
@@ -23,7 +23,7 @@ LEAST: Final = 20
 """Prompts that each category needs."""
 SUITES: Final = ("haf", "haf-lite", "haf-mini")
 COUNTED: Final = ("people", "fingers", *PARTS)
-"""What ``counts`` may name; ``fingers`` are those held up, where the gesture says how many."""
+"""Keys of ``counts``; ``fingers`` are those held up, where the gesture fixes their number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,12 @@ class SuitePrompt:
     parts: tuple[str, ...]
     """Parts that the image should show."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """What the caption says and the image should keep."""
+    """Attributes of the caption that the image should keep."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """How many of each the image should show; names are ``COUNTED``."""
     gesture: str = ""
     difficulty: int = 0
-    """1: shown plainly; 2: a pose, grip or gesture; 3: interlaced, foreshortened or several people; 0: not said."""
+    """1: shown plainly; 2: a pose, grip or gesture; 3: interlaced, foreshortened or several people; 0: unknown."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Suite:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all prompts with all that is said of them."""
+        """SHA-256 of all prompts with their metadata."""
         return suite_digest(self.prompts)
 
 
@@ -147,9 +147,9 @@ def load_suite(name: str | Path) -> Suite:
 
 
 def _haf(name: str) -> Suite:
-    """HAF or its lite part, after checking that nobody changed a prompt without changing the version."""
+    """HAF or its lite part, after checking that the prompts are those of their version."""
     rows, facts = read_suite(FOLDER / "haf.jsonl"), read_json(FOLDER / "haf.json")
     if not isinstance(facts, dict) or facts["sha256"] != suite_digest(rows):
-        raise StoreError("the packaged prompts of haf are not those of their version; install asap anew")
-    kept = rows if name == "haf" else tuple(row for row in rows if row.id in set(facts["lite"]))
-    return Suite(name=name, version=str(facts["version"]), prompts=kept)
+        raise StoreError("the packaged prompts of haf are not those of their version; install asap again")
+    chosen = rows if name == "haf" else tuple(row for row in rows if row.id in set(facts["lite"]))
+    return Suite(name=name, version=str(facts["version"]), prompts=chosen)

@@ -29,7 +29,7 @@ class JudgeInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a judge says of one image."""
+    """A judge's verdict on one image."""
 
     fails: bool | None
     """True: wrong anatomy; None: not scored, see ``reason``."""
@@ -52,7 +52,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a pairwise judge says of two images of one prompt and seed."""
+    """A pairwise judge's verdict on two images of one prompt and seed."""
 
     key: tuple[str, int]
     outcome: str
@@ -105,7 +105,7 @@ class Judge(ABC):
         """Compare the images of each pair (model, base) in both orders; of pairwise judges only.
 
         Raises:
-            InputError: the judge looks at one image at a time.
+            InputError: the judge scores one image at a time.
         """
         del pairs
-        raise InputError(f"the judge {self.name} looks at one image at a time; use a pairwise judge, such as vlm")
+        raise InputError(f"the judge {self.name} scores one image at a time; use a pairwise judge, such as vlm")

@@ -119,7 +119,7 @@ def test_settings_that_give_no_pairs_are_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_another_producer_in_the_same_folder_is_refused(built: Path) -> None:
-    with pytest.raises(InputError, match="seed is 0 there, 1 asked"):
+    with pytest.raises(InputError, match="seed is 0, not 1"):
         build_store(built, Squares(count=COUNT, seed=1))
 
 

@@ -1,7 +1,7 @@
-"""How often the judge is right, measured on people it has never seen, after the generator's own round trip.
+"""Calibration of the learned judge, measured on people it has never seen, after the generator's own round trip.
 
-The headline is for operations it was taught; those held out are given apart, and both together are what corrects an
-error rate, since a generator does not keep to the list that we teach.
+The main figures are for operations seen in training; those held out are given separately. Error rates are
+corrected with both together, since the errors of a generator are not limited to the taught operations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ class CalibrationSet:
     severity: Sequence[str]
     person: Sequence[str]
     area: Sequence[float] = ()
-    """Share of the image that the edit touched, in [0, 1]; empty if nobody measured."""
+    """Share of the image that the edit touched, in [0, 1]; empty if not measured."""
     source: Sequence[str] = ()
     """What the pair is made of: rendered or photograph; empty if it is all one."""
 

@@ -1,4 +1,4 @@
-"""Labelled pairs for the judge: what is visible, what is wrong, where, and what the caption said.
+"""Labelled pairs for the judge: visible parts, defects with their places, and caption attributes.
 
 Legend: N pairs, S pixels, G = S / 4 cells, P = 7 parts, A attributes. Labels are 1, 0, or -1 for "unknown, ignore".
 """
@@ -144,7 +144,7 @@ def label_pair(
         mask: (H, W) 255 where they may differ.
         regions: (H, W) part-id map of the chosen image.
         kind: ``vocabulary.KINDS``; only "defect" is wrong.
-        part: the edited part; raises ``InputError`` where nobody said it.
+        part: the edited part; raises ``InputError`` where it is unknown.
         operation: what was done to it.
         severity: 1 to 3.
         person: id of the person.
@@ -183,4 +183,4 @@ def label_pair(
 
 def _check_part(part: str) -> None:
     if part not in PARTS:
-        raise InputError(f"a judge wants pairs whose part is known, got {part!r}; use pairs of `asap pairs build`")
+        raise InputError(f"the judge needs pairs whose part is known, got {part!r}; use pairs of `asap pairs build`")

@@ -47,7 +47,7 @@ class JudgeSpec:
             names = tuple((str(name), tuple(map(str, classes))) for name, classes in value["attributes"])
             return cls(size=int(value["size"]), widths=widths, attributes=names)
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"not the description of a judge ({error}); train it anew") from error
+            raise StoreError(f"not the description of a judge ({error}); train it again") from error
 
 
 @dataclass(frozen=True, kw_only=True)

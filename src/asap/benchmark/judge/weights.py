@@ -91,13 +91,13 @@ def load_judge(folder: Path) -> StoredJudge:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder} holds no whole judge ({error}); train one with `asap judge train`") from error
     if fingerprint(data, spec, threshold) != stored:
-        raise StoreError(f"the judge in {folder} does not match its fingerprint; fetch or train it anew")
+        raise StoreError(f"the judge in {folder} does not match its fingerprint; download or train it again")
     network = JudgeNetwork(spec)
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     try:
         network.load_state_dict({**counters, **{name: value.float() for name, value in load(data).items()}})
     except RuntimeError as error:
-        raise StoreError(f"the judge in {folder} has other layers than its settings say; train it anew") from error
+        raise StoreError(f"the judge in {folder} has other layers than its settings say; train it again") from error
     return StoredJudge(network=network.eval(), threshold=threshold, fingerprint=stored, settings=settings)
 
 

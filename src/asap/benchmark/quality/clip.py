@@ -61,15 +61,15 @@ class ClipScorer:
     @torch.inference_mode()
     def score(self, images: Sequence[ByteArray], prompts: Sequence[str]) -> list[float]:
         """One number an image (H, W, 3)."""
-        pictures = [Image.fromarray(image) for image in images]
-        pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"].to(self._device)
+        converted = [Image.fromarray(image) for image in images]
+        pixels = self._processor(images=converted, return_tensors="pt")["pixel_values"].to(self._device)
         seen = F.normalize(_embedding(self._model.get_image_features(pixel_values=pixels)), dim=-1)
         if self._head is not None:
             return [float(value) for value in self._head(seen)[:, 0]]
         words = self._processor(text=list(prompts), padding=True, truncation=True, return_tensors="pt").to(self._device)
-        said = F.normalize(_embedding(self._model.get_text_features(**words)), dim=-1)
+        text = F.normalize(_embedding(self._model.get_text_features(**words)), dim=-1)
         scale = self._model.logit_scale.exp().item() if self._scale is None else self._scale
-        return [float(value) for value in scale * (seen * said).sum(-1)]
+        return [float(value) for value in scale * (seen * text).sum(-1)]
 
 
 def _embedding(found: Any) -> Tensor:  # noqa: ANN401
@@ -107,7 +107,7 @@ class AestheticHead(nn.Module):
             head = cls(int(state["layers.0.weight"].shape[1]))
             head.load_state_dict(state)
         except (KeyError, RuntimeError) as error:
-            raise StoreError(f"{path} is no aesthetic predictor ({error}); fetch it anew") from error
+            raise StoreError(f"{path} is not an aesthetic predictor ({error}); download it again") from error
         return head
 
 
@@ -169,5 +169,5 @@ def _read(path: Path) -> Mapping[str, Any]:
         found: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         why = str(error).splitlines()[0]
-        raise StoreError(f"cannot read {path} ({why}); fetch it anew") from error
+        raise StoreError(f"cannot read {path} ({why}); download it again") from error
     return found

@@ -37,12 +37,12 @@ def quality_of(
 ) -> Iterator[tuple[str, Row]]:
     """Each measure as soon as it is taken: name and ``{"value", "ci", "n", "note"}``.
 
-    ``note`` says why a value is blank. FID and KID have no interval.
+    ``note`` is the reason why a value is blank. FID and KID have no interval.
 
     Args:
-        images: (H, W, 3) each; slices of ``batch`` are asked for, once a measure.
+        images: (H, W, 3) each; slices of ``batch`` are read, once per measure.
         prompts: one an image.
-        clusters: name of each image's prompt; the interval draws whole prompts. The prompts themselves if None.
+        clusters: name of each image's prompt; the interval resamples whole prompts. The prompts themselves if None.
         names: of ``MEASURES``.
         weights: the user's folder, see ``plugins``; ``inception-2015-12-05.pt`` in it gives FID and KID.
         reference: images that FID and KID are measured against.

@@ -1,4 +1,4 @@
-"""People as a judge: a blind page that shows one image at a time, and what several raters' answers come to."""
+"""People as a judge: a blind page that shows one image at a time, and the verdict of several raters."""
 
 from asap.benchmark.rating.answers import ANSWERS, majority, order_of, read_rating
 from asap.benchmark.rating.app import Rating, build_app

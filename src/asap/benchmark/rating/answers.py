@@ -40,30 +40,30 @@ def read_rating(given: Row) -> dict[str, Any]:
     }
 
 
-def majority(said: Mapping[str, Row], least: int) -> Verdict:
+def majority(ratings: Mapping[str, Row], least: int) -> Verdict:
     """What more than half of those raters say who could tell; by rater.
 
     No verdict with fewer than ``least`` raters, or where halves disagree.
     """
-    told = {name: row for name, row in said.items() if row["answer"] != "cannot_tell"}
-    wrong = [row for row in told.values() if row["answer"] == "wrong"]
+    decided = {name: row for name, row in ratings.items() if row["answer"] != "cannot_tell"}
+    wrong = [row for row in decided.values() if row["answer"] == "wrong"]
     fails, reason = None, ""
-    if len(said) < least:
-        reason = f"{len(said)} of {least} raters have seen it"
-    elif not told:
+    if len(ratings) < least:
+        reason = f"{len(ratings)} of {least} raters have seen it"
+    elif not decided:
         reason = "nobody could tell"
-    elif 2 * len(wrong) == len(told):
+    elif 2 * len(wrong) == len(decided):
         reason = "the raters disagree"
     else:
-        fails = 2 * len(wrong) > len(told)
-    named = {part: sum(part in row["parts"] for row in wrong) / len(told) for part in PARTS if told}
+        fails = 2 * len(wrong) > len(decided)
+    named = {part: sum(part in row["parts"] for row in wrong) / len(decided) for part in PARTS if decided}
     claimed = [part for part, share in named.items() if share > 0]
     return Verdict(
         fails=fails,
-        probability=len(wrong) / len(told) if told else None,
+        probability=len(wrong) / len(decided) if decided else None,
         parts={part: {"visible": 1.0, "wrong": named[part]} for part in claimed},
         not_visible=(),
         attributes={},
         reason=", ".join(claimed) if fails else reason,
-        details={"raters": {name: row["answer"] for name, row in said.items()}},
+        details={"raters": {name: row["answer"] for name, row in ratings.items()}},
     )

@@ -2,7 +2,7 @@
 
 GET  /                    the page
 GET  /static/NAME         its style, script and icon
-GET  /api/session         images in this rater's order, and what the rater has said
+GET  /api/session         images in this rater's order, and the rater's answers
 GET  /pictures/DIGEST     PNG
 POST /api/ratings         {digest, answer, parts, seconds}; answers when the line is on disk
 
@@ -36,10 +36,10 @@ class Rating:
     rater: str
     digests: Sequence[str]
     """Of all images."""
-    picture: Callable[[str], bytes]
+    image: Callable[[str], bytes]
     """PNG bytes by digest."""
     standing: Mapping[str, Mapping[str, Any]]
-    """What the rater has said so far, by digest."""
+    """The rater's answers so far, by digest."""
     append: Callable[[Mapping[str, object]], None]
     """Keeps one line; when it returns the line survives a kill."""
     token: str
@@ -48,45 +48,45 @@ class Rating:
 
 def build_app(rating: Rating) -> LocalAuth:
     """The application of ``rating``, behind ``LocalAuth``."""
-    desk = _Desk(rating)
+    pages = _Endpoints(rating)
     app = Starlette(
         routes=[
-            Route("/", desk.page),
+            Route("/", pages.page),
             FILES.route(),
-            Route("/pictures/{digest}", desk.picture),
-            Route("/api/session", desk.session),
-            Route("/api/ratings", desk.rate, methods=["POST"]),
+            Route("/pictures/{digest}", pages.image),
+            Route("/api/session", pages.session),
+            Route("/api/ratings", pages.rate, methods=["POST"]),
         ]
     )
     return LocalAuth(app, rating.token, rating.cookie)
 
 
-class _Desk:
+class _Endpoints:
     """The endpoints."""
 
     def __init__(self, rating: Rating) -> None:
         self.rating = rating
         self.order = order_of(rating.digests, rating.rater)
         self.known = set(self.order)
-        self.said = {name: dict(row) for name, row in rating.standing.items() if name in self.known}
+        self.answers = {name: dict(row) for name, row in rating.standing.items() if name in self.known}
 
     def page(self, _request: Request) -> Response:
         """The page itself."""
         return FILES.render("rate.html.j2", rater=self.rating.rater, token=self.rating.token, parts=PARTS)
 
-    def picture(self, request: Request) -> Response:
+    def image(self, request: Request) -> Response:
         """One image."""
         digest = request.path_params["digest"]
         if digest not in self.known:
             raise HTTPException(404)
         return Response(
-            self.rating.picture(digest), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"}
+            self.rating.image(digest), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"}
         )
 
     def session(self, _request: Request) -> Response:
         """All that the page needs to begin."""
-        said = {name: {"answer": row["answer"], "parts": row["parts"]} for name, row in self.said.items()}
-        return JSONResponse({"pictures": self.order, "said": said, "answers": ANSWERS})
+        answers = {name: {"answer": row["answer"], "parts": row["parts"]} for name, row in self.answers.items()}
+        return JSONResponse({"pictures": self.order, "said": answers, "answers": ANSWERS})
 
     async def rate(self, request: Request) -> Response:
         """Keep a rating; the answer comes after the line is on disk."""
@@ -98,5 +98,5 @@ class _Desk:
             raise HTTPException(422, "no such image")
         row["time"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.rating.append(row)
-        self.said[row["digest"]] = row
-        return JSONResponse({"rated": len(self.said)}, status_code=201)
+        self.answers[row["digest"]] = row
+        return JSONResponse({"rated": len(self.answers)}, status_code=201)

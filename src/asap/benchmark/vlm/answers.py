@@ -12,7 +12,7 @@ Box = tuple[int, int, int, int]
 
 
 class Unreadable(Exception):
-    """The reply violates the schema; the message says how."""
+    """The reply violates the schema; the message is the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

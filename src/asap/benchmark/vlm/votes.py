@@ -50,11 +50,12 @@ def tally(votes: PartVotes) -> str:
 
 def decide(parts: Sequence[PartVotes], wanted: Sequence[str]) -> Verdict:
     """One verdict: wrong if any part is; else an error if any part is; a pass only if every part seen is right."""
-    said = [(votes, tally(votes)) for votes in parts]
-    by = {name: [votes for votes, outcome in said if outcome == name] for name in ("wrong", ERROR, "right", "hidden")}
-    unclear = [votes for votes, outcome in said if outcome in (SPLIT, "unsure")]
+    counted = [(votes, tally(votes)) for votes in parts]
+    outcomes = ("wrong", ERROR, "right", "hidden")
+    by = {name: [votes for votes, outcome in counted if outcome == name] for name in outcomes}
+    unclear = [votes for votes, outcome in counted if outcome in (SPLIT, "unsure")]
     fails, reason = _verdict(by, unclear)
-    seen = {votes.view.part for votes, outcome in said if outcome != "hidden"}
+    seen = {votes.view.part for votes, outcome in counted if outcome != "hidden"}
     asked = list(dict.fromkeys(votes.view.part for votes in parts))
     return Verdict(
         fails=fails,

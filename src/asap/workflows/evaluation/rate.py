@@ -47,7 +47,7 @@ def rate(
     if not places:
         raise InputError("there are no images to rate; name a folder of generations")
 
-    def picture(name: str) -> bytes:
+    def image(name: str) -> bytes:
         store, row = places[name]
         return encode(store.image(row))
 
@@ -58,7 +58,7 @@ def rate(
                 Rating(
                     rater=rater,
                     digests=sorted(places),
-                    picture=picture,
+                    image=image,
                     standing=journal.standing(),
                     append=journal.append,
                     token=token,
