@@ -70,11 +70,6 @@ def _forward(self: Any, x: Tensor) -> Tensor:  # noqa: ANN401
     return output
 
 
-def _merges(rows: int, weight: Tensor) -> bool:
-    """Whether float32 products use W + s B A, made for one product; where rows outnumber channels that is faster."""
-    return weight.dtype == torch.float32 and 2 * weight.numel() < rows * sum(weight.shape)
-
-
 def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value if value.dtype == dtype else value.to(dtype)
 
@@ -103,13 +98,8 @@ class _LowRank(torch.autograd.Function):
         inner = flat @ low.t()
         ctx.save_for_backward(flat, inner, weight, low, high)
         ctx.scaling, ctx.shape, ctx.dtypes = scaling, x.shape, (x.dtype, down.dtype, up.dtype)
-        ctx.merges = dtype == torch.float32 and _merges(len(flat), weight)
-        if ctx.merges:
-            output = functional.linear(flat, torch.addmm(weight, high, low, alpha=scaling), bias)
-        else:
-            base = functional.linear(flat, _cast(weight, dtype), None if bias is None else _cast(bias, dtype))
-            output = base.addmm_(inner, high.t(), alpha=scaling)
-        return output.reshape(*x.shape[:-1], -1)
+        base = functional.linear(flat, _cast(weight, dtype), None if bias is None else _cast(bias, dtype))
+        return base.addmm_(inner, high.t(), alpha=scaling).reshape(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
@@ -119,10 +109,7 @@ class _LowRank(torch.autograd.Function):
         for_inner = _scale(gradient @ high.t().contiguous().t(), ctx.scaling)
         for_x = None
         if ctx.needs_input_grad[0]:
-            if ctx.merges:
-                for_x = gradient @ torch.addmm(weight, high, low, alpha=ctx.scaling)
-            else:
-                for_x = (gradient @ _cast(weight, gradient.dtype)).addmm_(for_inner, low)
+            for_x = (gradient @ _cast(weight, gradient.dtype)).addmm_(for_inner, low)
             for_x = _cast(for_x.reshape(ctx.shape), ctx.dtypes[0])
         for_low = _cast(for_inner.t() @ flat, ctx.dtypes[1])
         for_high = _cast(_scale(inner.t() @ gradient, ctx.scaling).t().contiguous(), ctx.dtypes[2])
