@@ -205,7 +205,7 @@ def decoding_is_the_pipelines(backbone: PipelineBackbone, module: ModuleType) ->
     height, width = size_of(backbone, module)
     size = {} if hasattr(module, "SIZE") else {"height": height, "width": width}
     ours = backbone.sample([PROMPTS[0]] * backbone.chunk, list(range(backbone.chunk)), steps=2, **size)
-    how = backbone._how(2, None)
+    how = backbone._call_settings(2, None)
     generators = [torch.Generator().manual_seed(k) for k in range(backbone.chunk)]
     with torch.no_grad():
         theirs = backbone.pipeline(

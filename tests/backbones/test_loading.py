@@ -160,11 +160,11 @@ def test_sizes_that_do_not_fit_are_refused(folder: Path) -> None:
         backbone.encode(torch.zeros(1, 64, 64))
     broken = torch.zeros(3, 3, 64, 64)
     broken[1, 0, 5, 5] = torch.nan
-    with pytest.raises(InputError, match="image 1 of 3 holds pixels that are no finite numbers"):
+    with pytest.raises(InputError, match="image 1 of 3 holds pixels that are not finite"):
         backbone.encode(broken)
     with pytest.raises(InputError, match="sides are multiples of 8, got 0x64"):
         backbone.latent_size(0, 64)
-    with pytest.raises(InputError, match="one seed a prompt, got 1 prompts and 2 seeds"):
+    with pytest.raises(InputError, match="one seed per prompt, got 1 prompts and 2 seeds"):
         backbone.sample(["a hand"], [1, 2])
     assert backbone.latent_size(512, 768) == (4, 64, 96)
 

@@ -74,5 +74,5 @@ def test_gradients_pass_through_groups(backbone: PipelineBackbone) -> None:
 
 
 def test_as_many_windows_as_prompts_are_needed(backbone: PipelineBackbone) -> None:
-    with pytest.raises(InputError, match="one window a prompt, got 1 windows and 2 prompts"):
+    with pytest.raises(InputError, match="one window per prompt, got 1 windows and 2 prompts"):
         backbone.place(backbone.embed(battery.PROMPTS), [HERE])

@@ -31,12 +31,12 @@ def test_sd3_without_dual_attention_is_the_same_family(tmp_path: Path) -> None:
     backbone = opened(tmp_path, dual=False)
     battery.denoise_is_the_pipelines(backbone, sd3)
     battery.targets_are_the_communitys(backbone, sd3)
-    assert backbone._how(None, None) == {"num_inference_steps": 28, "guidance_scale": 7}
+    assert backbone._call_settings(None, None) == {"num_inference_steps": 28, "guidance_scale": 7}
 
 
 def test_medium_is_sampled_as_its_card_says_unless_told_otherwise(whole: Sd3Backbone) -> None:
-    assert whole._how(None, None) == {"num_inference_steps": 40, "guidance_scale": 4.5}
-    assert whole._how(3, 1.5) == {"num_inference_steps": 3, "guidance_scale": 1.5}
+    assert whole._call_settings(None, None) == {"num_inference_steps": 40, "guidance_scale": 4.5}
+    assert whole._call_settings(3, 1.5) == {"num_inference_steps": 3, "guidance_scale": 1.5}
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,7 @@ def test_without_windows_the_picture_is_whole(folders: dict[str, Path]) -> None:
     backbone = battery.open_tiny(folders["sdxl"])
     condition = backbone.embed(["a hand", "a foot"])
     assert sizes(backbone, condition.tensors, torch.zeros(2, 4, 6, 4)).tolist() == [[48, 32, 0, 0, 48, 32]] * 2
-    with pytest.raises(InputError, match="one window a prompt, got 0 windows and 2 prompts"):
+    with pytest.raises(InputError, match="one window per prompt, got 0 windows and 2 prompts"):
         backbone.place(condition, [])
     plain = battery.open_tiny(folders["sd15"])
     text = plain.embed(["a hand"])

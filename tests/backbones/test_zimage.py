@@ -66,6 +66,6 @@ def test_the_network_counts_backward(backbone: PipelineBackbone) -> None:
 )
 def test_turbo_is_sampled_in_few_steps_unguided(backbone: PipelineBackbone, name: str, steps: int | None) -> None:
     named = ZImageBackbone(backbone.pipeline, name, backbone.options)
-    assert named._how(None, None).get("num_inference_steps") == steps
-    assert named._how(None, None).get("guidance_scale") == (None if steps is None else 0.0)
-    assert named._how(3, 2.0) == {"num_inference_steps": 3, "guidance_scale": 2.0}
+    assert named._call_settings(None, None).get("num_inference_steps") == steps
+    assert named._call_settings(None, None).get("guidance_scale") == (None if steps is None else 0.0)
+    assert named._call_settings(3, 2.0) == {"num_inference_steps": 3, "guidance_scale": 2.0}

@@ -1,4 +1,4 @@
-"""What a model family says of itself, how a model is to be loaded, and what its folder's index holds."""
+"""The description of a model family, and the options with which a model is loaded."""
 
 import os
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ OFFLOADS: Final[tuple[str, ...]] = get_args(Offload)
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """Where and in which numbers a model lies in memory."""
+    """Device, dtype and memory options of a model."""
 
     device: str = "auto"
-    """Of torch: cpu, cuda, cuda:1, mps. auto is a GPU if there is one (the process's own where several share a run),
-    else cpu."""
+    """As torch names it: cpu, cuda, cuda:1, mps. auto is a GPU if there is one (with several processes, that of
+    LOCAL_RANK), else cpu."""
     dtype: Dtype = "auto"
     """Of denoiser and text encoders; auto is float32 on the CPU and bfloat16 elsewhere. The autoencoder is float32
     always: latents are encoded once, and some autoencoders overflow in float16."""
@@ -49,24 +49,24 @@ class LoadOptions:
     quantization: Quantization | None = None
     """Of the denoiser's weights, which are then frozen; see ``backbones.quantization``."""
     offload: Offload = "none"
-    """What lies in main memory and comes to the device when it is run: ``parts`` autoencoder and text encoders,
-    ``blocks`` the frozen weights of the denoiser as well, layer by layer (``align.offload``, in training only)."""
+    """What is kept in main memory and moved to the device to run: with ``parts`` the autoencoder and the text encoders,
+    with ``blocks`` also the frozen weights of the denoiser, layer by layer (in training only)."""
     schedule: Mapping[str, object] = field(default_factory=dict)
     """Settings of the scheduler that override those of its file, for a checkpoint whose file is wrong: a v-model that
     is published with prediction_type epsilon would be trained towards a wrong target without any message."""
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """``dtype`` as torch says it, once it is settled."""
+        """``dtype`` as torch has it; call ``settled`` first."""
         return cast("torch.dtype", getattr(torch, self.dtype))
 
     def settled(self) -> "LoadOptions":
-        """The same with ``auto`` replaced by what it means here.
+        """The same options with ``auto`` resolved on this machine.
 
         Raises:
-            ConfigError: an unknown dtype, quantization or offload, or two of them that exclude each other.
+            ConfigError: an unknown dtype, quantization or offload, or two that exclude each other.
             MissingDependencyError: the quantization's package is not installed.
-            InputError: a device that this machine lacks.
+            InputError: this machine does not have the device.
         """
         if self.dtype not in ("auto", *DTYPES):
             raise ConfigError(f"dtype must be auto, {', '.join(DTYPES)}, got {self.dtype!r}")
@@ -83,11 +83,11 @@ class LoadOptions:
 
 
 def device_named(name: str) -> str:
-    """A device by torch's name; ``auto`` is a GPU if there is one (this process's own where several run), else cpu.
+    """Resolve and check the name of a device; ``auto`` is a GPU if there is one (that of LOCAL_RANK), else cpu.
 
     Raises:
-        ConfigError: torch knows no such device.
-        InputError: this machine lacks it.
+        ConfigError: torch has no such device.
+        InputError: this machine does not have it.
     """
     if name == "auto":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
@@ -108,11 +108,11 @@ class Family:
     """A model family; the constant ``FAMILY`` of its folder's ``__init__``, which imports no diffusers."""
 
     name: str
-    """That of the folder."""
+    """The folder's name."""
     pipelines: tuple[str, ...]
-    """Values of ``_class_name`` in model_index.json that belong to it."""
+    """Values of ``_class_name`` in model_index.json that belong to the family."""
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Component -> classes it may be of, where families share a pipeline class."""
+    """Component -> its possible classes, where several families share a pipeline class."""
     unused: tuple[str, ...] = ()
     """Components that are neither downloaded nor loaded."""
     hubs: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class Family:
     lora_dots: bool = True
     """Whether ComfyUI's form has ``diffusion_model.`` and dots; if not, it is kohya's."""
     comfy_ends: tuple[str, str] = ("lora_A", "lora_B")
-    """How the two halves of a layer are called in ComfyUI's form: what both ComfyUI and diffusers read."""
+    """Names of the two halves of a layer in ComfyUI's form, as both ComfyUI and diffusers read them."""
 
     def knows(self, index: Mapping[str, Any]) -> bool:
         """Whether a model_index.json is of this family."""

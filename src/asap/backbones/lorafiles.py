@@ -1,8 +1,8 @@
-"""LoRA weights under the names of other programs: kohya's scripts, ComfyUI.
+"""LoRA weights under the names of other programs: kohya's scripts and ComfyUI.
 
-Where the original code has one map for several of diffusers' (query, key and value in one), their halves are joined:
-the downs stacked, the ups on a block diagonal. That is the same change, of as many times the rank. The names are
-``Family.original``; facts with their sources stand in the README.md of each family.
+Where the original code has one linear map for several of diffusers' (query, key and value in one), their halves are
+joined: the downs are stacked, the ups form a block diagonal. The weight change is the same, at a multiple of the rank.
+The names come from ``Family.original``; the README.md of each family has the facts and their sources.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ class Lora:
 
     @property
     def rank(self) -> int:
-        """R."""
+        """Number of rows of ``down``."""
         return int(self.down.shape[0])
 
 
@@ -46,10 +46,10 @@ def renamed(
         layers: adapter of each layer by diffusers' name.
         family: of the model.
         form: kohya or comfyui.
-        rows: output size of a layer that has no adapter, where only some of the maps that are joined have one.
+        rows: gives the output size of a layer without adapter, needed if only some of the joined maps have one.
 
     Raises:
-        InputError: no program reads that form for the family, or a layer has no name there.
+        InputError: no program reads that form for the family, or the form has no name for a layer.
     """
     if form not in family.lora_forms:
         known = ", ".join(("diffusers", *family.lora_forms))
@@ -65,7 +65,7 @@ def renamed(
 
 
 def _halves(key: str, lora: Lora, ends: tuple[str, str]) -> dict[str, Tensor]:
-    """Both halves of a layer; the scale as an alpha in kohya's names, else within the up."""
+    """Both halves of a layer; the scale is an alpha in kohya's names, else multiplied into the up."""
     down, up = (f"{key}.{end}.weight" for end in ends)
     if ends[0] == "lora_down":
         alpha = torch.tensor(lora.scale * lora.rank, dtype=torch.float32)
@@ -90,7 +90,7 @@ def _joined(layers: Mapping[str, Lora], family: Family, rows: Callable[[str], in
 
 
 def _join(names: list[str], layers: Mapping[str, Lora], rows: Callable[[str], int] | None) -> Lora:
-    """One adapter of several maps that share their input; those without one get zeros."""
+    """One adapter for several maps with the same input; a map without an adapter gets zeros."""
     known = [layers[name] for name in names if name in layers]
     first = known[0]
     if len(names) == 1:

@@ -1,6 +1,6 @@
-"""Where in a whole image a window lies, for transformers that are told the place of each token.
+"""Crop coordinates for transformers whose input has the position of each token.
 
-Such a transformer takes one set of places a call, so rows of unlike windows are run in groups.
+Such a transformer takes one set of positions per call, so rows with different windows run in groups.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def placed(condition: TextCondition, windows: Sequence[Window], cell: int) -> Te
 
 
 def by_origin(run: Run, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
-    """``run`` on all rows at once where they share an origin, else on each group of rows that does."""
+    """``run`` on all rows at once if they share an origin, else once per group of rows that do."""
     if ORIGIN not in condition.tensors:
         return run(x_t, t, condition, (0.0, 0.0))
     found, group = torch.unique(condition.tensors[ORIGIN], dim=0, return_inverse=True)

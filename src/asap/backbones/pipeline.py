@@ -1,4 +1,4 @@
-"""Any diffusers pipeline behind the ``Backbone`` protocol; a family adds how it embeds text and runs its denoiser."""
+"""A diffusers pipeline behind the ``Backbone`` protocol; a family adds its text embedding and its denoiser's call."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -35,18 +35,18 @@ class PipelineBackbone(ABC):
     """See ``asap.backbones.protocol.Backbone``. Images may have any size whose sides are multiples of ``cell``."""
 
     component: ClassVar[str] = "unet"
-    """What the pipeline calls its denoiser: unet or transformer."""
+    """Name of the denoiser in the pipeline: unet or transformer."""
     chunk: ClassVar[int] = 1
-    """Images in one call of the pipeline. It is fixed, and a last call is padded to it, because matrix kernels may
-    round differently at another batch size: so an image does not depend on how many others were asked for."""
+    """Images per call of the pipeline. It is fixed and the last call is padded, because matrix kernels may round
+    differently at another batch size; an image then does not depend on the number of images."""
     cell: int = 8
     """Pixels; sides of images must be multiples of it."""
     lora_targets: tuple[str, ...]
     """Names of the linear maps that get a LoRA: those of the community's own training scripts."""
     steps: ClassVar[int | None] = None
-    """Sampling steps unless told otherwise; None for the pipeline's own number."""
+    """Default number of sampling steps; None for the pipeline's own."""
     guidance: ClassVar[float | None] = None
-    """Guidance scale unless told otherwise; None for the pipeline's own."""
+    """Default guidance scale; None for the pipeline's own."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class PipelineBackbone(ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Number type of the denoiser's inputs."""
+        """Dtype of the denoiser's inputs."""
         return self.options.torch_dtype
 
     # --- images and latents
@@ -131,14 +131,13 @@ class PipelineBackbone(ABC):
         """Images (B, 3, H, W) in [-1, 1] as latents (B, C, h, w), float32: the mode of the autoencoder's posterior.
 
         Raises:
-            InputError: not (B, 3, H, W), a size that ``latent_size`` refuses, or values or latents that are no finite
-                numbers.
+            InputError: another shape, a size that ``latent_size`` refuses, or pixels or latents that are not finite.
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise InputError(f"{self.name} reads images (B, 3, H, W), got {tuple(images.shape)}")
         self.latent_size(*images.shape[2:])
         if wrong := [row for row, picture in enumerate(images) if not bool(torch.isfinite(picture).all())]:
-            raise InputError(f"image {wrong[0]} of {len(images)} holds pixels that are no finite numbers; make it anew")
+            raise InputError(f"image {wrong[0]} of {len(images)} holds pixels that are not finite; replace it")
         with torch.no_grad():
             latents = self.vae_encode(images.to(self.device, self.pipeline.vae.dtype))
         if not bool(torch.isfinite(latents).all()):
@@ -155,21 +154,21 @@ class PipelineBackbone(ABC):
         return pictures.float().clamp(-1.0, 1.0)
 
     def vae_encode(self, images: Tensor) -> Tensor:
-        """The autoencoder's part of ``encode``: (z - shift) * scale, as AutoencoderKL has them in its settings."""
+        """The autoencoder's part of ``encode``: (z - shift) * scale, with both from the config of AutoencoderKL."""
         vae = self.pipeline.vae
         shift = getattr(vae.config, "shift_factor", None) or 0.0
         latents: Tensor = (vae.encode(images).latent_dist.mode() - shift) * vae.config.scaling_factor
         return latents
 
     def vae_decode(self, latents: Tensor) -> Tensor:
-        """The autoencoder's part of ``decode``, the opposite of ``vae_encode``."""
+        """The autoencoder's part of ``decode``, the inverse of ``vae_encode``."""
         vae = self.pipeline.vae
         shift = getattr(vae.config, "shift_factor", None) or 0.0
         pictures: Tensor = vae.decode(latents / vae.config.scaling_factor + shift).sample
         return pictures
 
     def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
-        """What the pipeline's loop works on as latents (B, C, h, w); ``height`` and ``width`` are the image's."""
+        """Latents of the pipeline's loop as (B, C, h, w); ``height`` and ``width`` are the image's."""
         del height, width
         return latents
 
@@ -184,9 +183,9 @@ class PipelineBackbone(ABC):
         """Prediction (B, C, h, w), float32, at x_t (B, C, h, w) and t (B,) in [0, 1]."""
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of which window of a whole image each row is; unchanged where a family has no means to say so."""
+        """Add to each row the window of the whole image that it shows; unchanged for a family without such an input."""
         if len(windows) != len(condition):
-            raise InputError(f"wanted one window a prompt, got {len(windows)} windows and {len(condition)} prompts")
+            raise InputError(f"want one window per prompt, got {len(windows)} windows and {len(condition)} prompts")
         return condition
 
     # --- sampling
@@ -201,32 +200,32 @@ class PipelineBackbone(ABC):
         height: int | None = None,
         width: int | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Images (B, H, W, 3), uint8, through the pipeline's own call with one generator an image.
+        """Images (B, H, W, 3), uint8, through the pipeline's own call, with one generator per image.
 
         Args:
             prompts: B of them.
             seeds: as many.
-            steps: None for ``steps`` of the class, and so for ``guidance``.
-            guidance: guidance scale.
-            height: of the images; None for ``resolution``, and so for ``width``.
-            width: see above.
+            steps: sampling steps; None for the default.
+            guidance: guidance scale; None for the default.
+            height: of the images in pixels; None for ``resolution``.
+            width: likewise.
 
         Raises:
             InputError: there are not as many seeds as prompts, or the size does not fit.
         """
         if len(prompts) != len(seeds):
-            raise InputError(f"wanted one seed a prompt, got {len(prompts)} prompts and {len(seeds)} seeds")
+            raise InputError(f"want one seed per prompt, got {len(prompts)} prompts and {len(seeds)} seeds")
         height, width = height or self.resolution, width or self.resolution
         self.latent_size(height, width)
-        size, how = (height, width), self._how(steps, guidance)
+        size, how = (height, width), self._call_settings(steps, guidance)
         chunks = [
             self._sample_chunk(prompts[k : k + self.chunk], seeds[k : k + self.chunk], size, how)
             for k in range(0, len(prompts), self.chunk)
         ]
         return np.concatenate(chunks) if chunks else np.zeros((0, height, width, 3), dtype=np.uint8)
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
-        """The settings that are not left to the pipeline."""
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """Keyword arguments of the pipeline's call; what is absent is left to the pipeline."""
         steps = self.steps if steps is None else steps
         guidance = self.guidance if guidance is None else guidance
         named = {"num_inference_steps": steps, "guidance_scale": guidance}
@@ -246,7 +245,7 @@ class PipelineBackbone(ABC):
     def call(
         self, prompts: list[str], generators: list[torch.Generator], size: tuple[int, int], how: Mapping[str, Any]
     ) -> npt.NDArray[np.floating[Any]]:
-        """One call of the pipeline: images (B, H, W, 3) in [0, 1], decoded here in the autoencoder's numbers."""
+        """One call of the pipeline: images (B, H, W, 3) in [0, 1], decoded in the autoencoder's dtype."""
         height, width = size
         found = self.pipeline(
             **self.call_text(prompts), height=height, width=width, generator=generators, output_type="latent", **how
@@ -282,7 +281,7 @@ class PipelineBackbone(ABC):
             raise InputError(f"cannot write the adapter to {folder}: {reason}") from error
 
     def load_lora(self, folder: Path) -> None:
-        """Put the adapter of a folder on the denoiser, as its only one.
+        """Load the adapter of a folder into the denoiser, in place of any other.
 
         Raises:
             InputError: the folder holds no adapter for this model.
@@ -295,7 +294,7 @@ class PipelineBackbone(ABC):
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{folder} holds no adapter for {self.name}: {reason}") from error
-        if not self.has_adapter:  # diffusers passes over keys of another model in silence
+        if not self.has_adapter:  # diffusers ignores keys of another model silently
             raise InputError(f"{folder} holds no adapter for {self.name}: no key is of its {self.component}")
 
     def fuse_lora(self) -> None:
@@ -305,10 +304,10 @@ class PipelineBackbone(ABC):
             self.pipeline.unload_lora_weights()
 
     def save_pipeline(self, folder: Path) -> None:
-        """Write a diffusers pipeline folder in the numbers that it was loaded in.
+        """Write a diffusers pipeline folder in the dtype that it was loaded in.
 
         Raises:
-            InputError: it cannot be written, or carries an adapter, which would be lost or stored as strange weights.
+            InputError: it cannot be written, or the denoiser has an adapter, which would be lost.
         """
         if self.has_adapter:
             raise InputError(f"{self.name} carries an adapter; fuse it into the weights, or take it off, before saving")
@@ -327,13 +326,13 @@ def check_channels(
     *,
     cells: int = 1,
 ) -> None:
-    """Refuse a model that is shown more than the image's latents.
+    """Refuse a model whose input is more than the image's latents.
 
     Args:
         denoiser: a diffusers model.
         vae: its autoencoder.
         name: for the message.
-        cells: latent cells that are one place of the denoiser's input: 4 where 2x2 are packed into a token.
+        cells: latent cells per token of the denoiser: 4 where 2x2 are packed.
 
     Raises:
         InputError: the denoiser takes more or fewer channels than the latents have.
@@ -348,17 +347,17 @@ def check_channels(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Inside, diffusers does not warn that an adapter has nothing for the text encoders."""
+    """Inside, diffusers does not warn that an adapter has no weights for the text encoders."""
     log = logging.getLogger("diffusers.loaders.lora_base")
 
-    def telling(record: logging.LogRecord) -> bool:
+    def keep(record: logging.LogRecord) -> bool:
         return "No LoRA keys associated" not in record.getMessage()
 
-    log.addFilter(telling)
+    log.addFilter(keep)
     try:
         yield
     finally:
-        log.removeFilter(telling)
+        log.removeFilter(keep)
 
 
 def open_pipeline(
@@ -381,7 +380,7 @@ def open_pipeline(
     Raises:
         StoreError: the folder is incomplete or unreadable.
         InputError: the installed diffusers has no such class.
-        ConfigError: ``options.schedule`` names a setting that the scheduler has not.
+        ConfigError: ``options.schedule`` names a setting that the scheduler does not have.
     """
     kind, options = (
         diffusers_class(pipeline_class or str(read_settings(folder / INDEX)["_class_name"])),
@@ -399,7 +398,7 @@ def open_pipeline(
             copy_weights(part)
     if options.schedule:
         _reschedule(pipeline, options.schedule)
-    return pipeline.to(options.device) if options.offload == "none" else _apart(pipeline, options)
+    return pipeline.to(options.device) if options.offload == "none" else _offload(pipeline, options)
 
 
 def diffusers_class(name: str) -> Any:  # noqa: ANN401
@@ -423,8 +422,8 @@ def reading(what: str) -> Iterator[None]:
         raise StoreError(f"cannot read {what}: {reason}") from error
 
 
-def _apart(pipeline: Any, options: LoadOptions) -> Any:  # noqa: ANN401
-    """Leave parts in main memory; each comes to the device when it is run and goes when the next is."""
+def _offload(pipeline: Any, options: LoadOptions) -> Any:  # noqa: ANN401
+    """Keep parts in main memory; each moves to the device when it runs and back when the next part runs."""
     from accelerate import cpu_offload_with_hook
 
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}

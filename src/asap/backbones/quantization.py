@@ -1,12 +1,12 @@
-"""Denoisers whose frozen weights lie in 4 or 8 bits, through the quantizers that diffusers knows.
+"""Denoisers with frozen weights in 4 or 8 bits, through the quantizers of diffusers.
 
-    nf4      bitsandbytes, 4-bit normal floats (arXiv:2305.14314); needs a GPU that bitsandbytes knows
-    int8     bitsandbytes, 8-bit integers with outliers apart (arXiv:2208.07339); likewise
-    ao_int8  torchao, 8-bit integer weights, computed in the model's own numbers; also on the CPU
-    ao_fp8   torchao, 8-bit floating point weights; likewise
+    nf4      bitsandbytes, 4-bit normal floats (arXiv:2305.14314); needs a GPU that bitsandbytes supports
+    int8     bitsandbytes, 8-bit integers with separate outliers (arXiv:2208.07339); needs the same
+    ao_int8  torchao, 8-bit integer weights, computed in the model's dtype; also on the CPU
+    ao_fp8   torchao, 8-bit floating point weights, computed in the model's dtype; also on the CPU
 
 Only the denoiser is quantized: text encoders and autoencoder run once, before training. An adapter trains in float32
-beside it; the quantized weights are the reference as well, so that delta is still 0 before the first step.
+beside it; the quantized weights are also the reference, so delta is 0 before the first step.
 """
 
 import importlib
@@ -34,12 +34,12 @@ def check_quantization(name: str) -> None:
 
 
 def quantization_config(kind: Any, name: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
-    """What ``kind.from_pretrained`` takes as ``quantization_config``.
+    """The argument ``quantization_config`` of ``kind.from_pretrained``.
 
     Args:
         kind: a diffusers pipeline class; its denoiser is ``transformer`` or ``unet``.
         name: one of ``QUANTIZATIONS``.
-        dtype: that the denoiser computes in.
+        dtype: in which the denoiser computes.
 
     Raises:
         ConfigError: see ``check_quantization``.

@@ -1,10 +1,10 @@
-"""Text of unlike lengths in one tensor: rows padded with zeros to one length, and a mask that says what is text.
+"""Texts of different lengths in one tensor: rows padded with zeros to one length, and a mask of the text.
 
-A family whose denoiser reads a text of any length stores it as ``text`` (B, L, D) and ``mask`` (B, L), bool, true where
-there is text; true comes before false in every row. L is the family's greatest length, the same for every prompt, so
-that rows can be stored and joined. Any L that holds the longest row says the same to the denoiser, and so does anything
-in place of the padding: ``blanked`` puts zeros there, which take no room in a store. A condition without ``mask``
-(CLIP's, and T5's in SD3 and FLUX) has padding that the denoiser attends to, and is left as it is.
+A family whose denoiser takes text of any length stores it as ``text`` (B, L, D) and ``mask`` (B, L), bool, true for
+text; in every row true comes before false. L is the family's maximal length, the same for every prompt, so rows can be
+stored and concatenated. The prediction depends neither on L, as long as the longest row fits, nor on the values of
+the padding: ``blanked`` sets them to zero, which compresses well. A condition without ``mask`` (CLIP's, and T5's in SD3
+and FLUX) has padding that the denoiser attends to, and stays as it is.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def rows(condition: TextCondition) -> list[Tensor]:
 
 
 def blanked(condition: TextCondition) -> TextCondition:
-    """The same with zeros for padding, so that a store need not keep it."""
+    """The same condition with zeros as padding, which a store keeps in almost no space."""
     if "mask" not in condition.tensors:
         return condition
     text, mask = condition.tensors["text"], condition.tensors["mask"]

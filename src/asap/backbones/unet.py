@@ -1,4 +1,4 @@
-"""What the families with a UNet on a discrete schedule share."""
+"""Base class of the families with a UNet on a discrete noise schedule."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["UnetBackbone"]
 
 
 class UnetBackbone(PipelineBackbone):
-    """Noise- or v-prediction as the scheduler's settings say, zero terminal SNR included."""
+    """Predicts noise or v as the scheduler's config says, with or without zero terminal SNR."""
 
     def __init__(self, pipeline: Any, name: str, options: LoadOptions | None = None) -> None:  # noqa: ANN401
         """Wrap a pipeline; see ``PipelineBackbone``.

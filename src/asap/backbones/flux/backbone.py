@@ -17,7 +17,7 @@ from asap.tensors import pack, unpack
 __all__ = ["FluxBackbone", "load", "positions"]
 
 TRAINED_GUIDANCE: Final = 1.0
-"""What the guidance embedding of dev is told in training, see the README."""
+"""Input of dev's guidance embedding in training, see the README."""
 LENGTHS: Final = {True: 512, False: 256}
 """Places of T5 with (dev) and without (schnell) embedded guidance."""
 FEW_STEPS: Final = 4
@@ -52,7 +52,7 @@ class FluxBackbone(PipelineBackbone):
     """The defaults of diffusers' examples/dreambooth/train_dreambooth_lora_flux.py: the double blocks without their
     modulation, and query, key and value of the single blocks."""
     embedded_guidance = TRAINED_GUIDANCE
-    """Guidance scale that ``denoise`` tells a guidance-distilled model; the others have no such input."""
+    """Guidance scale that ``denoise`` passes to a guidance-distilled model; the others have no such input."""
 
     def __init__(self, pipeline: Any, name: str, options: LoadOptions | None = None) -> None:  # noqa: ANN401
         """Wrap a ``FluxPipeline``; raises ``InputError`` if it takes more than the image's latents.
@@ -82,7 +82,7 @@ class FluxBackbone(PipelineBackbone):
         return TextCondition({"text": text.float(), "pooled": pooled.float()})
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of each row where its window begins, which shifts the places of its tokens."""
+        """Add the origin of each row's window, which shifts the positions of its tokens."""
         return placed(super().place(condition, windows), windows, self.cell)
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
@@ -105,12 +105,12 @@ class FluxBackbone(PipelineBackbone):
         )[0]
         return unpack(tokens.float(), (height, width))
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
-        """Schnell takes four steps unless told otherwise, and shorter text."""
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """Schnell takes four steps by default, and shorter text."""
         own: dict[str, Any] = {"max_sequence_length": LENGTHS[self.distilled]}
         if not self.distilled:
             own["num_inference_steps"] = FEW_STEPS
-        return {**own, **super()._how(steps, guidance)}
+        return {**own, **super()._call_settings(steps, guidance)}
 
 
 def load(folder: Path, name: str, options: LoadOptions) -> FluxBackbone:

@@ -18,7 +18,7 @@ from asap.tensors import pack, unpack
 __all__ = ["Flux2Backbone", "load", "positions"]
 
 TRAINED_GUIDANCE: Final = 1.0
-"""What the guidance embedding of dev is told in training, see the README."""
+"""Input of dev's guidance embedding in training, see the README."""
 FEW_STEPS: Final = 4
 """Sampling steps of a klein that was distilled to few steps."""
 EVERYWHERE: Final = ("to_q", "to_k", "to_v", "to_out.0", "to_qkv_mlp_proj")
@@ -48,7 +48,7 @@ class Flux2Backbone(PipelineBackbone):
     component = "transformer"
     cell = 16
     embedded_guidance = TRAINED_GUIDANCE
-    """Guidance scale that ``denoise`` tells a model with embedded guidance (dev); klein has no such input."""
+    """Guidance scale that ``denoise`` passes to a model with embedded guidance (dev); klein has no such input."""
 
     def __init__(self, pipeline: Any, name: str, options: LoadOptions | None = None) -> None:  # noqa: ANN401
         """Wrap a ``Flux2Pipeline`` or ``Flux2KleinPipeline``; raises ``InputError`` as ``check_channels``.
@@ -83,7 +83,7 @@ class Flux2Backbone(PipelineBackbone):
         return F.pixel_shuffle((cells - mean) / deviation, 2)
 
     def vae_decode(self, latents: Tensor) -> Tensor:
-        """The opposite of ``vae_encode``."""
+        """The inverse of ``vae_encode``."""
         cells = F.pixel_unshuffle(latents, 2)
         mean, deviation = self._statistics(cells)
         pictures: Tensor = self.pipeline.vae.decode(F.pixel_shuffle(cells * deviation + mean, 2)).sample
@@ -104,7 +104,7 @@ class Flux2Backbone(PipelineBackbone):
         return TextCondition({"text": text.float()})
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of each row where its window begins, which shifts the places of its tokens."""
+        """Add the origin of each row's window, which shifts the positions of its tokens."""
         return placed(super().place(condition, windows), windows, self.cell)
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
@@ -130,11 +130,11 @@ class Flux2Backbone(PipelineBackbone):
 
     # --- sampling
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
-        """A klein for few steps takes four unless told otherwise, and no guidance, which it ignores."""
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """A klein that was distilled to few steps takes four by default, and no guidance, which it ignores."""
         few = self.pipeline.config.get("is_distilled")
         own = {"num_inference_steps": FEW_STEPS, "guidance_scale": 1.0} if few else {}
-        return {**own, **super()._how(steps, guidance)}
+        return {**own, **super()._call_settings(steps, guidance)}
 
 
 def load(folder: Path, name: str, options: LoadOptions) -> Flux2Backbone:

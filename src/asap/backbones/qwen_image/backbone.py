@@ -59,7 +59,7 @@ class QwenImageBackbone(PipelineBackbone):
         return (latents - mean) / deviation
 
     def vae_decode(self, latents: Tensor) -> Tensor:
-        """The opposite of ``vae_encode``."""
+        """The inverse of ``vae_encode``."""
         mean, deviation = self._statistics(latents)
         pictures: Tensor = self.pipeline.vae.decode((latents * deviation + mean)[:, :, None]).sample[:, :, 0]
         return pictures
@@ -98,13 +98,13 @@ class QwenImageBackbone(PipelineBackbone):
         )[0]
         return unpack(prediction.float(), (height, width))
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
         """Guidance is ``true_cfg_scale`` and needs a negative prompt; ``guidance_scale`` is for distilled models.
 
         Raises:
-            InputError: fewer than two steps, of which the scheduler with ``shift_terminal`` makes no numbers.
+            InputError: fewer than two steps, for which a scheduler with ``shift_terminal`` gives no finite values.
         """
-        how = super()._how(steps, guidance)
+        how = super()._call_settings(steps, guidance)
         if how.get("num_inference_steps", 2) < 2:
             raise InputError(f"{self.name} needs at least 2 steps to draw an image, got {steps}")
         if "guidance_scale" in how:

@@ -73,9 +73,9 @@ class SanaBackbone(PipelineBackbone):
         """The denoiser's inputs beside latents and text."""
         return {"timestep": self.path.model_time(t).to(self.device) * self.pipeline.transformer.config.timestep_scale}
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
         """At the asked size, not at the nearest of the pipeline's table."""
-        return {**super()._how(steps, guidance), "use_resolution_binning": False}
+        return {**super()._call_settings(steps, guidance), "use_resolution_binning": False}
 
 
 class SprintBackbone(SanaBackbone):
@@ -98,9 +98,9 @@ class SprintBackbone(SanaBackbone):
         guidance = torch.full([len(t)], default * unit, device=self.device, dtype=self.dtype)
         return {"timestep": self.path.model_time(t).to(self.device), "guidance": guidance}
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
         """The sampler's second time is for two steps alone."""
-        how = super()._how(steps, guidance)
+        how = super()._call_settings(steps, guidance)
         return how if how.get("num_inference_steps", 2) == 2 else {**how, "intermediate_timesteps": None}
 
 

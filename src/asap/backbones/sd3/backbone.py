@@ -78,12 +78,12 @@ class Sd3Backbone(PipelineBackbone):
             for name, ours in named.items()
         }
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
         """Steps and guidance of the model cards, told apart by query-key norm (3.5) and second attention (medium)."""
         settings = self.pipeline.transformer.config
         card = SD3 if not settings.qk_norm else MEDIUM if settings.dual_attention_layers else LARGE
         named = dict(zip(("num_inference_steps", "guidance_scale"), card, strict=True))
-        return {**named, **super()._how(steps, guidance)}
+        return {**named, **super()._call_settings(steps, guidance)}
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
         """Predicted noise - x at x_t, (B, C, h, w), float32."""

@@ -23,8 +23,8 @@ class SDXLBackbone(UnetBackbone):
     """Two text encoders, latents of 4 channels at 1/8.
 
     Condition: ``text`` (B, 77, D) of both encoders, ``pooled`` (B, P) of the second, and after ``place`` ``frame``
-    (B, 4): height and width of the whole image, top and left of the window. The network is told six numbers (SDXL,
-    arXiv:2307.01952, section 2.2): original size, crop, and target size, which is that of the latents.
+    (B, 4): height and width of the whole image, top and left of the window. The network takes six numbers (SDXL,
+    arXiv:2307.01952, section 2.2): original size, crop corner, and target size, which is that of the latents.
     """
 
     lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
@@ -49,7 +49,7 @@ class SDXLBackbone(UnetBackbone):
         return TextCondition({"text": states.float(), "pooled": pooled.float()})
 
     def place(self, condition: TextCondition, windows: Sequence[Window]) -> TextCondition:
-        """Say of each row what the whole image's size is and where the window lies in it."""
+        """Add to each row the whole image's size and the window's corner."""
         unplaced = super().place(condition, windows)
         rows = [[window.whole_height, window.whole_width, window.top, window.left] for window in windows]
         like = unplaced.tensors["text"]

@@ -45,9 +45,9 @@ class ZImageBackbone(PipelineBackbone):
             options=options,
         )
 
-    def _how(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
-        """A model with Turbo in its name takes few steps without guidance unless told otherwise."""
-        return {**(TURBO if DISTILLED.search(self.name) else {}), **super()._how(steps, guidance)}
+    def _call_settings(self, steps: int | None, guidance: float | None) -> dict[str, Any]:
+        """A model with Turbo in its name takes few steps without guidance by default."""
+        return {**(TURBO if DISTILLED.search(self.name) else {}), **super()._call_settings(steps, guidance)}
 
     def embed(self, prompts: Sequence[str]) -> TextCondition:
         """``text`` and ``mask`` of ``LENGTH`` tokens."""

@@ -1,4 +1,4 @@
-"""[pairs] of known truth -> any judge -> how often it is right; the result is what later error rates cite."""
+"""[pairs] of known truth -> any judge -> its sensitivity and specificity, which later error rates are corrected by."""
 
 import math
 from collections import defaultdict
@@ -37,18 +37,18 @@ def calibrate_on(
     device: str = "auto",
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure a judge on both sides of pairs as they are, and write ``out/calibration.json``; returns the same.
+    """Measure a judge on both images of pairs, write ``out/calibration.json`` and return it.
 
     Args:
         judge: a name or the folder of a learned judge.
         truth: pair stores: rendered bodies, photographs; null edits are in each.
-        out: folder of the result; raw replies are kept there, too.
+        out: folder of the result and of raw replies.
         options: the judge's settings.
         split: the people to measure on; ``all`` where the judge has seen none of them.
         limit: at most so many pairs of each store, spread over it.
         pairwise: also let the judge compare the sides of each pair in both orders.
-        device: where the learned judge runs; a GPU if there is one.
-        report: is given a line now and then.
+        device: where the learned judge runs; ``auto`` is a GPU if there is one.
+        report: receives a line of progress now and then.
 
     Raises:
         InputError: no defects, or the judge learned from these pairs or picked them.
@@ -57,7 +57,7 @@ def calibrate_on(
     instrument = judge_by_name(judge, options, work=out, device=device, report=report)
     stores = [PairStore.open(path, split=None if split == ALL else split) for path in truth]
     for path in truth:
-        # test people of the store that it was trained on are strangers to a judge; those of its training split are not
+        # a judge has not seen the test people of the store that it was trained on, but those of its training split
         taught = instrument.trained_on if split in ("train", ALL) else None
         refuse_own_examiner(instrument.fingerprint, parent_of(path)[1], taught_on=taught, name=instrument.name)
     places = [(store, place) for store in stores for place in _spread(len(store), limit)]
@@ -109,7 +109,7 @@ def _scores(
 
 
 def _note(facts: dict[str, list[Any]], row: PairRow) -> None:
-    """Remember what is known of a pair."""
+    """Append the facts of a pair."""
     for name in ("kind", "part", "operation", "person"):
         facts[name].append(getattr(row, name))
     facts["severity"].append(str(row.severity))
@@ -118,13 +118,13 @@ def _note(facts: dict[str, list[Any]], row: PairRow) -> None:
 
 
 def _sides(row: PairRow) -> Iterator[JudgeInput]:
-    """Both sides as images to be judged."""
+    """Both images of a pair."""
     for seed, image in enumerate((row.chosen, row.rejected)):
         yield JudgeInput(key=(row.uid, seed), image=image, prompt=row.prompt, parts=tuple(row.visible_parts))
 
 
 def _pairwise(judge: Judge, places: Sequence[tuple[PairStore, int]]) -> dict[str, Any]:
-    """How often the right side of a defect wins in both orders, and what the order itself does."""
+    """Outcomes by kind of pair, a win being the chosen image's, and the bias of position."""
     kinds: list[str] = []
 
     def pairs() -> Iterator[tuple[JudgeInput, JudgeInput]]:

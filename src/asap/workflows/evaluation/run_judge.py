@@ -1,4 +1,4 @@
-"""[generations] -> judge -> [verdicts], whatever the judge; and two runs against each other by a pairwise one."""
+"""[generations] -> judge -> [verdicts] with any judge, and the comparison of two runs by a pairwise judge."""
 
 import base64
 import math
@@ -39,7 +39,7 @@ def run(
     device: str = "auto",
     report: Report = lambda _: None,
 ) -> Path:
-    """Judge every image of a store of generations, or go on; returns the folder of the verdicts.
+    """Judge every image of a store of generations; resumes. Returns the folder of the verdicts.
 
     Args:
         generations: what ``asap generate`` made.
@@ -48,10 +48,10 @@ def run(
         options: the judge's settings.
         calibration: file of ``asap judge calibrate``, kept beside the verdicts and cited by every rate; the learned
             judge has its own.
-        work: what the judge keeps for later, as raw replies; None: beside ``out``, under its name and ``.judge``.
-        device: where the learned judge runs, as torch names it; a GPU if there is one. Its verdicts differ between
-            devices by rounding.
-        report: is given a line now and then.
+        work: folder for what the judge keeps, such as raw replies; None for ``OUT.judge``.
+        device: where the learned judge runs; ``auto`` is a GPU if there is one. Its verdicts differ between devices by
+            rounding.
+        report: receives a line of progress now and then.
 
     Raises:
         InputError: the judge picked the pairs that the model was aligned with, or was trained on them; or wrong
@@ -77,7 +77,7 @@ def run(
 
 
 def work_of(out: Path) -> Path:
-    """Where a judge keeps what it may use again, unless told otherwise."""
+    """The default folder for what a judge keeps."""
     return out.with_name(f"{out.name}.judge")
 
 
@@ -91,7 +91,7 @@ def fit_judge(
     device: str = "auto",
     report: Report = lambda _: None,
 ) -> tuple[Judge, Mapping[str, Any] | None]:
-    """The judge and its calibration, after looking at whether it may judge a model; nothing is written.
+    """The judge and its calibration, after checking that it may judge the model; nothing is written.
 
     Args:
         judge: a name or the folder of a learned judge.
@@ -100,7 +100,7 @@ def fit_judge(
         upstream: manifests of everything that the model's adapter or images came from.
         work: where the judge keeps things.
         device: where the learned judge runs.
-        report: is given a line now and then.
+        report: receives a line of progress now and then.
 
     Raises:
         InputError, StoreError: as ``run``.
@@ -119,19 +119,19 @@ def _calibration(path: Path, judge: Judge) -> dict[str, Any]:
 
 
 def _judge_rest(judge: Judge, store: GenerationStore, writer: VerdictWriter, report: Report) -> None:
-    """Judge what has no verdict yet, and say how much failed."""
+    """Judge the images without a verdict, and report how many failed."""
     todo = [row for row in store.rows if row.key not in writer.done()]
     errors = 0
     for count, (row, found) in enumerate(zip(todo, judge.judge(_inputs(store, todo)), strict=True), 1):
-        verdict = _sound(found)
+        verdict = _finite(found)
         writer.add(_row(row, verdict))
         errors += verdict.error
         if count % REPORT_EVERY == 0 or count == len(todo):
             report(f"judge {count}/{len(todo)}" + (f", {errors} errors" if errors else ""))
 
 
-def _sound(verdict: Verdict) -> Verdict:
-    """A verdict whose probability is no number is an error: nobody knows what its judge would have said."""
+def _finite(verdict: Verdict) -> Verdict:
+    """A verdict whose probability is not finite becomes an error."""
     if verdict.probability is None or math.isfinite(verdict.probability):
         return verdict
     reason = f"the judge's probability is {verdict.probability}"
@@ -139,7 +139,7 @@ def _sound(verdict: Verdict) -> Verdict:
 
 
 def _inputs(store: GenerationStore, rows: Iterable[Generation]) -> Iterable[JudgeInput]:
-    """Images as judges want them, one after the other."""
+    """The inputs of a judge, read one by one."""
     return (
         JudgeInput(key=row.key, image=store.image(row), prompt=row.prompt, parts=tuple(row.extra.get("parts", ())))
         for row in rows
@@ -147,7 +147,7 @@ def _inputs(store: GenerationStore, rows: Iterable[Generation]) -> Iterable[Judg
 
 
 def _row(row: Generation, verdict: Verdict) -> VerdictRow:
-    """What is stored: the verdict, and the person mask, if any, as one byte a cell."""
+    """The stored row: the verdict, and the person mask, if any, as one byte per cell."""
     extra: dict[str, Any] = {
         "probability": verdict.probability,
         "not_visible": list(verdict.not_visible),
@@ -173,13 +173,13 @@ def _row(row: Generation, verdict: Verdict) -> VerdictRow:
 def estimate(
     generations: Path, *, judge: str | Path, options: Mapping[str, Any] | None = None, work: Path
 ) -> dict[str, object]:
-    """What judging a store will take, before it starts: calls, tokens and price of a ``vlm``; images of any judge."""
+    """What judging a store will take: the number of images, and calls, tokens and price if the judge states them."""
     store, instrument = GenerationStore.open(generations), judge_by_name(judge, options, work=work)
     return {"judge": instrument.name, "images": len(store.rows), **instrument.estimate(_Lazy(store))}
 
 
 class _Lazy(Sequence[JudgeInput]):
-    """A store as a sequence of images that are read when they are asked for."""
+    """A store as a sequence of images that are read on access."""
 
     def __init__(self, store: GenerationStore) -> None:
         self._store = store
@@ -229,8 +229,8 @@ def compare(
         rows.append(row | {"votes": [list(vote) for vote in found.votes], "reason": found.reason})
         if len(rows) % REPORT_EVERY == 0 or len(rows) == len(keys):
             report(f"compare {len(rows)}/{len(keys)}")
-    told = {"judge": instrument.name, "fingerprint": instrument.fingerprint}
-    told |= {name: store.content_hash for name, store in zip(("model", "base"), stores, strict=True)}
+    facts = {"judge": instrument.name, "fingerprint": instrument.fingerprint}
+    facts |= {name: store.content_hash for name, store in zip(("model", "base"), stores, strict=True)}
     result = pairwise_strength(rows, generator(0, "pairwise"))
-    write_json(out / "votes.json", {**told, "result": result, "rows": rows})
+    write_json(out / "votes.json", {**facts, "result": result, "rows": rows})
     return result
