@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from operator import attrgetter
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -154,7 +155,7 @@ def _build(kind: Any, given: Mapping[str, Any], path: tuple[str, ...], missing: 
         hint = f", did you mean {places.get(similar[0], similar[0])}?" if similar else f"; known: {', '.join(hints)}"
         faults.append(f"unknown key {'.'.join((*path, name))!r}{hint}")
     values: dict[str, Any] = {}
-    for item in dataclasses.fields(kind):
+    for item in filter(attrgetter("init"), dataclasses.fields(kind)):
         value, hint, where = given.get(item.name), hints[item.name], (*path, item.name)
         if dataclasses.is_dataclass(hint):
             if value is None or isinstance(value, Mapping):

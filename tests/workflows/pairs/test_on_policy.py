@@ -161,7 +161,7 @@ def test_wrong_settings_leave_nothing_behind(tmp_path: Path, settings: dict[str,
         ([], "--count"),
         (["--count", "1", "--source", "photos"], "--source"),
         (["--count", "1", "--controlnet", "c"], "--controlnet"),
-        (["--count", "1", "--samples", "1"], "--samples must be at least 2, got 1"),
+        (["--count", "1", "--samples", "1"], "samples must be at least 2, got 1"),
     ],
 )
 def test_wrong_words(words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
