@@ -19,7 +19,7 @@ from asap.stores.checkpoints import CheckpointStore
 from asap.stores.pairs import PairRow, PairStore, PairWriter
 from asap.stores.trainlog import read_log
 from asap.workflows.training import latents as encode
-from asap.workflows.training.crops import Framer, Framing
+from asap.workflows.training.crops import Cropper, CropSettings
 from tests.stores.samples import pair
 from tests.workflows.training.test_config import ROOT
 from tests.workflows.training.test_settings import store
@@ -213,9 +213,9 @@ def test_pictures_of_several_shapes_in_one_store_keep_their_masks_whole(tmp_path
         writer.finish(Manifest(kind="pairs"))
     opened = PairStore.open(tmp_path / "pairs")
     assert {row.chosen.shape for row in opened.rows(range(4))} == {(32, 48, 3), (32, 80, 3)}
-    framer = Framer(load("tiny"), Framing())
+    cropper = Cropper(load("tiny"), CropSettings())
     for stored in opened.rows(range(4)):
-        squared, _ = encode._framed(stored, framer)
+        squared, _ = encode._cropped(stored, cropper)
         assert squared.chosen.shape == squared.rejected.shape == (32, 32, 3)
         assert squared.mask.sum() == stored.mask.sum()
     given = ["--model", "tiny", "--pairs", str(tmp_path / "pairs"), "--out", str(tmp_path / "run"), "--steps", "1"]

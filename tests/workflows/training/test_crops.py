@@ -24,7 +24,7 @@ from asap.tensors.masks import touched_cells
 from asap.workflows.runtime.trained import trained_hash
 from asap.workflows.training import dry_run as dryrun
 from asap.workflows.training.config import configure
-from asap.workflows.training.crops import Framer, Framing, groups_of, views_of
+from asap.workflows.training.crops import Cropper, CropSettings, crops_of, groups_of
 from asap.workflows.training.latents import LatentPairs, encode_pairs
 from asap.workflows.training.run import TrainResult, train
 from tests.backbones.tiny import flux, sana, sdxl
@@ -69,18 +69,18 @@ def store(root: Path, count: int = 20, shapes: list[tuple[int, int]] | None = No
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return store(tmp_path_factory.mktemp("framing") / "pairs")
+    return store(tmp_path_factory.mktemp("crops") / "pairs")
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images that hold the square, some of them wide."""
-    return store(tmp_path_factory.mktemp("framing") / "large", 12, [(64, 64), (96, 96), (64, 100)])
+    return store(tmp_path_factory.mktemp("crops") / "large", 12, [(64, 64), (96, 96), (64, 100)])
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("framing-model") / "sdxl"
+    folder = tmp_path_factory.mktemp("crops-model") / "sdxl"
     sdxl.build(folder)
     return folder
 
@@ -106,65 +106,66 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "framing", [Framing(), Framing(buckets=True), Framing(window=0.4), Framing(buckets=True, window=0.25)]
+    "crop_settings",
+    [CropSettings(), CropSettings(buckets=True), CropSettings(window=0.4), CropSettings(buckets=True, window=0.25)],
 )
-def test_no_mask_is_ever_cut(framing: Framing, backbone: Backbone) -> None:
+def test_no_mask_is_ever_cut(crop_settings: CropSettings, backbone: Backbone) -> None:
     """For images and boxes of all kinds: the crop holds the box, and the window every cell that the box touches."""
-    framer, draw = Framer(backbone, framing), generator(1, "views")
+    cropper, draw = Cropper(backbone, crop_settings), generator(1, "views")
     cropped, seen = set(), set()
     for _ in range(300):
         height, width = (int(value) for value in draw.integers(64, 160, 2))
         tall, wide = (int(value) for value in draw.integers(1, 40, 2))
         y, x = int(draw.integers(0, height - tall)), int(draw.integers(0, width - wide))
-        view = framer.view("u", height, width, (x, y, x + wide, y + tall))
-        cropped.add(view.size)
-        seen.add(view.window[2] * view.window[3] / (view.size[0] * view.size[1]))
+        crop = cropper.crop("u", height, width, (x, y, x + wide, y + tall))
+        cropped.add(crop.size)
+        seen.add(crop.window[2] * crop.window[3] / (crop.size[0] * crop.size[1]))
         for axis, (low, high, whole) in enumerate(((y, y + tall, height), (x, x + wide, width))):
-            start, length = view.crop[axis], view.crop[2 + axis]
+            start, length = crop.frame[axis], crop.frame[2 + axis]
             assert 0 <= start <= low
             assert high <= start + length <= whole
-            assert length >= view.size[axis]
-            first, end = touched_cells(low - start, high - start, length, view.size[axis] // 8)
-            window, side = view.window[axis] // 8, view.window[2 + axis] // 8
-            assert view.window[axis] % 8 == view.window[2 + axis] % 8 == 0
+            assert length >= crop.size[axis]
+            first, end = touched_cells(low - start, high - start, length, crop.size[axis] // 8)
+            window, side = crop.window[axis] // 8, crop.window[2 + axis] // 8
+            assert crop.window[axis] % 8 == crop.window[2 + axis] % 8 == 0
             assert 0 <= window <= first
-            assert end <= window + side <= view.size[axis] // 8
-    assert (len(cropped) > 5) == framing.buckets
-    assert (seen == {1.0}) == (framing.window == 1)
+            assert end <= window + side <= crop.size[axis] // 8
+    assert (len(cropped) > 5) == crop_settings.buckets
+    assert (seen == {1.0}) == (crop_settings.window == 1)
 
 
 def test_views_worked_by_hand(backbone: Backbone) -> None:
     """A box of 8 x 8 at (40, 16) of 64 x 64 is cell (5, 2), of which half the sides begin at cell (3, 0)."""
-    view = Framer(backbone, Framing(window=0.5)).view("u", 64, 64, (16, 40, 24, 48))
-    assert (view.crop, view.size, view.window) == ((0, 0, 64, 64), (64, 64), (24, 0, 32, 32))
-    wide = Framer(backbone, Framing(buckets=True)).view("u", 60, 90, (80, 0, 90, 8))
-    assert (wide.crop, wide.size, wide.window) == ((0, 0, 54, 90), (48, 80), (0, 0, 48, 80))
+    crop = Cropper(backbone, CropSettings(window=0.5)).crop("u", 64, 64, (16, 40, 24, 48))
+    assert (crop.frame, crop.size, crop.window) == ((0, 0, 64, 64), (64, 64), (24, 0, 32, 32))
+    wide = Cropper(backbone, CropSettings(buckets=True)).crop("u", 60, 90, (80, 0, 90, 8))
+    assert (wide.frame, wide.size, wide.window) == ((0, 0, 54, 90), (48, 80), (0, 0, 48, 80))
 
 
 def test_a_mask_larger_than_the_window_widens_it(backbone: Backbone) -> None:
     """Five of eight cells: a window of 0.25 becomes one of five eighths; a mask that is everywhere is seen whole."""
-    framer = Framer(backbone, Framing(window=0.25))
-    assert framer.view("u", 64, 64, (8, 0, 41, 8)).window == (0, 8, 40, 40)
-    assert framer.view("u", 64, 64, (0, 0, 64, 64)).window == (0, 0, 64, 64)
-    assert framer.view("u", 64, 64, (0, 0, 0, 0)).window == (24, 24, 16, 16)
+    cropper = Cropper(backbone, CropSettings(window=0.25))
+    assert cropper.crop("u", 64, 64, (8, 0, 41, 8)).window == (0, 8, 40, 40)
+    assert cropper.crop("u", 64, 64, (0, 0, 64, 64)).window == (0, 0, 64, 64)
+    assert cropper.crop("u", 64, 64, (0, 0, 0, 0)).window == (24, 24, 16, 16)
 
 
 def test_the_shape_that_cuts_least_is_taken_unless_it_cuts_the_mask(backbone: Backbone) -> None:
     """64 x 104 is cut to 62 x 104 for the shape 48 x 80; a mask as high as the image wants 64 x 82, shape 56 x 72."""
-    framer = Framer(backbone, Framing(buckets=True))
-    usual, high = (framer.view("u", 64, 104, box) for box in ((10, 10, 20, 20), (10, 0, 20, 64)))
-    assert (usual.size, usual.crop) == ((48, 80), (0, 0, 62, 104))
-    assert (high.size, high.crop) == ((56, 72), (0, 0, 64, 82))
+    cropper = Cropper(backbone, CropSettings(buckets=True))
+    usual, high = (cropper.crop("u", 64, 104, box) for box in ((10, 10, 20, 20), (10, 0, 20, 64)))
+    assert (usual.size, usual.frame) == ((48, 80), (0, 0, 62, 104))
+    assert (high.size, high.frame) == ((56, 72), (0, 0, 64, 82))
 
 
 def test_pictures_too_small_and_models_of_one_size_are_refused(backbone: Backbone) -> None:
     with pytest.raises(InputError, match=r"48x48; .* at least 64 on each side or as many pixels in another shape"):
-        Framer(backbone, Framing(buckets=True)).view("u", 48, 48, (0, 0, 8, 8))
+        Cropper(backbone, CropSettings(buckets=True)).crop("u", 48, 48, (0, 0, 8, 8))
     with pytest.raises(InputError, match="pair u: no square of an image of 64x120 holds a box of 8x80"):
-        Framer(backbone, Framing()).view("u", 64, 120, (0, 0, 80, 8))
+        Cropper(backbone, CropSettings()).crop("u", 64, 120, (0, 0, 80, 8))
     with pytest.raises(ConfigError, match="tiny has images of one size, so no window can be cut"):
-        Framer(load("tiny"), Framing(window=0.5))
-    assert Framer(load("tiny"), Framing(buckets=True)).sizes == [(32, 32)]
+        Cropper(load("tiny"), CropSettings(window=0.5))
+    assert Cropper(load("tiny"), CropSettings(buckets=True)).sizes == [(32, 32)]
 
 
 # --- what is read
@@ -177,11 +178,11 @@ def test_windows_show_what_lies_there(module: ModuleType, pairs: Path, tmp_path:
     backbone = load(tmp_path / "model")
     opened = PairStore.open(pairs, split="train")
     positions = [0, 1] if module is not sana else [1]
-    framer = Framer(backbone, Framing(window=0.5))
-    views = views_of(opened, positions, framer)
+    cropper = Cropper(backbone, CropSettings(window=0.5))
+    crops = crops_of(opened, positions, cropper)
     encoded = encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions)
-    windows = LatentPairs(encoded, positions, framer, views)
-    whole = LatentPairs(encoded, positions, Framer(backbone, Framing()), ()).batch(range(len(positions)))
+    windows = LatentPairs(encoded, positions, cropper, crops)
+    whole = LatentPairs(encoded, positions, Cropper(backbone, CropSettings()), ()).batch(range(len(positions)))
     for group in windows.groups():
         batch = windows.batch(group)
         assert batch.visible_share < 1
@@ -201,21 +202,24 @@ def assert_seen(batch: PairBatch, row: int, whole: PairBatch, index: int) -> Non
 
 def test_crops_to_shapes_are_encoded_as_they_are(pairs: Path, backbone: Backbone, tmp_path: Path) -> None:
     """Rows of unlike shapes come back from one store as what the images' own crops are encoded to."""
-    opened, framing = PairStore.open(pairs, split="train"), Framing(buckets=True)
-    positions, framer = list(range(len(opened))), Framer(backbone, framing)
-    views = views_of(opened, positions, framer)
+    opened, crop_settings = PairStore.open(pairs, split="train"), CropSettings(buckets=True)
+    positions, cropper = list(range(len(opened))), Cropper(backbone, crop_settings)
+    crops = crops_of(opened, positions, cropper)
     source = LatentPairs(
-        encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions, framing), positions, framer, views
+        encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions, crop_settings),
+        positions,
+        cropper,
+        crops,
     )
     assert {tuple(source.batch([index]).chosen.shape[2:]) for index in positions} == {
-        (view.size[0] // 8, view.size[1] // 8) for view in views
+        (crop.size[0] // 8, crop.size[1] // 8) for crop in crops
     }
-    assert len(source.groups()) == len({view.size for view in views}) > 2
+    assert len(source.groups()) == len({crop.size for crop in crops}) > 2
     for index in (0, 2, 3):
-        row, view = opened.row(index), views[index]
-        top, left, tall, wide = view.crop
+        row, crop = opened.row(index), crops[index]
+        top, left, tall, wide = crop.frame
         picture = torch.from_numpy(row.chosen[top : top + tall, left : left + wide]).permute(2, 0, 1)[None] / 127.5 - 1
-        small = torch.nn.functional.adaptive_avg_pool2d(picture, view.size)
+        small = torch.nn.functional.adaptive_avg_pool2d(picture, crop.size)
         torch.testing.assert_close(source.batch([index]).chosen, backbone.encode(small), atol=1e-5, rtol=1e-5)
         assert source.batch([index]).mask.max() == 1
 
@@ -227,7 +231,7 @@ def test_a_box_that_does_not_say_where_the_mask_is(backbone: Backbone, tmp_path:
         writer.finish(Manifest(kind="pairs"))
     opened = PairStore.open(tmp_path / "pairs")
     with pytest.raises(InputError, match=r"says that its mask is at \(0, 0, 5, 5\), but it is at"):
-        encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), [0], Framing(window=0.5))
+        encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), [0], CropSettings(window=0.5))
 
 
 # --- training
@@ -273,7 +277,7 @@ def test_a_dry_run_knows_of_windows(model: Path, large: Path, monkeypatch: pytes
     assert windows[2].endswith("for windows show 25% of an image on the mean")
     assert "windows" not in whole[2]
     monkeypatch.setattr(
-        Framer, "_window", lambda _self, crop, _size, _box: (0, 0, *((64, 32) if crop[2] > 64 else (32, 32)))
+        Cropper, "_window", lambda _self, crop, _size, _box: (0, 0, *((64, 32) if crop[2] > 64 else (32, 32)))
     )
     uneven = told(large, window=0.5)
     assert uneven[0] / whole[0] == 0.5
@@ -283,12 +287,12 @@ def test_a_dry_run_knows_of_windows(model: Path, large: Path, monkeypatch: pytes
 BOTH: dict[str, Any] = {"buckets": True, "window": 0.5}
 
 
-@pytest.mark.parametrize("framing", [{"buckets": True}, BOTH], ids=["buckets", "both"])
+@pytest.mark.parametrize("crop_settings", [{"buckets": True}, BOTH], ids=["buckets", "both"])
 def test_shapes_change_nothing_about_stops_and_splits(
-    framing: dict[str, Any], model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crop_settings: dict[str, Any], model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted and resumed gives the same bits; one pair at a time the same weights."""
-    options = {**framing, "checkpoint_every": 2, "validate_every": 5, "validation_images": 0}
+    options = {**crop_settings, "checkpoint_every": 2, "validate_every": 5, "validation_images": 0}
     run(model, pairs, tmp_path / "whole", **options)
     original, calls = Trainer.backward, []
 

@@ -22,8 +22,8 @@ from asap.stores.pairs import PairWriter
 from asap.workflows.runtime.trained import apply_trained, trained_hash
 from asap.workflows.training import latents as encode
 from asap.workflows.training import plan as planning
+from asap.workflows.training.card import settings_summary
 from asap.workflows.training.run import TrainResult, train
-from asap.workflows.training.summary import settings_summary
 from tests.backbones.tiny import sdxl
 from tests.stores.samples import SIZE, pair
 

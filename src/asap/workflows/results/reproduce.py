@@ -39,7 +39,7 @@ from asap.workflows.results.results_page import results_page, results_table
 from asap.workflows.runtime.lineage import MANIFEST
 from asap.workflows.runtime.parallel import processes
 from asap.workflows.training.export import fuse
-from asap.workflows.training.iterative import RoundSettings, align_in_rounds, begun_with, round_folder
+from asap.workflows.training.iterative import RoundSettings, align_in_rounds, round_folder, start_model
 from asap.workflows.training.latents import encode_pairs
 from asap.workflows.training.run import latents_of, train
 
@@ -222,7 +222,7 @@ def _training_pairs(work: Path, method: str) -> Path:
 def _start_model(work: Path, how: ReproduceSettings, method: str) -> str:
     """The model that a row starts from, also its reference."""
     if number := _iteration(method):
-        return begun_with(work / "rounds", _iterative_settings(work, how), number)
+        return start_model(work / "rounds", _iterative_settings(work, how), number)
     return str(_fused(work, FIRST_METHOD)) if _continues(method) else "mini"
 
 

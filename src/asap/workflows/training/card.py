@@ -1,4 +1,4 @@
-"""The model card beside a trained adapter: data, method, settings, metrics, and how to load it."""
+"""What a run says of itself: its resolved settings before the first step, and the model card beside its weights."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from asap.core.files import write_text
 
-__all__ = ["card", "write_card"]
+__all__ = ["card", "settings_summary", "write_card"]
 
 
 def write_card(folder: Path, config: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[str, Any]) -> None:
@@ -108,3 +108,19 @@ def _use_denoiser(model: str) -> list[str]:
         f"`asap fuse --model {model} --lora RUN --out DIR` writes a whole pipeline, which",
         "`DiffusionPipeline.from_pretrained(DIR)` reads.",
     ]
+
+
+def settings_summary(config: Mapping[str, object]) -> list[str]:
+    """A line per key of a run's manifest config; groups as ``name=value``."""
+    wide = max(len(key) for key in config)
+    return [f"{key.ljust(wide)}  {_setting(value)}" for key, value in config.items() if value is not None]
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_setting(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(map(_setting, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

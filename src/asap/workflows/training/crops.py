@@ -1,8 +1,8 @@
 """Which part of each pair is trained on: a crop of its images to one of several shapes, and a window of the crop.
 
-A crop is made once, before encoding. A window is cut from the encoded crop at every visit: the same for both sides,
-always at the same place, with the mask whole and as central as may be. Sizes here are (height, width) in pixels of the
-model's scale, frames (top, left, height, width), boxes (x0, y0, x1, y1) with their end exclusive.
+Images are cropped once, before encoding. A window is cut from the latents at every visit, the same for both sides and
+always at the same place; it contains the whole mask, as central as possible. Sizes are (height, width) in pixels of the
+model's scale, frames (top, left, height, width), boxes (x0, y0, x1, y1) with exclusive ends.
 """
 
 import math
@@ -16,58 +16,54 @@ from asap.stores.pairs import PairStore
 from asap.tensors.crops import Box, Frame, bucket_sizes, crop_around, start_of
 from asap.tensors.masks import touched_cells
 
-__all__ = ["Framer", "Framing", "View", "groups_of", "views_of"]
+__all__ = ["Crop", "CropSettings", "Cropper", "crops_of", "groups_of"]
 
 STEPS: Final = 8
 """Windows have sides of whole eighths of the image's, so that pairs of like masks share a size."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Framing:
-    """Settings that decide what of a pair is seen."""
+class CropSettings:
+    """How images are cropped."""
 
     buckets: bool = False
     """Cut images to one of several shapes of about the model's area, whichever cuts least; else to the square."""
     window: float = 1.0
-    """Least share of the image's sides that is seen around the mask; 1: the whole image."""
+    """Least share of the image's sides that a window around the mask has; 1: the whole image."""
 
     @property
     def plain(self) -> bool:
-        """Whether every pair is a whole square."""
+        """Whether every pair is cropped to a square and used whole."""
         return not self.buckets and self.window >= 1
-
-    def faults(self) -> list[str]:
-        """What is out of range, in words."""
-        return [] if 0 < self.window <= 1 else [f"window must be > 0 and <= 1, got {self.window}"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """What is seen of one pair."""
+class Crop:
+    """The part of one pair that is trained on."""
 
-    crop: Frame
+    frame: Frame
     """Of the stored images, in their own pixels."""
     size: tuple[int, int]
-    """That the crop is scaled to."""
+    """Height and width to which the frame is scaled."""
     window: Frame
-    """Of the scaled crop."""
+    """Part of the scaled frame."""
 
 
-class Framer:
-    """Frames the pairs of one model."""
+class Cropper:
+    """Crops pairs to the shapes of one model."""
 
-    def __init__(self, backbone: Backbone, framing: Framing) -> None:
-        """Find the shapes that the model takes.
+    def __init__(self, backbone: Backbone, settings: CropSettings) -> None:
+        """Find the shapes that the model supports.
 
         Raises:
             ConfigError: windows of a model whose images have one size.
         """
-        self.backbone, self.framing = backbone, framing
+        self.backbone, self.settings = backbone, settings
         square = (backbone.resolution, backbone.resolution)
         self.sizes = [square]
-        if framing.buckets:
+        if settings.buckets:
             self.sizes = [size for size in bucket_sizes(backbone.resolution, backbone.cell) if self._takes(size)]
-        if framing.window < 1 and backbone.cell >= backbone.resolution:
+        if settings.window < 1 and backbone.cell >= backbone.resolution:
             raise ConfigError(f"{backbone.name} has images of one size, so no window can be cut; leave window at 1")
 
     def _takes(self, size: tuple[int, int]) -> bool:
@@ -77,8 +73,8 @@ class Framer:
             return False
         return True
 
-    def view(self, uid: str, height: int, width: int, box: Box) -> View:
-        """What is seen of a pair.
+    def crop(self, uid: str, height: int, width: int, box: Box) -> Crop:
+        """The crop of a pair.
 
         Args:
             uid: for messages.
@@ -96,7 +92,7 @@ class Framer:
             least = self.backbone.resolution
             raise InputError(
                 f"pair {uid} is {height}x{width}; {self.backbone.name} needs images of at least {least} on each side"
-                f"{' or as many pixels in another shape' if self.framing.buckets else ''}; "
+                f"{' or as many pixels in another shape' if self.settings.buckets else ''}; "
                 "build the pairs with a larger --size"
             )
         crops, faults = [], []
@@ -107,22 +103,22 @@ class Framer:
                 faults.append(error)
         if not crops:
             raise InputError(f"pair {uid}: {faults[0]}, and its mask may not be cut; crop the pair yourself")
-        crop, size = max(crops, key=lambda found: found[0][2] * found[0][3])
-        return View(crop=crop, size=size, window=self._window(crop, size, None if empty else box))
+        frame, size = max(crops, key=lambda found: found[0][2] * found[0][3])
+        return Crop(frame=frame, size=size, window=self._window(frame, size, None if empty else box))
 
-    def _window(self, crop: Frame, size: tuple[int, int], box: Box | None) -> Frame:
+    def _window(self, frame: Frame, size: tuple[int, int], box: Box | None) -> Frame:
         """Whole tokens that hold every latent cell of the mask."""
-        if self.framing.window >= 1:
+        if self.settings.window >= 1:
             return (0, 0, *size)
         cell, (_, *cells) = self.backbone.cell, self.backbone.latent_size(*size)
         spans, tokens = [], [side // cell for side in size]
         for axis in (0, 1):
-            low, high = (box[1 - axis] - crop[axis], box[3 - axis] - crop[axis]) if box else (0, 0)
-            length, many = crop[2 + axis], cells[axis] // tokens[axis]
+            low, high = (box[1 - axis] - frame[axis], box[3 - axis] - frame[axis]) if box else (0, 0)
+            length, many = frame[2 + axis], cells[axis] // tokens[axis]
             first, end = touched_cells(max(low, 0), min(high, length), length, cells[axis])
             middle = tokens[axis] // 2
             spans.append((first // many, -(-end // many)) if box else (middle, middle))
-        wanted = [math.ceil(self.framing.window * STEPS)]
+        wanted = [math.ceil(self.settings.window * STEPS)]
         wanted += [-(-(end - first) * STEPS // side) for (first, end), side in zip(spans, tokens, strict=True)]
         sides = [-(-side * max(wanted) // STEPS) for side in tokens]
         top, left = (start_of(*span, side, all_) for span, side, all_ in zip(spans, sides, tokens, strict=True))
@@ -134,20 +130,20 @@ def _covers(height: int, width: int, size: tuple[int, int]) -> bool:
     return height >= size[0] and width >= size[1]
 
 
-def views_of(store: PairStore, positions: Sequence[int], framer: Framer) -> tuple[View, ...]:
-    """What is seen of the rows at ``positions``, by the sizes and boxes that the store names; raises as ``view``."""
+def crops_of(store: PairStore, positions: Sequence[int], cropper: Cropper) -> tuple[Crop, ...]:
+    """The crops of the rows at ``positions``, from their stored sizes and boxes; raises as ``Cropper.crop``."""
     uids, heights, widths, boxes = store.columns("uid", "height", "width", "box").values()
 
-    def view(row: int) -> View:
+    def crop(row: int) -> Crop:
         x0, y0, x1, y1 = boxes[row]
-        return framer.view(uids[row], heights[row], widths[row], (x0, y0, x1, y1))
+        return cropper.crop(uids[row], heights[row], widths[row], (x0, y0, x1, y1))
 
-    return tuple(view(row) for row in positions)
+    return tuple(crop(row) for row in positions)
 
 
-def groups_of(views: Sequence[View]) -> list[list[int]]:
-    """Indices of the views that can lie in one batch, in the order of their sizes."""
+def groups_of(crops: Sequence[Crop]) -> list[list[int]]:
+    """Indices of the crops of each size, which can form a batch, in the order of sizes."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for index, view in enumerate(views):
-        groups.setdefault((*view.size, *view.window[2:]), []).append(index)
+    for index, crop in enumerate(crops):
+        groups.setdefault((*crop.size, *crop.window[2:]), []).append(index)
     return [groups[key] for key in sorted(groups)]

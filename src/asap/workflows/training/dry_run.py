@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from asap.align.policy import Policy
 from asap.backbones import Backbone
 from asap.workflows.training.config import TrainConfig
-from asap.workflows.training.crops import View
+from asap.workflows.training.crops import Crop
 from asap.workflows.training.plan import Plan, build_policy
 from asap.workflows.training.run import prepare
 
@@ -47,7 +47,7 @@ def dry_run(config: TrainConfig) -> dict[str, object]:
         "memory": _memory(plan, policy, weights, trained, touched),
         "forwards": f"{PASSES['policy'] * looks:,} of the policy, {PASSES['reference'] * looks:,} of the reference, "
         f"{PASSES['backward'] * looks:,} backwards: about {_cost(looks, seen):,} forwards of one image"
-        + (f", for windows show {seen:.0%} of an image on the mean" if plan.framer.framing.window < 1 else ""),
+        + (f", for windows show {seen:.0%} of an image on the mean" if plan.cropper.settings.window < 1 else ""),
     }
 
 
@@ -58,22 +58,22 @@ def _cost(looks: int, seen: float) -> int:
 
 def _seen(plan: Plan, touched: Sequence[int]) -> float:
     """Share of their images that the pairs that are met show, on the mean."""
-    views = [plan.views[index] for index in touched] if plan.views else []
-    shares = [view.window[2] * view.window[3] / (view.size[0] * view.size[1]) for view in views]
+    crops = [plan.crops[index] for index in touched] if plan.crops else []
+    shares = [crop.window[2] * crop.window[3] / (crop.size[0] * crop.size[1]) for crop in crops]
     return sum(shares) / len(shares) if shares else 1.0
 
 
 def _largest(plan: Plan, touched: Sequence[int]) -> tuple[int, int]:
     """Height and width, in latent cells, of the largest that is seen of a pair."""
-    if not plan.views:
+    if not plan.crops:
         return plan.backbone.latent_shape[1:]
-    cells = [_cells(plan, plan.views[index]) for index in touched]
+    cells = [_cells(plan, plan.crops[index]) for index in touched]
     return max(cells, key=lambda size: size[0] * size[1])
 
 
-def _cells(plan: Plan, view: View) -> tuple[int, int]:
-    _, height, width = plan.backbone.latent_size(*view.size)
-    return height * view.window[2] // view.size[0], width * view.window[3] // view.size[1]
+def _cells(plan: Plan, crop: Crop) -> tuple[int, int]:
+    _, height, width = plan.backbone.latent_size(*crop.size)
+    return height * crop.window[2] // crop.size[0], width * crop.window[3] // crop.size[1]
 
 
 def _modules(backbone: Backbone) -> list[Tensor]:
@@ -93,7 +93,7 @@ def _memory(plan: Plan, policy: Policy, weights: int, trained: int, touched: Seq
     images = 1 if settings.gradient == "two_pass" else together
     size = 4 if settings.precision == "fp32" else 2
     activations = images * size * activation_bytes(plan.backbone, policy, _largest(plan, touched)) // 4
-    what = "windows" if plan.framer.framing.window < 1 else "images"
+    what = "windows" if plan.cropper.settings.window < 1 else "images"
     parts = {"weights": weights, "gradient and optimizer": state, f"activations of {images} {what}": activations}
     whole = sum(parts.values())
     told = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())

@@ -24,7 +24,7 @@ from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairRow, PairStore
 from asap.tensors import resize_area, to_latent_mask, to_signed
 from asap.tensors.crops import Box
-from asap.workflows.training.crops import Framer, Framing, View, groups_of
+from asap.workflows.training.crops import Crop, Cropper, CropSettings, groups_of
 
 __all__ = ["EncodedPairs", "LatentPairs", "encode_pairs"]
 
@@ -45,51 +45,53 @@ class EncodedPairs:
 
 
 class LatentPairs:
-    """Encoded pairs as the trainer eats them; index k is the k-th of ``positions``."""
+    """Encoded pairs as the trainer takes them; index k is the k-th of ``positions``."""
 
-    def __init__(self, encoded: EncodedPairs, positions: Sequence[int], framer: Framer, views: Sequence[View]) -> None:
-        """Read the rows at ``positions``, each as its view says; no views: whole squares."""
+    def __init__(
+        self, encoded: EncodedPairs, positions: Sequence[int], cropper: Cropper, crops: Sequence[Crop]
+    ) -> None:
+        """Read the rows at ``positions`` with their crops; no crops: whole squares."""
         self.encoded, self.store, self.positions = encoded, encoded.pictures, list(positions)
-        self.framer, self.views = framer, views
+        self.cropper, self.crops = cropper, crops
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def groups(self) -> list[list[int]]:
         """Indices of the pairs that can lie in one batch."""
-        return groups_of(self.views) if self.views else [list(range(len(self)))]
+        return groups_of(self.crops) if self.crops else [list(range(len(self)))]
 
     def batch(self, indices: Sequence[int]) -> PairBatch:
         """The pairs at ``indices``, of one group; raises ``StoreError`` for one that was not encoded."""
         rows = [self.positions[index] for index in indices]
         found = self.store.read(rows)
         texts = TextCondition(self.encoded.texts.read([self.encoded.captions[row] for row in rows]))
-        views = [self.views[index] for index in indices] if self.views else []
-        if views and self.framer.framing.buckets:
-            found = _unflattened(found, self.framer.backbone.latent_size(*views[0].size))
+        crops = [self.crops[index] for index in indices] if self.crops else []
+        if crops and self.cropper.settings.buckets:
+            found = _unflattened(found, self.cropper.backbone.latent_size(*crops[0].size))
         whole = PairBatch(chosen=found["winner"], rejected=found["loser"], mask=found["mask"], condition=texts)
-        return self._windows(whole, views) if self.framer.framing.window < 1 else whole
+        return self._windows(whole, crops) if self.cropper.settings.window < 1 else whole
 
-    def _windows(self, batch: PairBatch, views: Sequence[View]) -> PairBatch:
+    def _windows(self, batch: PairBatch, crops: Sequence[Crop]) -> PairBatch:
         """What is seen of each pair, and where it lies."""
         _, *picture = batch.image_shape
-        pixels = views[0].size[0] // picture[0]
-        height, width = (side // pixels for side in views[0].window[2:])
-        corners = tuple((view.window[0] // pixels, view.window[1] // pixels) for view in views)
+        pixels = crops[0].size[0] // picture[0]
+        height, width = (side // pixels for side in crops[0].window[2:])
+        corners = tuple((crop.window[0] // pixels, crop.window[1] // pixels) for crop in crops)
 
         def seen(values: torch.Tensor) -> torch.Tensor:
             parts = zip(values, corners, strict=True)
             return torch.stack([one[:, top : top + height, left : left + width] for one, (top, left) in parts])
 
         windows = [
-            Window(top=view.window[0], left=view.window[1], whole_height=view.size[0], whole_width=view.size[1])
-            for view in views
+            Window(top=crop.window[0], left=crop.window[1], whole_height=crop.size[0], whole_width=crop.size[1])
+            for crop in crops
         ]
         return PairBatch(
             chosen=seen(batch.chosen),
             rejected=seen(batch.rejected),
             mask=seen(batch.mask),
-            condition=self.framer.backbone.place(batch.condition, windows),
+            condition=self.cropper.backbone.place(batch.condition, windows),
             corners=corners,
             image_size=(picture[0], picture[1]),
         )
@@ -108,7 +110,7 @@ def encode_pairs(
     fingerprint: str,
     cache: Cache,
     positions: Sequence[int],
-    framing: Framing | None = None,
+    crop_settings: CropSettings | None = None,
 ) -> EncodedPairs:
     """Encode those of ``positions`` that the cache lacks; safe to kill, safe beside another run of the same pairs.
 
@@ -121,12 +123,12 @@ def encode_pairs(
         cache: of the latents, whose own folders are named after all that they depend on; it holds them until it is told
             to let go.
         positions: rows of ``pairs``.
-        framing: whether images are cut to squares or to several shapes; None: squares.
+        crop_settings: whether images are cut to squares or to several shapes; None: squares.
 
     Raises:
         InputError: images or masks of a wrong size, a folder that cannot be written, or no room in the cache.
     """
-    framer = Framer(backbone, framing or Framing())
+    cropper = Cropper(backbone, crop_settings or CropSettings())
     model = {"model": fingerprint, "bf16": backbone.bf16}
     key = {
         "pairs": pairs.content_hash,
@@ -136,15 +138,15 @@ def encode_pairs(
         "columns": "pictures",
         **model,
     }
-    if framer.framing.buckets:
-        key["shapes"] = [list(size) for size in framer.sizes]
+    if cropper.settings.buckets:
+        key["shapes"] = [list(size) for size in cropper.sizes]
     prompts = pairs.column("prompt")
     captions = sorted(set(prompts))
     number = {caption: row for row, caption in enumerate(captions)}
     of_row = tuple(number[prompt] for prompt in prompts)
 
     def pictures(rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        return _encode(pairs.rows(rows), framer)
+        return _encode(pairs.rows(rows), cropper)
 
     def texts(rows: Sequence[int]) -> dict[str, torch.Tensor]:
         return dict(blanked(backbone.embed([captions[row] for row in rows])).tensors)
@@ -185,18 +187,18 @@ def _filled(
     return store
 
 
-def _encode(rows: Sequence[PairRow], framer: Framer) -> dict[str, torch.Tensor]:
+def _encode(rows: Sequence[PairRow], cropper: Cropper) -> dict[str, torch.Tensor]:
     """Columns of some pairs: winner, loser, mask; flat where they have several shapes."""
-    framed = [_framed(row, framer) for row in rows]
-    if not framer.framing.buckets:
-        return _of_one_size([row for row, _ in framed], framer.sizes[0], framer.backbone)
-    backbone, found = framer.backbone, {}
-    for size in sorted({size for _, size in framed}):
-        own = [index for index, (_, other) in enumerate(framed) if other == size]
-        columns = _of_one_size([framed[index][0] for index in own], size, backbone)
+    cropped = [_cropped(row, cropper) for row in rows]
+    if not cropper.settings.buckets:
+        return _of_one_size([row for row, _ in cropped], cropper.sizes[0], cropper.backbone)
+    backbone, found = cropper.backbone, {}
+    for size in sorted({size for _, size in cropped}):
+        own = [index for index, (_, other) in enumerate(cropped) if other == size]
+        columns = _of_one_size([cropped[index][0] for index in own], size, backbone)
         for place, index in enumerate(own):
             found[index] = {name: values[place] for name, values in columns.items()}
-    most = max(math.prod(backbone.latent_size(*size)) for size in framer.sizes)
+    most = max(math.prod(backbone.latent_size(*size)) for size in cropper.sizes)
     lengths = {"winner": most, "loser": most, "mask": most // backbone.latent_shape[0]}
     return {
         name: torch.stack([_flat(found[index][name], length) for index in range(len(rows))])
@@ -220,8 +222,8 @@ def _of_one_size(rows: Sequence[PairRow], size: tuple[int, int], backbone: Backb
     return {"winner": backbone.encode(chosen).float(), "loser": backbone.encode(rejected).float(), "mask": masks}
 
 
-def _framed(row: PairRow, framer: Framer) -> tuple[PairRow, tuple[int, int]]:
-    """The row cut as its view says, and the size that it is to have.
+def _cropped(row: PairRow, cropper: Cropper) -> tuple[PairRow, tuple[int, int]]:
+    """The cropped row, and the size to which it is to be scaled.
 
     Raises:
         InputError: the row cannot be trained on.
@@ -238,13 +240,13 @@ def _framed(row: PairRow, framer: Framer) -> tuple[PairRow, tuple[int, int]]:
             f"pair {row.uid} has an empty mask, so nothing says where its sides differ; give it one, or fill it to "
             "train on the whole image"
         )
-    if not framer.framing.plain and box != tuple(row.box):
+    if not cropper.settings.plain and box != tuple(row.box):
         raise InputError(f"pair {row.uid} says that its mask is at {row.box}, but it is at {box}; build the pairs anew")
-    view = framer.view(row.uid, height, width, box)
-    top, left, tall, wide = view.crop
+    crop = cropper.crop(row.uid, height, width, box)
+    top, left, tall, wide = crop.frame
     part = (slice(top, top + tall), slice(left, left + wide))
     cut = replace(row, chosen=row.chosen[part], rejected=row.rejected[part], mask=row.mask[part])
-    return cut, view.size
+    return cut, crop.size
 
 
 def _box(mask: ByteArray) -> Box:

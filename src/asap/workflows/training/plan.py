@@ -23,7 +23,7 @@ from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.lineage import instruments_of, model_parents
 from asap.workflows.runtime.trained import trained_hash
 from asap.workflows.training.config import ValidationConfig
-from asap.workflows.training.crops import Framer, View, groups_of
+from asap.workflows.training.crops import Crop, Cropper, groups_of
 from asap.workflows.training.latents import LatentPairs
 
 __all__ = ["Plan", "build_policy", "build_trainer", "reference_cache"]
@@ -43,9 +43,9 @@ class Plan:
     pairs: PairStore
     positions: tuple[int, ...]
     """Rows of ``pairs`` to learn from."""
-    framer: Framer
-    views: tuple[View, ...]
-    """What is seen of each; none: whole squares."""
+    cropper: Cropper
+    crops: tuple[Crop, ...]
+    """Of each pair; none: whole squares."""
     method: Method
     loss: LossSettings
     settings: TrainSettings
@@ -68,7 +68,7 @@ class Plan:
 
     def order(self) -> PairSampler:
         """Which pairs each step takes, by their places in ``positions``."""
-        groups = groups_of(self.views) if self.views else [list(range(len(self.positions)))]
+        groups = groups_of(self.crops) if self.crops else [list(range(len(self.positions)))]
         return PairSampler(self.settings.seed, self.global_batch, groups)
 
     def config(self) -> dict[str, object]:
@@ -82,7 +82,7 @@ class Plan:
             "shape": self.method.shape,
             "reduction": REDUCTION,
             "encoding": ENCODING,
-            "framing": asdict(self.framer.framing),
+            "framing": asdict(self.cropper.settings),
             "predicts": getattr(self.backbone.path, "prediction", self.backbone.path.name),
             "objective": describe(self.method, self.loss),
             "loss": self.loss.config(),
@@ -139,7 +139,7 @@ def build_trainer(plan: Plan, source: LatentPairs, references: ReferenceStore | 
         ConfigError: settings that the launcher's parallelism does not support.
         InputError: the launcher asks for FSDP2 and there is no GPU.
     """
-    if plan.fsdp and plan.framer.framing.window < 1:
+    if plan.fsdp and plan.cropper.settings.window < 1:
         raise ConfigError(
             "window does not work with weights sharded by FSDP2: it lets processes run unequal numbers of forwards"
         )
@@ -177,7 +177,7 @@ def reference_cache(plan: Plan, source: LatentPairs) -> ReferenceStore | None:
         "seed": settings.seed,
         "precision": settings.precision,
         "law": settings.timesteps.config(),
-        "framing": asdict(plan.framer.framing),
+        "framing": asdict(plan.cropper.settings),
         "kept_draws": settings.fixed_noise_samples,
     }
     if settings.fixed_noise_samples == 0:  # then a noise sample is named by its place in the step

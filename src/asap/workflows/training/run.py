@@ -33,14 +33,13 @@ from asap.stores.pairs import PairStore
 from asap.stores.trainlog import TrainLog
 from asap.workflows.runtime.distributed import World, fsdp_requested
 from asap.workflows.runtime.trained import save_trained
-from asap.workflows.training.card import write_card
+from asap.workflows.training.card import settings_summary, write_card
 from asap.workflows.training.config import TrainConfig, configure
-from asap.workflows.training.crops import Framer, Framing, views_of
+from asap.workflows.training.crops import Cropper, CropSettings, crops_of
 from asap.workflows.training.latents import EncodedPairs, LatentPairs, encode_pairs
 from asap.workflows.training.loop import Loop, LoopSettings, Schedule
 from asap.workflows.training.monitor import BEST, SNAPSHOTS, VALIDATION, AlignmentMonitor, StopRules, ValidationHistory
 from asap.workflows.training.plan import Plan, build_trainer, reference_cache
-from asap.workflows.training.summary import settings_summary
 from asap.workflows.training.trackers import TRACKING, Trackers, check_trackers
 from asap.workflows.training.validation import HeldOut, Validation
 
@@ -222,7 +221,7 @@ def prepare(config: TrainConfig) -> Plan:
     """
     check_trackers(config.validation.track)
     method, loss = loss_settings(config)
-    framing = Framing(buckets=config.data.buckets, window=config.data.window)
+    crop_settings = CropSettings(buckets=config.data.buckets, window=config.data.window)
     options = config.runtime.options()
     device = options.settled().device
     fsdp = fsdp_requested()
@@ -237,7 +236,7 @@ def prepare(config: TrainConfig) -> Plan:
     if not positions:
         wanted = " or ".join(kinds)
         raise InputError(f"{config.pairs} has no training pair of kind {wanted}; build more, or take other kinds")
-    framer = Framer(backbone, framing)
+    cropper = Cropper(backbone, crop_settings)
     return Plan(
         out=config.out,
         model=config.model,
@@ -245,8 +244,8 @@ def prepare(config: TrainConfig) -> Plan:
         backbone=backbone,
         pairs=store,
         positions=tuple(positions),
-        framer=framer,
-        views=() if framing.plain else views_of(store, positions, framer),
+        cropper=cropper,
+        crops=() if crop_settings.plain else crops_of(store, positions, cropper),
         method=method,
         loss=loss,
         settings=_precise(backbone, settings),
@@ -325,14 +324,14 @@ def _source(plan: Plan, cache: Cache) -> LatentPairs:
     """The run's pairs, those that it will touch encoded."""
     touched = plan.order().needed(plan.settings.steps)
     encoded = _encoded(plan, plan.pairs, cache, [plan.positions[index] for index in touched])
-    return LatentPairs(encoded, plan.positions, plan.framer, plan.views)
+    return LatentPairs(encoded, plan.positions, plan.cropper, plan.crops)
 
 
 def _encoded(plan: Plan, pairs: PairStore, cache: Cache, wanted: Sequence[int]) -> EncodedPairs:
     """Pairs of which ``wanted`` are encoded: by the main process, while the others wait."""
 
     def encode() -> EncodedPairs:
-        return encode_pairs(pairs, plan.backbone, plan.fingerprint, cache, wanted, plan.framer.framing)
+        return encode_pairs(pairs, plan.backbone, plan.fingerprint, cache, wanted, plan.cropper.settings)
 
     first = plan.world.on_main(encode)
     return encode() if first is None else first
@@ -353,10 +352,10 @@ def _held_out(plan: Plan, cache: Cache) -> HeldOut | None:
         return None
     chosen = [positions[index * len(positions) // count] for index in range(count)]
     names = store.columns("part", "operation")
-    framer = Framer(plan.backbone, replace(plan.framer.framing, window=1.0))
-    views = () if framer.framing.plain else views_of(store, chosen, framer)
+    cropper = Cropper(plan.backbone, replace(plan.cropper.settings, window=1.0))
+    crops = () if cropper.settings.plain else crops_of(store, chosen, cropper)
     return HeldOut(
-        source=LatentPairs(_encoded(plan, store, cache, chosen), chosen, framer, views),
+        source=LatentPairs(_encoded(plan, store, cache, chosen), chosen, cropper, crops),
         parts=tuple(names["part"][position] for position in chosen),
         operations=tuple(names["operation"][position] for position in chosen),
     )
