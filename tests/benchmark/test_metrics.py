@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from asap.benchmark import intervals
 from asap.benchmark.correction import Measured, correct, rogan_gladen
 from asap.benchmark.intervals import Estimate, bootstrap_sums, ratio, wilson
 from asap.benchmark.metrics import ErrorRate, Outcome, PairedDifference, Strength, mcnemar, strength
@@ -246,3 +247,17 @@ def test_the_bootstrap_and_mcnemar_by_prompt_tell_the_same(worse: int, better: i
     # 2000 resamples: four standard errors of p = 0.5 are 0.045; the two tests themselves differ by less
     assert found.p_bootstrap == pytest.approx(found.p_clustered, abs=0.05)
     assert found.p_bootstrap >= 1 / 2001
+
+
+def test_resamples_do_not_depend_on_the_size_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    clusters = [f"p{index % 40}" for index in range(120)]
+    columns = np.random.default_rng(3).integers(0, 2, (2, 120))
+    whole = bootstrap_sums(columns, clusters, rng(), resamples=100)
+    monkeypatch.setattr(intervals, "BLOCK", 40 * 7)
+    assert (bootstrap_sums(columns, clusters, rng(), resamples=100) == whole).all()
+
+
+def test_mcnemar_of_many_images_is_the_sum_of_binomials() -> None:
+    tail = sum(math.comb(5000, k) for k in range(2431))
+    assert mcnemar(2430, 2570) == pytest.approx(2 * tail / 2**5000, rel=1e-9)
+    assert mcnemar(10**6, 10**6) == 1

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from asap.core.errors import AsapError, InputError, StoreError, UnknownNameError
@@ -66,6 +67,27 @@ def test_columns_and_rows_are_in_index_order(built: Path) -> None:
         store.column("colour")
     with pytest.raises(IndexError):
         store.row(len(store))
+
+
+def test_several_columns_cost_one_pass_over_the_shards(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    class Counting(pq.ParquetFile):  # type: ignore[misc]
+        def __init__(self, path: Path, **how: object) -> None:
+            opened.append(path)
+            super().__init__(path, **how)
+
+    monkeypatch.setattr(pq, "ParquetFile", Counting)
+    store = PairStore.open(built)
+    assert len(store) == COUNT
+    assert opened == []
+    columns = store.columns("uid", "index", "severity", "mask")
+    assert sorted(opened) == sorted(built.glob("data/*.parquet"))
+    assert columns["mask"][3] == store.image(3, "mask")
+    assert [columns[name][3] for name in ("uid", "index")] == [store.row(3).uid, store.row(3).index]
+    opened.clear()
+    store.stats()
+    assert len(opened) == len(store.shards())
 
 
 def test_splits_part_the_store(built: Path) -> None:
