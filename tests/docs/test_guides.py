@@ -1,5 +1,6 @@
 """The guides in docs/guides/extend work: their code, put where they say, runs in a copy of the program."""
 
+import json
 import os
 import re
 import shutil
@@ -28,7 +29,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path, code in NEW_FILE.findall(guide.read_text(encoding="utf-8")):
             (root / path).parent.mkdir(exist_ok=True)
             (root / path).write_text(code, encoding="utf-8")
-    for edit in (degradation, objective, judge, family):
+    settings = "[pytest]\npythonpath = src .\naddopts = --import-mode=importlib\nmarkers = slow\n"
+    (root / "pytest.ini").write_text(settings, encoding="utf-8")
+    for edit in (degradation, objective, judge, producer, family):
         edit(root)
     return root
 
@@ -48,7 +51,7 @@ def insert(path: Path, before: str, code: str) -> None:
 def degradation(root: Path) -> None:
     mesh, mesh_line, photo, photo_line, skeleton, skeleton_line, words = blocks("degradation.md")
     folder = root / "src" / "asap" / "degrade"
-    insert(root / "src/asap/core/vocabulary.py", ")\nSEVERITIES", '    "tapered",\n')
+    insert(root / "src/asap/core/vocabulary.py", "]\nOPERATIONS", '    "tapered",\n')
     insert(folder / "proportions.py", "def _thick_hand", f"{mesh}\n\n")
     insert(folder / "operation_table.py", "Operation = ", "from asap.degrade.proportions import tapered\n\n")
     insert(folder / "operation_table.py", '        ("leg", "misshapen")', mesh_line)
@@ -76,6 +79,11 @@ def judge(root: Path) -> None:
         file.write(line)
 
 
+def producer(root: Path) -> None:
+    (line,) = blocks("pair-producer.md")
+    insert(root / "src/asap/cli/app.py", '        "pairs stats"', line)
+
+
 def family(root: Path) -> None:
     path = root / "src/asap/backbones/families.py"
     text = path.read_text(encoding="utf-8")
@@ -94,10 +102,7 @@ def run(root: Path, *words: str) -> str:
 
 @pytest.mark.slow
 def test_a_degradation_of_each_kind(copy: Path) -> None:
-    (copy / "pytest.ini").write_text(
-        "[pytest]\npythonpath = src .\naddopts = --import-mode=importlib\nmarkers = slow\n"
-    )
-    found = run(copy, "-m", "pytest", "-q", "tests/degrade", "-k", "tapered or covers", "-m", "not slow")
+    found = run(copy, "-m", "pytest", "-q", "tests/degrade", "-k", "tapered or covers or tables", "-m", "not slow")
     assert int(re.findall(r"(\d+) passed", found)[0]) >= 20
 
 
@@ -121,12 +126,18 @@ print([verdict.fails for verdict in judge.judge(images)])
     assert verdicts == "[True, False]"
 
 
+def test_a_producer(copy: Path) -> None:
+    run(copy, "-m", "asap.cli", "pairs", "build", "squares", "--count", "6", "--workers", "1", "--out", "squares")
+    counts = json.loads(run(copy, "-m", "asap.cli", "pairs", "stats", "squares", "--json"))
+    assert counts["accepted"] == 6
+    assert "1 passed" in run(copy, "-m", "pytest", "-q", "tests/workflows/pairs/test_squares.py")
+
+
+@pytest.mark.slow
 def test_a_family(copy: Path) -> None:
     code = """
-import sys, importlib.util, torch
+import torch
 from pathlib import Path
-import tests
-tests.__path__ = [str(Path("tests").resolve())]
 from tests.backbones.tiny.auraflow import build
 build(Path("auraflow"))
 from asap.backbones import load
