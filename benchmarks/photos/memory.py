@@ -55,7 +55,7 @@ def make_pictures(folder: Path, count: int) -> None:
 
 def watch(folder: Path, out: Path, workers: int) -> dict[str, object]:
     """Run the build and sample its memory once a second."""
-    command = [sys.executable, "-m", "asap.cli", "pairs", "build", "--source", str(folder), "--out", str(out)]
+    command = [sys.executable, "-m", "asap.cli", "pairs", "build", "photos", "--source", str(folder), "--out", str(out)]
     command += ["--landmarker", "user", "--per-image", "1", "--degrade", "warp", "--workers", str(workers)]
     begun, samples = time.monotonic(), list[tuple[float, float, float]]()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as build:

@@ -213,7 +213,7 @@ def test_a_comparison_refuses_verdicts_of_such_a_judge(
 
 def test_a_judge_wants_people_of_its_own(tmp_path: Path) -> None:
     pairs = make_pairs(tmp_path / "pairs", 20, "pairs")
-    with pytest.raises(InputError, match=r"namespace 'judge', .* has 'pairs'"):
+    with pytest.raises(InputError, match=r"identity pool 'judge', .* has 'pairs'"):
         train(tmp_path / "judge", pairs=pairs, model="fake", spec=SPEC)
     assert not (tmp_path / "judge").exists()
 
