@@ -64,9 +64,9 @@ Fraction = Annotated[float, Range(least=0, most=1)]
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``, did you mean X?`` with the known name that is most like ``name``, or else the list of known names."""
-    names = list(known)
-    found = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f", did you mean {found[0]}?" if found else f"; known: {', '.join(names)}"
+    listed = list(known)
+    found = get_close_matches(name, listed, n=1, cutoff=0.5)
+    return f", did you mean {found[0]}?" if found else f"; known: {', '.join(listed)}"
 
 
 def build(kind: type[T], given: Mapping[str, Any], *, missing: object = REQUIRED, where: str = "") -> T:
