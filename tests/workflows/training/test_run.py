@@ -230,7 +230,7 @@ def test_nan_stops_with_the_last_good_checkpoint(pairs: Path, tmp_path: Path) ->
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "log.jsonl"]
     state = CheckpointStore(tmp_path / "run" / "checkpoints").latest()
     assert state is not None
-    assert state["trainer"]["step"] == len(rows(tmp_path / "run"))
+    assert state["step"] == len(rows(tmp_path / "run"))
 
 
 def test_nan_before_the_first_checkpoint_leaves_nothing(pairs: Path, tmp_path: Path) -> None:
