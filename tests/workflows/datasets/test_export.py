@@ -228,12 +228,12 @@ sys.path.insert(0, "src")
 from pathlib import Path
 from asap.workflows.datasets import export as exchange
 exchange.SHARD_BYTES = 1
-keep = exchange._keep
+keep = exchange._write_files
 def dying(place, files, done):
     keep(place, files, done)
     if done["files"] > 20:
         os.kill(os.getpid(), signal.SIGKILL)
-exchange._keep = dying
+exchange._write_files = dying
 exchange.export_pairs(Path({str(store.root)!r}), Path({str(tmp_path / "out")!r}), name="onetrainer")
 """
     ended = subprocess.run([sys.executable, "-c", code], check=False, stderr=subprocess.DEVNULL)
