@@ -131,7 +131,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(
     monkeypatch.setattr("asap.core.files.os.fsync", sync)
     line = refused("--checkpoint-every", "1")
     assert seen
-    room = "the checkpoint before it stays; make room and run the same command again"
+    room = "the previous checkpoint is still there; free disk space and run the same command again"
     assert line == f"cannot write {tmp_path}/run/checkpoints/step-000002.pt: No space left on device; {room}"
     folder = tmp_path / "run" / "checkpoints"
     assert sorted(path.name for path in folder.iterdir()) == ["latest.json", "step-000001.pt"]
