@@ -6,7 +6,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from asap.align.adapters import add_lora, make_full
+from asap.align.adapters import AdapterSettings, adapt, make_full
 from asap.align.batch import PairBatch
 from asap.align.methods import Method, resolve_method
 from asap.align.policy import Policy, adapter_reference, frozen_reference
@@ -108,7 +108,7 @@ class Alignment(Loop):
 
 def policies(lora: bool) -> Policy:
     backbone = TinyBackbone()
-    return add_lora(backbone, rank=2, alpha=None, seed=3) if lora else make_full(backbone)
+    return adapt(backbone, AdapterSettings(rank=2), seed=3) if lora else make_full(backbone)
 
 
 def alignment(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from asap.align.adapters import add_lora
+from asap.align.adapters import AdapterSettings, adapt
 from asap.align.offload import is_offloaded, offload_frozen
 from asap.align.policy import Policy
 from asap.core.errors import ConfigError
@@ -13,7 +13,7 @@ from tests.align.fakes import Alignment, TinyBackbone, alignment, assert_same, p
 
 
 def away() -> Policy:
-    policy = add_lora(TinyBackbone(), rank=2, alpha=None, seed=3)
+    policy = adapt(TinyBackbone(), AdapterSettings(rank=2), seed=3)
     assert offload_frozen(policy.denoiser, torch.device("cpu")) > 20
     return policy
 

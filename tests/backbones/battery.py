@@ -25,7 +25,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
-from asap.align.adapters import add_lora
+from asap.align.adapters import AdapterSettings, adapt
 from asap.align.batch import PairBatch
 from asap.align.methods import resolve_method
 from asap.align.policy import Policy, adapter_reference
@@ -354,7 +354,7 @@ def alignment(backbone: PipelineBackbone, policy: Policy, source: FewPairs) -> A
 def one_step_lowers_the_loss(backbone: PipelineBackbone, module: ModuleType) -> None:
     """The same pairs, noise and times before and after a step; the backbone keeps its trained adapter."""
     source = FewPairs(backbone, module)
-    policy = add_lora(backbone, rank=2, alpha=None, seed=1)
+    policy = adapt(backbone, AdapterSettings(rank=2), seed=1)
     first = alignment(backbone, policy, source).step()
     second = alignment(backbone, policy, source).step()
     assert first["delta"] == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from asap.align.adapters import add_lora
+from asap.align.adapters import AdapterSettings, adapt
 from asap.backbones import families, load
 from asap.backbones.family import LoadOptions
 from asap.backbones.pipeline import PipelineBackbone, diffusers_class
@@ -185,7 +185,7 @@ def test_an_adapter_is_loaded_without_noise(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     trained = battery.open_tiny(folder)
-    add_lora(trained, rank=1, alpha=None, seed=0)
+    adapt(trained, AdapterSettings(rank=1), seed=0)
     trained.save_lora(tmp_path)
     caplog.clear()
     battery.open_tiny(folder).load_lora(tmp_path)
@@ -202,7 +202,7 @@ def test_a_class_that_the_installed_diffusers_lacks_is_said(folder: Path, monkey
 
 def test_a_pipeline_with_an_adapter_is_not_saved(folder: Path, tmp_path: Path) -> None:
     backbone = battery.open_tiny(folder)
-    add_lora(backbone, rank=1, alpha=None, seed=0)
+    adapt(backbone, AdapterSettings(rank=1), seed=0)
     with pytest.raises(InputError, match="sd15 carries an adapter; fuse it"):
         backbone.save_pipeline(tmp_path / "out")
     assert not (tmp_path / "out").exists()

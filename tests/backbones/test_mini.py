@@ -204,14 +204,11 @@ def test_the_same_seed_builds_the_same_model_and_leaves_the_global_generator_alo
     assert not torch.equal(predict(first), predict(other))
 
 
-def test_conditions_are_indexed_repeated_and_joined() -> None:
+def test_conditions_are_indexed_and_repeated() -> None:
     condition = TextCondition({"text": torch.arange(6.0).reshape(3, 2)})
     assert len(condition) == 3
     assert condition.index([2, 0]).tensors["text"].tolist() == [[4, 5], [0, 1]]
     assert condition.repeat(2).tensors["text"][3:].tolist() == condition.tensors["text"].tolist()
-    assert len(TextCondition.concat([condition, condition.index([1])])) == 4
-    with pytest.raises(InputError, match="same names"):
-        TextCondition.concat([])
 
 
 def test_on_another_device_everything_is_done_there(monkeypatch: pytest.MonkeyPatch) -> None:

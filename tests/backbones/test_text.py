@@ -32,5 +32,5 @@ def test_padding_is_blanked_where_a_mask_says_what_it_is() -> None:
 
 def test_parts_of_unlike_lengths_can_be_joined() -> None:
     parts = [padded([torch.ones(length, 2)], 4) for length in (1, 4)]
-    joined = TextCondition.concat(parts)
+    joined = TextCondition({name: torch.cat([part.tensors[name] for part in parts]) for name in ("text", "mask")})
     assert [len(row) for row in rows(joined)] == [1, 4]

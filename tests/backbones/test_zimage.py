@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asap.backbones import TextCondition, load
+from asap.backbones import load
 from asap.backbones.pipeline import PipelineBackbone
 from asap.backbones.zimage.backbone import ZImageBackbone
 from tests.backbones.tiny import zimage
@@ -29,7 +29,7 @@ def test_a_text_means_the_same_beside_a_longer_one(backbone: PipelineBackbone) -
     apart = [backbone.embed([prompt]) for prompt in prompts]
     x_t, t = torch.randn(2, 4, 4, 6, generator=torch.Generator().manual_seed(0)), torch.tensor([0.2, 0.9])
     with torch.no_grad():
-        both = backbone.denoise(x_t, t, TextCondition.concat(apart))
+        both = backbone.denoise(x_t, t, backbone.embed(prompts))
         one = torch.cat([backbone.denoise(x_t[k : k + 1], t[k : k + 1], apart[k]) for k in range(2)])
     torch.testing.assert_close(both, one, atol=1e-5, rtol=1e-5)
 

@@ -15,7 +15,7 @@ from asap.align.policy import Policy, Trainable
 from asap.core.errors import ConfigError, InputError
 from asap.core.seeds import derive
 
-__all__ = ["ADAPTERS", "AdapterKind", "AdapterSettings", "adapt", "add_lora", "make_full"]
+__all__ = ["ADAPTERS", "AdapterKind", "AdapterSettings", "adapt", "make_full"]
 
 AdapterKind = Literal["lora", "dora", "lokr", "full"]
 ADAPTERS: Final[tuple[str, ...]] = get_args(AdapterKind)
@@ -84,11 +84,6 @@ def _config(settings: AdapterSettings, targets: tuple[str, ...]) -> object:
         init_lora_weights="gaussian",
         use_dora=settings.kind == "dora",
     )
-
-
-def add_lora(backbone: Trainable, *, rank: int, alpha: float | None, seed: int) -> Policy:
-    """``adapt`` with plain LoRA."""
-    return adapt(backbone, AdapterSettings(kind="lora", rank=rank, alpha=alpha), seed=seed)
 
 
 def make_full(backbone: Trainable) -> Policy:

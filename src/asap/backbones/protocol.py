@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from asap.backbones.paths import NoisePath
-from asap.core.errors import InputError
 
 __all__ = ["Backbone", "TextCondition", "Window"]
 
@@ -49,13 +48,6 @@ class TextCondition:
     def detach(self) -> "TextCondition":
         """The same values without their graph."""
         return TextCondition({name: tensor.detach() for name, tensor in self.tensors.items()})
-
-    @staticmethod
-    def concat(parts: Sequence["TextCondition"]) -> "TextCondition":
-        """Rows of all parts in order; raises ``InputError`` for no parts, or for parts with different names."""
-        if not parts or any(set(part.tensors) != set(parts[0].tensors) for part in parts):
-            raise InputError("want one or more text conditions to concatenate, all with the same names")
-        return TextCondition({name: torch.cat([p.tensors[name] for p in parts]) for name in parts[0].tensors})
 
 
 class Backbone(Protocol):

@@ -56,7 +56,6 @@ GATE_REASONS: Final = (
 SCREEN_REASON: Final = "not_worse"
 """Reason for which a screen rejects a pair from a diffusion model: the rejected side may be correct."""
 IdentityPool = Literal["pairs", "judge", "rank"]
-IDENTITY_POOLS: Final[tuple[IdentityPool, ...]] = get_args(IdentityPool)
 """Identity pools keep people apart: those of alignment pairs, of training pairs of judges, and of screens."""
 KINDS: Final = ("defect", "null_pose", "null_equal")
 """Kinds of the rejected side: broken anatomy, a different but correct pose, or the same image."""

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 
 from asap.core.errors import InputError
-from asap.core.manifest import Instrument
 from asap.core.photos import PartRegion
 from asap.core.records import ByteArray
 from asap.core.wholebody import KEYPOINTS
-from asap.degrade.diffusion import LandmarkScreen, VlmScreen, break_skeleton, instrument, refuse_judges
+from asap.degrade.diffusion import LandmarkScreen, VlmScreen, break_skeleton, instrument
 from asap.degrade.diffusion.screens import changes
 from tests.degrade.diffusion.test_skeleton import arm, draw, face
 
@@ -113,12 +112,7 @@ def test_fingerprints_know_weights_and_rules() -> None:
     assert screen([], []).fingerprint != LandmarkScreen(lambda _: [], "finder", "0" * 64).fingerprint
 
 
-def test_a_screen_is_never_a_judge() -> None:
+def test_a_screen_is_listed_as_an_instrument() -> None:
     vlm = VlmScreen(lambda *_: 0.5, "Some-VLM", "abc")
     listed = instrument(vlm)
     assert (listed.role, listed.name, listed.fingerprint) == ("screen", "Some-VLM", vlm.fingerprint)
-    with pytest.raises(InputError, match="it is the judge 'some-vlm'"):
-        refuse_judges(vlm, [Instrument("judge", "learned", "1"), Instrument("judge", "some-vlm", "2")])
-    with pytest.raises(InputError, match="would be worthless"):
-        refuse_judges(vlm, [Instrument("judge", "another name", vlm.fingerprint)])
-    refuse_judges(vlm, [Instrument("judge", "learned", "1")])

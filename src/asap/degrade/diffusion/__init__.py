@@ -4,7 +4,7 @@ from asap.degrade.diffusion.controlnet import controlnet_pair
 from asap.degrade.diffusion.inpaint import inpaint_pair
 from asap.degrade.diffusion.inpainter import KINDS, MAPS, Inpainter
 from asap.degrade.diffusion.maps import BodyMaps
-from asap.degrade.diffusion.screens import LandmarkScreen, Screen, VlmScreen, instrument, refuse_judges
+from asap.degrade.diffusion.screens import LandmarkScreen, Screen, VlmScreen, instrument
 from asap.degrade.diffusion.skeleton import BrokenSkeleton, break_skeleton, skeleton_pair
 from asap.degrade.diffusion.skeleton_operations import SKELETON_OPERATIONS
 from asap.degrade.diffusion.window import SEAMS
@@ -24,6 +24,5 @@ __all__ = [
     "controlnet_pair",
     "inpaint_pair",
     "instrument",
-    "refuse_judges",
     "skeleton_pair",
 ]

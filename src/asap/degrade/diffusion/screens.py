@@ -1,10 +1,10 @@
 """Screens check whether the rejected side of a pair is really worse. An inpainted part may be correct.
 
 A screen selects pairs, so it must never be the judge of a model that was aligned with them. The manifest lists it with
-the role ``screen`` (``instrument``). ``refuse_judges`` compares names and fingerprints, and so does the benchmark.
+the role ``screen`` (``instrument``), and the benchmark refuses a judge that is listed there (``benchmark.lineage``).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, Protocol
 
@@ -18,7 +18,7 @@ from asap.core.records import ByteArray, FloatArray
 from asap.core.wholebody import FINGERS, KEYPOINTS
 from asap.degrade.diffusion.window import window_around
 
-__all__ = ["LandmarkScreen", "Screen", "VlmScreen", "instrument", "refuse_judges"]
+__all__ = ["LandmarkScreen", "Screen", "VlmScreen", "instrument"]
 
 Find = Callable[[ByteArray], Sequence[PartRegion]]
 """Maps an image (H, W, 3) to the parts in it, for example ``Landmarker.find`` of the package ``regions``."""
@@ -65,19 +65,6 @@ class Screen(Protocol):
 def instrument(screen: Screen) -> Instrument:
     """The manifest entry of the screen."""
     return Instrument("screen", screen.name, screen.fingerprint)
-
-
-def refuse_judges(screen: Screen, judges: Iterable[Instrument]) -> None:
-    """Raise ``InputError`` if the screen is, by name or fingerprint, one of the ``judges`` of the benchmark.
-
-    Names are compared too, because the same model with another prompt has another fingerprint.
-    """
-    for judge in judges:
-        if judge.name.casefold() == screen.name.casefold() or judge.fingerprint == screen.fingerprint:
-            raise InputError(
-                f"{screen.name} cannot screen pairs: it is the judge {judge.name!r}, whose verdict on a model aligned "
-                "with these pairs would be worthless; take another screen or another judge"
-            )
 
 
 class LandmarkScreen:
