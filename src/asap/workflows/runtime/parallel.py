@@ -6,6 +6,7 @@ none comes twice, because a result counts only when it has come back whole.
 
 import os
 import pickle
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any, Final, TypeVar
 
 from asap.core.errors import AsapError, MissingDependencyError, UnknownNameError
@@ -127,7 +128,7 @@ def _pool(
     ahead, done, breaks = deque[T](), 0, 0
     while True:
         with processes(workers, _Prepare(function, start)) as pool:
-            futures = deque[Future[R]](pool.submit(_call, item) for item in ahead)
+            futures = deque[Future[R]](_submit(pool, item) for item in ahead)
             try:
                 while True:
                     while len(ahead) < 2 * workers and (not ahead or wanted(len(ahead))):
@@ -135,7 +136,7 @@ def _pool(
                             ahead.append(next(items))
                         except StopIteration:
                             break
-                        futures.append(pool.submit(_call, ahead[-1]))
+                        futures.append(_submit(pool, ahead[-1]))
                     if not ahead:
                         return
                     result = futures[0].result()
@@ -152,6 +153,17 @@ def _pool(
             finally:
                 for future in futures:
                     future.cancel()
+
+
+def _submit(pool: ProcessPoolExecutor, item: T) -> "Future[Any]":
+    """Submit an item; a process that this starts ignores Ctrl-C, which is for the process that asked."""
+    if current_thread() is not main_thread():
+        return pool.submit(_call, item)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return pool.submit(_call, item)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 _WORKER: dict[str, Any] = {}
