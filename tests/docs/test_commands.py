@@ -80,3 +80,22 @@ def test_the_page_of_commands_is_current(monkeypatch: pytest.MonkeyPatch) -> Non
     text = PAGE.read_text(encoding="utf-8")
     assert text == cli_page(), "run `python tests/docs/cli_page.py`"
     assert text.count("## asap ") == len(COMMANDS)
+
+
+def unknown_settings(text: str, known: set[str]) -> list[str]:
+    """Flags (``--name``) and YAML keys (``name: value``) in the code spans of a page that no command has."""
+    found = [flag for span in spans(text) for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+(?![\w_])", span)]
+    found += [f"--{key.replace('_', '-')}" for span in spans(text) for key in re.findall(r"^([a-z_]+): [^\s{]", span)]
+    return sorted(set(found) - known)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_flags_and_keys_in_the_text_exist(page: Path) -> None:
+    known = set(re.findall(r"--[a-z][a-z-]+", PAGE.read_text(encoding="utf-8")))
+    assert len(known) > 100
+    assert unknown_settings(page.read_text(encoding="utf-8"), known) == []
+
+
+def test_an_unknown_flag_or_key_is_noticed() -> None:
+    text = "Use `--pair DIR` and `gradient_mode: two_pass`, not `--pairs DIR`."
+    assert unknown_settings(text, {"--pairs"}) == ["--gradient-mode", "--pair"]
