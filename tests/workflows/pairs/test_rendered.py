@@ -16,6 +16,7 @@ from asap.stores.pairs import PairStore
 from asap.workflows.datasets.contact_sheet import show_pairs
 from asap.workflows.datasets.stats import pair_stats
 from asap.workflows.pairs.builder import build_store
+from asap.workflows.pairs.candidate import Candidate, Refusal
 from asap.workflows.pairs.rendered import STUDIO_AREA, Rendered
 from tests.workflows.pairs.toys import ENVIRONMENT, SmallChunks
 
@@ -121,3 +122,14 @@ def test_contact_sheet_is_a_png(built: Path, tmp_path: Path) -> None:
     assert sheet.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"\.png"):
         show_pairs(built, tmp_path / "sheet.jpg")
+
+
+def test_a_person_without_a_part_for_the_operation_is_refused() -> None:
+    """A hand or foot can be on the wrong side, a portrait shows neither."""
+    producer = Rendered(count=1, size=64, operations=("swapped_side",), null_share=0.0)
+    found = producer.propose(range(6), 0)
+    refused = [one for one in found if isinstance(one, Refusal) and one.reason == "no_operation_fits"]
+    assert all(one.final for one in refused)
+    made = [one for one in found if isinstance(one, Candidate)]
+    assert refused
+    assert {one.edit.operation for one in made} == {"swapped_side"}

@@ -93,8 +93,8 @@ class ControlNet(PairProducer):
         rng = generator(self.seed, self.identity_pool, "guided", index, attempt)
         # equal maps would give equal images, so every null pair shows another pose
         edited = scenes.edit_scene(chosen, "defect" if kind == "defect" else "null_pose", self.operations, rng)
-        if edited is None:
-            return Refusal("no_other_pose")
+        if isinstance(edited, Refusal):
+            return edited
         return self._paint(index, chosen, edited, rng)
 
     def _paint(

@@ -66,8 +66,8 @@ class Rendered(PairProducer):
         kind = scenes.kind_of(self.seed, self.identity_pool, index, self.null_share)
         rng = generator(self.seed, self.identity_pool, "edit", index, attempt)
         edited = scenes.edit_scene(chosen, kind, self.operations, rng)
-        if edited is None:
-            return Refusal("no_other_pose")
+        if isinstance(edited, Refusal):
+            return edited
         rejected = edited.render(chosen, self.size)
         truth = chosen.truth
         return Candidate(

@@ -13,6 +13,7 @@ from asap.bodies import SampledScene
 from asap.core.records import BoolArray, Edit, FloatArray, Rendering, Scene, SceneTruth
 from asap.core.seeds import generator
 from asap.core.vocabulary import REGION_PART, region_id
+from asap.workflows.pairs.candidate import Refusal
 
 __all__ = ["EditedScene", "Subject", "edit_scene", "kind_of", "subject"]
 
@@ -96,11 +97,17 @@ class EditedScene:
         return out
 
 
-def edit_scene(chosen: Subject, kind: str, operations: tuple[str, ...], rng: np.random.Generator) -> EditedScene | None:
-    """One edit of a visible part; None where no other correct pose is found. ``operations`` is empty for all."""
+def edit_scene(
+    chosen: Subject, kind: str, operations: tuple[str, ...], rng: np.random.Generator
+) -> EditedScene | Refusal:
+    """One edit of a visible part, or why there is none. ``operations`` is empty for all."""
     sampled = chosen.sampled
     if kind == "defect":
         body, visible = sampled.scene.body, chosen.visible
+        if operations and not any(
+            (part, name) in degrade.OPERATION_TABLE for part, _ in visible for name in operations
+        ):
+            return Refusal("no_operation_fits", final=True)
         part, side, operation, severity = degrade.sample_edit(body, visible, rng, operations=operations or None)
         edited = degrade.apply(body, part, side, operation, severity, rng)
         return EditedScene(scene=replace(sampled.scene, body=edited.body), edit=edited.edit, touched=edited.touched)
@@ -109,4 +116,4 @@ def edit_scene(chosen: Subject, kind: str, operations: tuple[str, ...], rng: np.
     if kind == "null_equal":
         return EditedScene(scene=sampled.scene, edit=edit, touched=None)
     scene = bodies.resample_part(bodies.load_rig(), sampled, part, side, int(rng.integers(2**31)))
-    return None if scene is None else EditedScene(scene=scene, edit=edit, touched=None)
+    return Refusal("no_other_pose") if scene is None else EditedScene(scene=scene, edit=edit, touched=None)
