@@ -136,7 +136,7 @@ class PipelineBackbone(ABC):
         if images.ndim != 4 or images.shape[1] != 3:
             raise InputError(f"{self.name} reads images (B, 3, H, W), got {tuple(images.shape)}")
         self.latent_size(*images.shape[2:])
-        if wrong := [row for row, picture in enumerate(images) if not bool(torch.isfinite(picture).all())]:
+        if wrong := [row for row, image in enumerate(images) if not bool(torch.isfinite(image).all())]:
             raise InputError(f"image {wrong[0]} of {len(images)} holds pixels that are not finite; replace it")
         with torch.no_grad():
             latents = self.vae_encode(images.to(self.device, self.pipeline.vae.dtype))
@@ -150,8 +150,8 @@ class PipelineBackbone(ABC):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents as images (B, 3, H, W), float32, clipped to [-1, 1]."""
         with torch.no_grad():
-            pictures = self.vae_decode(latents.to(self.device, self.pipeline.vae.dtype))
-        return pictures.float().clamp(-1.0, 1.0)
+            decoded = self.vae_decode(latents.to(self.device, self.pipeline.vae.dtype))
+        return decoded.float().clamp(-1.0, 1.0)
 
     def vae_encode(self, images: Tensor) -> Tensor:
         """The autoencoder's part of ``encode``: (z - shift) * scale, with both from the config of AutoencoderKL."""
@@ -164,8 +164,8 @@ class PipelineBackbone(ABC):
         """The autoencoder's part of ``decode``, the inverse of ``vae_encode``."""
         vae = self.pipeline.vae
         shift = getattr(vae.config, "shift_factor", None) or 0.0
-        pictures: Tensor = vae.decode(latents / vae.config.scaling_factor + shift).sample
-        return pictures
+        decoded: Tensor = vae.decode(latents / vae.config.scaling_factor + shift).sample
+        return decoded
 
     def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
         """Latents of the pipeline's loop as (B, C, h, w); ``height`` and ``width`` are the image's."""
@@ -238,8 +238,8 @@ class PipelineBackbone(ABC):
         missing = self.chunk - len(prompts)
         generators = [torch.Generator().manual_seed(int(seed)) for seed in [*seeds, *([0] * missing)]]
         with torch.no_grad():
-            pictures = self.call([*prompts, *([""] * missing)], generators, size, how)
-        values = (pictures[: len(prompts)] * 255.0).round().astype(np.uint8)
+            decoded = self.call([*prompts, *([""] * missing)], generators, size, how)
+        values = (decoded[: len(prompts)] * 255.0).round().astype(np.uint8)
         return np.asarray(values, dtype=np.uint8)
 
     def call(
@@ -250,8 +250,8 @@ class PipelineBackbone(ABC):
         found = self.pipeline(
             **self.call_text(prompts), height=height, width=width, generator=generators, output_type="latent", **how
         ).images
-        pictures = self.decode(self.unpack(found, height, width))
-        return (pictures / 2 + 0.5).permute(0, 2, 3, 1).cpu().numpy()
+        decoded = self.decode(self.unpack(found, height, width))
+        return (decoded / 2 + 0.5).permute(0, 2, 3, 1).cpu().numpy()
 
     def call_text(self, prompts: list[str]) -> dict[str, Any]:
         """The prompts as arguments of the pipeline's call."""

@@ -10,7 +10,7 @@ from asap.core.errors import InputError, StoreError
 from asap.core.manifest import Manifest
 from asap.stores.generations import GenerationStore
 from asap.workflows.evaluation.bench import run, verdicts_of
-from asap.workflows.evaluation.images import import_pictures
+from asap.workflows.evaluation.images import import_images
 
 PROMPTS = load_suite("haf-lite").prompts
 FIRST, SECOND = PROMPTS[0], PROMPTS[1]
@@ -39,7 +39,7 @@ def test_the_three_layouts_give_one_store(tmp_path: Path) -> None:
     (tmp_path / "listed" / "images.jsonl").write_text("\n".join(map(json.dumps, rows)))
     hashes = set()
     for name in ("flat", "geneval", "listed"):
-        out = import_pictures(tmp_path / "out" / name, tmp_path / name, suite="haf-lite")
+        out = import_images(tmp_path / "out" / name, tmp_path / name, suite="haf-lite")
         store = GenerationStore.open(out)
         assert shades(store) == {(FIRST.id, 0): 10, (SECOND.id, 0): 20}
         assert store.rows[0].extra["counts"] == dict(FIRST.counts)
@@ -64,21 +64,21 @@ def test_strangers_doubles_and_nothing_are_refused(tmp_path: Path) -> None:
     draw(tmp_path / "in" / f"{FIRST.id}_0.png", 1)
     stranger = draw(tmp_path / "in" / "holiday_1.png", 1)
     with pytest.raises(InputError, match=r"1 files of .* belong to no prompt .*holiday_1\.png"):
-        import_pictures(tmp_path / "out", tmp_path / "in", suite="haf-lite")
+        import_images(tmp_path / "out", tmp_path / "in", suite="haf-lite")
     stranger.unlink()
     double = draw(tmp_path / "in" / f"{FIRST.id}_00.png", 1)
     with pytest.raises(InputError, match="are both prompt"):
-        import_pictures(tmp_path / "out", tmp_path / "in", suite="haf-lite")
+        import_images(tmp_path / "out", tmp_path / "in", suite="haf-lite")
     double.unlink()
     (tmp_path / "in" / f"{FIRST.id}_0.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="is no image that can be read"):
-        import_pictures(tmp_path / "out", tmp_path / "in", suite="haf-lite")
+        import_images(tmp_path / "out", tmp_path / "in", suite="haf-lite")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no image of haf-lite"):
-        import_pictures(tmp_path / "out2", tmp_path / "empty", suite="haf-lite")
+        import_images(tmp_path / "out2", tmp_path / "empty", suite="haf-lite")
     (tmp_path / "empty" / "images.jsonl").write_text('{"file": "a.png"}')
     with pytest.raises(StoreError, match="needs file, seed"):
-        import_pictures(tmp_path / "out2", tmp_path / "empty", suite="haf-lite")
+        import_images(tmp_path / "out2", tmp_path / "empty", suite="haf-lite")
 
 
 def test_pictures_made_elsewhere_take_no_lora(tmp_path: Path) -> None:

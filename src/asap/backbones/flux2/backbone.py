@@ -38,8 +38,8 @@ def positions(
     """
     none = torch.zeros(1, device=device)
     rows, columns, places = (torch.arange(float(count), device=device) for count in (*size, text))
-    picture = torch.cartesian_prod(none, rows + origin[0], columns + origin[1], none)
-    return picture, torch.cartesian_prod(none, none, none, places)
+    image = torch.cartesian_prod(none, rows + origin[0], columns + origin[1], none)
+    return image, torch.cartesian_prod(none, none, none, places)
 
 
 class Flux2Backbone(PipelineBackbone):
@@ -86,8 +86,8 @@ class Flux2Backbone(PipelineBackbone):
         """The inverse of ``vae_encode``."""
         cells = F.pixel_unshuffle(latents, 2)
         mean, deviation = self._statistics(cells)
-        pictures: Tensor = self.pipeline.vae.decode(F.pixel_shuffle(cells * deviation + mean, 2)).sample
-        return pictures
+        images: Tensor = self.pipeline.vae.decode(F.pixel_shuffle(cells * deviation + mean, 2)).sample
+        return images
 
     def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
         """Tokens (B, N, 4 * C) as latents (B, C, h, w). Klein hands out the vae's own latents, which are normalised."""

@@ -120,8 +120,8 @@ class MiniBackbone(PipelineBackbone):
         """In the networks' precision."""
         vae = self.pipeline.vae
         with self.precision():
-            pictures: Tensor = vae.decode(latents / vae.config.scaling_factor).sample
-        return pictures
+            images: Tensor = vae.decode(latents / vae.config.scaling_factor).sample
+        return images
 
     def tokenize(self, prompts: Sequence[str]) -> Tensor:
         """Token ids (B, L), int64, on the CPU, padded or cut to the encoder's length."""
@@ -158,8 +158,8 @@ class MiniBackbone(PipelineBackbone):
         """The whole pipeline in the networks' precision."""
         del size
         with self.precision():
-            pictures = self.pipeline(prompts, generator=generators, output_type="np", **how).images
-        return np.asarray(pictures)
+            images = self.pipeline(prompts, generator=generators, output_type="np", **how).images
+        return np.asarray(images)
 
     def save_pipeline(self, folder: Path) -> None:
         """Write a diffusers pipeline folder, float32; raises ``InputError`` if it cannot be written."""

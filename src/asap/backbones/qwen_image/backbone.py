@@ -61,8 +61,8 @@ class QwenImageBackbone(PipelineBackbone):
     def vae_decode(self, latents: Tensor) -> Tensor:
         """The inverse of ``vae_encode``."""
         mean, deviation = self._statistics(latents)
-        pictures: Tensor = self.pipeline.vae.decode((latents * deviation + mean)[:, :, None]).sample[:, :, 0]
-        return pictures
+        images: Tensor = self.pipeline.vae.decode((latents * deviation + mean)[:, :, None]).sample[:, :, 0]
+        return images
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel, (C, 1, 1)."""

@@ -50,10 +50,10 @@ def _features(network: JudgeNetwork, batcher: Batcher) -> tuple[Tensor, dict[str
     network.eval()
     rows, labels = [], []
     for images, targets in batcher.every():
-        pictures = images.to(network.device)
+        moved = images.to(network.device)
         with precision(device=network.device):
-            near, far = network.look(pictures), network.look(F.avg_pool2d(pictures, 2))
-            rows.append(network.described(pictures, near, far).float())
+            near, far = network.look(moved), network.look(F.avg_pool2d(moved, 2))
+            rows.append(network.described(moved, near, far).float())
         labels.append(targets.attributes)
     names = [name for name, _ in network.spec.attributes]
     return torch.cat(rows), {name: torch.cat([one[name] for one in labels]).to(network.device) for name in names}

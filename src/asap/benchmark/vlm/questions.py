@@ -109,14 +109,14 @@ def _grown(box: tuple[int, int, int, int], shape: tuple[int, int]) -> tuple[int,
 
 def part_text(view: PartView, prompt: str) -> str:
     """The question in words."""
-    pictures = (
+    shown = (
         "The picture shows a whole image."
         if view.box is None
         else f"The first picture is a crop around a {view.name}, the second the whole image that it was cut from."
     )
     checks = "\n".join(f"- {name}: {text}" for name, text in CHECKS[view.part].items())
     return (
-        f"{pictures} It was made by a program that may draw people wrongly. Report what can be seen of the "
+        f"{shown} It was made by a program that may draw people wrongly. Report what can be seen of the "
         f"{view.name}; do not rely on what people usually look like.\n"
         f"1. visible: can enough of the {view.name} be seen to check it?\n"
         "2. checks: answer each with yes, no or cannot_tell. For every yes, and only then, give the box "

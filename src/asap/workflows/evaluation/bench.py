@@ -7,10 +7,10 @@ from typing import Any, Final
 from asap.backbones.family import LoadOptions
 from asap.core.errors import InputError, StoreError
 from asap.workflows.evaluation.generate import generate
-from asap.workflows.evaluation.images import import_pictures
+from asap.workflows.evaluation.images import import_images
 from asap.workflows.evaluation.quality import Measures, measure_quality
 from asap.workflows.evaluation.run_judge import estimate, fit_judge, work_of
-from asap.workflows.evaluation.run_judge import run as judge_pictures
+from asap.workflows.evaluation.run_judge import run as judge_images
 from asap.workflows.runtime.distributed import World
 from asap.workflows.runtime.lineage import trained_parent
 
@@ -61,32 +61,32 @@ def run(
         The folders made; empty on all processes but the first.
 
     Raises:
-        InputError: as ``generate``, ``import_pictures`` and ``judge.run``; or a LoRA for images made elsewhere.
+        InputError: as ``generate``, ``import_images`` and ``judge.run``; or a LoRA for images made elsewhere.
     """
     if images is not None and lora is not None:
         raise InputError("images made elsewhere take no LoRA; leave one of --images and --lora out")
-    pictures, target = out / PICTURES, out / VERDICTS / Path(judge or "").name
+    generations, target = out / PICTURES, out / VERDICTS / Path(judge or "").name
     device = drawing.get("loading", LoadOptions()).device
     if judge is not None:
         upstream = trained_parent(lora, foreign=bool(drawing.get("foreign")))[1] if lora else []
         fit_judge(judge, settings, calibration=calibration, upstream=upstream, work=work_of(target), device=device)
     if images is not None:
-        import_pictures(pictures, images, suite=suite, name=out.resolve().name, limit=limit, report=report)
+        import_images(generations, images, suite=suite, name=out.resolve().name, limit=limit, report=report)
     else:
         how = {"seeds": SEEDS, **drawing}
-        generate(pictures, model=model, adapter=lora, suite=suite, limit=limit, report=report, **how)
+        generate(generations, model=model, adapter=lora, suite=suite, limit=limit, report=report, **how)
     if not World().is_main:
         return {}
-    done: dict[str, Any] = {"run": str(out), "pictures": str(pictures)}
+    done: dict[str, Any] = {"run": str(out), "pictures": str(generations)}
     if judge is not None:
-        done["verdicts"] = str(_judged(pictures, target, judge, settings, calibration, device, report))
+        done["verdicts"] = str(_judged(generations, target, judge, settings, calibration, device, report))
     if quality is not None:
-        done["quality"] = str(measure_quality(pictures, quality, report=report))
+        done["quality"] = str(measure_quality(generations, quality, report=report))
     return done
 
 
 def _judged(
-    pictures: Path,
+    generations: Path,
     target: Path,
     judge: str | Path,
     settings: Mapping[str, Any] | None,
@@ -96,10 +96,10 @@ def _judged(
 ) -> Path:
     """Judge the images; a judge that costs money says how much before."""
     if judge == "vlm":
-        told = estimate(pictures, judge=judge, options=settings, work=work_of(target))
+        told = estimate(generations, judge=judge, options=settings, work=work_of(target))
         report(", ".join(f"{name} {value}" for name, value in told.items() if value is not None))
-    return judge_pictures(
-        pictures, target, judge=judge, options=settings, calibration=calibration, device=device, report=report
+    return judge_images(
+        generations, target, judge=judge, options=settings, calibration=calibration, device=device, report=report
     )
 
 

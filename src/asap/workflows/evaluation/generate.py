@@ -142,14 +142,14 @@ def _fill(writer: GenerationWriter, share: _Share, backbone: Backbone, report: R
     total, texts = len(by_id) * len(share.seeds), [(row.id, row.prompt) for _, row in share.prompts]
     if not texts:
         return
-    pictures = room.generate(
+    generated = room.generate(
         backbone, texts, share.seeds,
         steps=share.steps, guidance=share.guidance, size=share.size, batch=share.batch, done=done,
     )  # fmt: skip
-    for count, picture in enumerate(pictures, len(done) + 1):
-        place, row = by_id[picture.prompt_id]
+    for count, one in enumerate(generated, len(done) + 1):
+        place, row = by_id[one.prompt_id]
         writer.add(
-            row.id, picture.seed, picture.image,
+            row.id, one.seed, one.image,
             prompt=row.prompt, category=row.category, extra=row.facts, place=place,
         )  # fmt: skip
         if count % share.batch == 0 or count == total:

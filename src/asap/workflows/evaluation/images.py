@@ -23,7 +23,7 @@ from asap.stores.generations import GenerationWriter
 from asap.workflows.evaluation.generate import limited
 from asap.workflows.runtime.lineage import UNKNOWN_LINEAGE
 
-__all__ = ["MISSING", "import_pictures", "picture_files", "read_picture"]
+__all__ = ["MISSING", "image_files", "import_images", "read_image"]
 
 Report = Callable[[str], None]
 Key = tuple[str, int]
@@ -33,7 +33,7 @@ MISSING: Final = "missing"
 """Note of a store: how many images of its prompts and seeds are not there."""
 
 
-def import_pictures(
+def import_images(
     out: Path,
     images: Path,
     *,
@@ -83,13 +83,13 @@ def _take_in(writer: GenerationWriter, suite: Suite, files: Mapping[Key, Path], 
     todo = [key for key in sorted(files) if key not in writer.done()]
     for count, key in enumerate(todo, len(files) - len(todo) + 1):
         place, row = places[key[0]]
-        picture = read_picture(files[key])
-        writer.add(*key, picture, prompt=row.prompt, category=row.category, extra=row.facts, place=place)
+        image = read_image(files[key])
+        writer.add(*key, image, prompt=row.prompt, category=row.category, extra=row.facts, place=place)
         if count % 100 == 0 or count == len(files):
             report(f"images {count}/{len(files)}")
 
 
-def read_picture(path: Path) -> ByteArray:
+def read_image(path: Path) -> ByteArray:
     """(H, W, 3) of a file; raises ``InputError`` where it is no image."""
     try:
         with Image.open(path) as image:
@@ -133,16 +133,16 @@ def _listed(images: Path) -> Iterator[tuple[Path, str, int]]:
     for folder in folders:
         line = next(iter(_rows(folder / "metadata.jsonl")), {})
         said = str(line.get("id") or line.get("prompt"))
-        for place, path in enumerate(picture_files(folder / "samples")):
+        for place, path in enumerate(image_files(folder / "samples")):
             yield path, said, int(path.stem) if path.stem.isdigit() else place
     if folders:
         return
-    for path in picture_files(images):
+    for path in image_files(images):
         match = FLAT.fullmatch(path.stem)
         yield path, match["id"] if match else path.name, int(match["seed"]) if match else 0
 
 
-def picture_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """Its images, sorted by name; raises ``InputError`` where it is no folder."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of images")

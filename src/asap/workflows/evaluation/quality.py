@@ -13,7 +13,7 @@ from asap.core.files import read_json, write_json
 from asap.core.hashing import digest_file, digest_json
 from asap.core.records import ByteArray
 from asap.stores.generations import GenerationStore
-from asap.workflows.evaluation.images import picture_files, read_picture
+from asap.workflows.evaluation.images import image_files, read_image
 
 __all__ = ["Measures", "measure_quality", "quality_file", "read_quality"]
 
@@ -63,7 +63,7 @@ def measure_quality(images: Path, measures: Measures, *, report: Report = lambda
     """
     names, reference = measures.names, measures.reference
     store, path = GenerationStore.open(images), quality_file(images)
-    files = picture_files(reference) if reference else []
+    files = image_files(reference) if reference else []
     of: dict[str, Row] = {name: {"pictures": store.content_hash} for name in names}
     if files and set(names) & set(DISTANCES):
         real = digest_json([digest_file(file) for file in files])
@@ -76,7 +76,7 @@ def measure_quality(images: Path, measures: Measures, *, report: Report = lambda
         clusters=[row.prompt_id for row in store.rows],
         names=todo,
         weights=measures.weights,
-        reference=_Pixels([partial(read_picture, file) for file in files]),
+        reference=_Pixels([partial(read_image, file) for file in files]),
         device=LoadOptions(device=measures.device).settled().device,
         batch=measures.batch,
         report=lambda line: report(f"quality {line}"),

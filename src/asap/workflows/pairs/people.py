@@ -131,11 +131,11 @@ def _render_shard(job: Job) -> None:
     images, maps, records = [], [], []
     for index in range(start, start + count):
         drawn = sample_scene(rig, seed, namespace, index, held_out=held_out, scene=scene)
-        picture = render(drawn.scene, size)
-        images.append(picture.image)
-        maps.append(pieces(picture, rig))
+        rendered = render(drawn.scene, size)
+        images.append(rendered.image)
+        maps.append(pieces(rendered, rig))
         record = asdict(drawn.truth)
-        record["visible_parts"] = list(visible_parts(drawn.truth, picture.regions))
+        record["visible_parts"] = list(visible_parts(drawn.truth, rendered.regions))
         records.append(record)
     path = _shard(Path(folder), start)
     write_json(path.with_name(f"people-{start:06d}.json"), records)

@@ -197,11 +197,11 @@ def _names(folder: Path) -> list[str]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = Path(root).relative_to(folder)
-        found += [(here / name).as_posix() for name in files if not name.startswith(".") and _may_be_picture(name)]
+        found += [(here / name).as_posix() for name in files if not name.startswith(".") and _may_be_image(name)]
     return found
 
 
-def _may_be_picture(name: str) -> bool:
+def _may_be_image(name: str) -> bool:
     stem, ending = os.path.splitext(name.lower())
     return ending not in SIDECARS and not stem.endswith(".mask") and ".mask." not in f"{stem}."
 

@@ -260,9 +260,9 @@ def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed:
     )
     for steps in _measured_steps(how, method):
         snapshot = _snapshot(run, steps)
-        pictures = _images(work, method, seed, steps)
-        generate(pictures, model=model, adapter=snapshot, seeds=[seed], loading=LoadOptions(device=device))
-        judge(pictures, _verdicts(work, method, seed, steps), judge="learned", device=device)
+        images = _images(work, method, seed, steps)
+        generate(images, model=model, adapter=snapshot, seeds=[seed], loading=LoadOptions(device=device))
+        judge(images, _verdicts(work, method, seed, steps), judge="learned", device=device)
     write_json(run / SECONDS, {"seconds": done["seconds"], "stopped": done["stopped"]})
     return f"{method}, training seed {seed}: {done['seconds']:.0f} s"
 

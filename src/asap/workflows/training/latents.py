@@ -74,8 +74,8 @@ class LatentPairs:
 
     def _windows(self, batch: PairBatch, crops: Sequence[Crop]) -> PairBatch:
         """What is seen of each pair, and where it lies."""
-        _, *picture = batch.image_shape
-        pixels = crops[0].size[0] // picture[0]
+        _, *extent = batch.image_shape
+        pixels = crops[0].size[0] // extent[0]
         height, width = (side // pixels for side in crops[0].window[2:])
         corners = tuple((crop.window[0] // pixels, crop.window[1] // pixels) for crop in crops)
 
@@ -93,7 +93,7 @@ class LatentPairs:
             mask=seen(batch.mask),
             condition=self.cropper.backbone.place(batch.condition, windows),
             corners=corners,
-            image_size=(picture[0], picture[1]),
+            image_size=(extent[0], extent[1]),
         )
 
 
@@ -214,7 +214,7 @@ def _flat(values: torch.Tensor, length: int) -> torch.Tensor:
 def _of_one_size(rows: Sequence[PairRow], size: tuple[int, int], backbone: Backbone) -> dict[str, torch.Tensor]:
     """Latents (B, C, h, w) and masks (B, 1, h, w) of images that are brought to ``size``."""
     chosen, rejected = (
-        torch.cat([resize_area(to_signed(picture[None]), size) for picture in side])
+        torch.cat([resize_area(to_signed(image[None]), size) for image in side])
         for side in ([row.chosen for row in rows], [row.rejected for row in rows])
     )
     cells = backbone.latent_size(*size)[1:]

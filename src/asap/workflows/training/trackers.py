@@ -89,13 +89,13 @@ class Trackers:
             known = {f"{group}/{name}": value for name, value in values.items() if value is not None}
             self._accelerator.log(known, step=step)
 
-    def show(self, step: int, name: str, pictures: npt.NDArray[np.uint8]) -> None:
+    def show(self, step: int, name: str, images: npt.NDArray[np.uint8]) -> None:
         """Images (B, H, W, 3), where accelerate's tracker takes images (trackio's does not)."""
         for tracker in self._accelerator.trackers if self._names else ():
             if tracker.name == "tensorboard":
-                tracker.log_images({name: pictures}, step=step, dataformats="NHWC")
+                tracker.log_images({name: images}, step=step, dataformats="NHWC")
             elif hasattr(tracker, "log_images"):
-                tracker.log_images({name: list(pictures)}, step=step)
+                tracker.log_images({name: list(images)}, step=step)
 
     def close(self) -> None:
         """Flush and end them; the processes stay joined."""
