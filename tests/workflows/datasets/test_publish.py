@@ -216,7 +216,7 @@ def test_statements_are_checked_all_at_once() -> None:
         parse_statements({"extra": 1, "sources": [{"licence": "x"}, {"files": "*", "license": "x"}]})
     with pytest.raises(ConfigError, match="sources must be a list"):
         parse_statements({"sources": "all"})
-    with pytest.raises(ConfigError, match="want an object"):
+    with pytest.raises(ConfigError, match="statements must be an object"):
         parse_statements(["x"])
 
 

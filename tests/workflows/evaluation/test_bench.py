@@ -78,7 +78,7 @@ def test_a_full_disk_and_ctrl_c_are_one_line_and_the_same_command_goes_on(
     run = tmp_path / "run"
     for target, name, value, code, told in (
         (os, "fsync", full, 2, "No space left on device"),
-        (VerdictWriter, "add", stopped, 130, "stopped; run the same command again to go on from here"),
+        (VerdictWriter, "add", stopped, 130, "stopped; run the same command again to continue"),
     ):
         capsys.readouterr()
         with pytest.MonkeyPatch.context() as patch:
