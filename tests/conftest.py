@@ -1,6 +1,7 @@
 """Shared by all tests: nothing is fetched from a hub, and one process takes one thread unless a test asks for more."""
 
 import os
+import signal
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -8,6 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
+
+# A shell that starts tests in the background lets them ignore Ctrl-C; tests of Ctrl-C want Python's own handler.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

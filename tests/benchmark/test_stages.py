@@ -252,7 +252,7 @@ def test_pictures_know_the_weights_and_not_only_their_name(
     assert manifest.instruments == (Instrument("generator", "fake", fingerprint),)
     assert manifest.config["fingerprint"] == fingerprint
     monkeypatch.setattr(generate_stage, "load", lambda *_: Other())
-    with pytest.raises(InputError, match=f'fingerprint is "{fingerprint}" there'):
+    with pytest.raises(InputError, match=f'fingerprint is "{fingerprint}", not'):
         generate_stage.generate(pictures, **how)
 
 

@@ -35,7 +35,7 @@ def test_this_machine_is_let_in_by_any_port(page: Page, host: str) -> None:
         ["127.0.0.1:8000", "evil.example"],
     ],
 )
-@pytest.mark.parametrize("path", ["/", f"/?token={TOKEN}", "/api/session", "/pictures/pairs-0001/left"])
+@pytest.mark.parametrize("path", ["/", f"/?token={TOKEN}", "/api/session", "/images/pairs-0001/left"])
 def test_another_host_name_is_refused_even_with_the_token(page: Page, hosts: list[str], path: str) -> None:
     answer = page.get(path, [*(("host", host) for host in hosts), WITH_COOKIE[1]])
     assert answer.status == 400
@@ -44,7 +44,7 @@ def test_another_host_name_is_refused_even_with_the_token(page: Page, hosts: lis
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/static/review.js", "/api/session", "/pictures/pairs-0001/left", "/nowhere", "/?token="]
+    "path", ["/", "/static/review.js", "/api/session", "/images/pairs-0001/left", "/nowhere", "/?token="]
 )
 def test_nothing_is_served_without_the_token(page: Page, path: str) -> None:
     for headers in ([HOST], [HOST, ("cookie", f"{COOKIE}=wrong")], [HOST, ("cookie", f"other={TOKEN}")]):
@@ -141,15 +141,15 @@ def test_a_body_in_pieces_arrives_whole(page: Page) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/pictures/../../../../etc/passwd",
-        "/pictures/..%2f..%2f..%2fetc%2fpasswd/left",
-        "/pictures/%2e%2e/left",
-        "/pictures/pairs-0001/chosen",
-        "/pictures/pairs-0001/regions",
-        "/pictures/pairs-0001/left/..",
-        "/pictures/pairs-0001%00/left",
-        "/pictures/pairs-9999/left",
-        "/pictures//left",
+        "/images/../../../../etc/passwd",
+        "/images/..%2f..%2f..%2fetc%2fpasswd/left",
+        "/images/%2e%2e/left",
+        "/images/pairs-0001/chosen",
+        "/images/pairs-0001/regions",
+        "/images/pairs-0001/left/..",
+        "/images/pairs-0001%00/left",
+        "/images/pairs-9999/left",
+        "/images//left",
         "/static/../app.py",
         "/static/..%2fapp.py",
         "/static/%2e%2e%2fapp.py",
@@ -173,7 +173,7 @@ def test_only_pictures_of_the_pairs_and_three_files_are_served(page: Page, path:
         ("/", (("host", "evil.example"),), 400),
         ("/nowhere", WITH_COOKIE, 404),
         ("/api/session", WITH_COOKIE, 200),
-        ("/pictures/pairs-0001/mask", WITH_COOKIE, 200),
+        ("/images/pairs-0001/mask", WITH_COOKIE, 200),
     ],
 )
 def test_every_answer_carries_the_headers_and_none_allows_another_origin(
@@ -188,7 +188,7 @@ def test_every_answer_carries_the_headers_and_none_allows_another_origin(
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
-    assert answer.headers["cache-control"] == ("private, max-age=3600" if "pictures" in path else "no-store")
+    assert answer.headers["cache-control"] == ("private, max-age=3600" if "images" in path else "no-store")
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 

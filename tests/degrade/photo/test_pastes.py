@@ -73,7 +73,7 @@ class TestLimbs:
         arm, hand, parts = arm_and_hand()
         rest = next(part for part in parts if part.part == "torso")
         behind = replace(rest, mask=~(arm.mask | hand.mask))
-        with pytest.raises(InputError, match="rest of the body"):
+        with pytest.raises(InputError, match="behind the arm cannot be reconstructed"):
             apply(person()[0], arm, "warp", "elongated", 1, rng(), regions=(arm, behind, hand))
         found = apply(person()[0], arm, "warp", "elongated", 1, rng(), regions=(arm, replace(behind, person=1), hand))
         assert found.edit.operation == "elongated"
