@@ -13,7 +13,8 @@ from asap.core.errors import AsapError, UnknownNameError
 from asap.workflows.runtime.parallel import ENGINES, in_order, processes
 from tests.workflows.jobs import always_deadly, once_deadly, square, variable
 
-ENGINE = pytest.mark.parametrize("engine", ["serial", "pool", pytest.param("ray", marks=pytest.mark.slow)])
+RAY = pytest.param("ray", marks=pytest.mark.slow)
+ENGINE = pytest.mark.parametrize("engine", ["serial", "pool", RAY])
 
 
 def test_all_engines_are_tested() -> None:
@@ -30,7 +31,7 @@ def test_nothing_to_do_gives_nothing(engine: str) -> None:
     assert list(in_order(engine, square, [], 2)) == []
 
 
-@ENGINE
+@pytest.mark.parametrize("engine", ["pool", RAY])  # serial works in the process of the tests
 def test_a_killed_worker_costs_no_result_and_doubles_none(engine: str, tmp_path: Path) -> None:
     items = [(str(tmp_path), number) for number in range(12)]
     found = list(in_order(engine, once_deadly, items, 2))
