@@ -27,7 +27,7 @@ from tests.exchange.samples import COUNT, GATE, build, records
 from tests.stores.samples import pair
 from tests.workflows.hub import Hub, hub
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SAID = {
     "dataset": {"name": "Hands", "licence": "CC-BY-4.0", "creator": "Jane Doe", "citation": "@misc{hands}"},
     "sources": [

@@ -13,7 +13,7 @@ from asap.workflows.pairs.builder import build_store
 from asap.workflows.pairs.inpainting import Diffusion, Inpainting
 from tests.degrade.diffusion.tiny import save_tiny
 
-PHOTOS = Path(os.environ.get("ASAP_PHOTOS", Path(__file__).parents[3] / "shared" / "photos"))
+PHOTOS = Path(os.environ.get("ASAP_PHOTOS", Path(__file__).parents[4] / "shared" / "photos"))
 pytestmark = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the five photographs are not at {PHOTOS}")
 
 

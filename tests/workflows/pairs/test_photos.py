@@ -23,7 +23,7 @@ from asap.workflows.pairs.candidate import Candidate
 from asap.workflows.pairs.photos import Photos
 from asap.workflows.pairs.sources import fit, halved, list_sources, read
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PHOTOS = Path(os.environ.get("ASAP_PHOTOS", ROOT.parent / "shared" / "photos"))
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the five photographs are not at {PHOTOS}")
 QUICK: dict[str, Any] = {"degrade": ("warp",), "per_image": 2, "size": 256, "null_share": 0.3}

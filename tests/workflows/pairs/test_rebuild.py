@@ -26,7 +26,7 @@ from asap.workflows.pairs.rebuild import _producer, rebuild
 from asap.workflows.pairs.rendered import Rendered
 from tests.stores.samples import pair
 
-PHOTOS = Path(os.environ.get("ASAP_PHOTOS", Path(__file__).parents[2].parent / "shared" / "photos"))
+PHOTOS = Path(os.environ.get("ASAP_PHOTOS", Path(__file__).parents[3].parent / "shared" / "photos"))
 SETTINGS = {
     "count": 5, "size": 64, "seed": 3, "namespace": "pairs", "null_share": 0.2, "operations": ["extra", "fused"],
     "scene": "studio",

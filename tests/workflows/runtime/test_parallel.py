@@ -68,7 +68,7 @@ def test_workers_end_with_a_parent_that_was_killed() -> None:
         "        print(pool.submit(own_number, 0).result(), flush=True)\n"
         "        time.sleep(60)\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())
