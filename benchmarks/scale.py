@@ -37,7 +37,7 @@ CHUNK: Final = 128
 """Pairs in a chunk, as `asap pairs build rendered` writes them."""
 SEEDS: Final = 4
 """Images per prompt."""
-TOLERANCE: Final = 0.25
+TOLERANCE: Final = 0.15
 """Noise and cache effects allowed in an exponent; quadratic growth shows as 1.9."""
 TARGETS: Final = {"open": 2.0, "stats": 4.0, "review": 5.0}
 """Seconds at 100,000 pairs, on two cores."""
