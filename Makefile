@@ -51,11 +51,14 @@ deadcode: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/mkdocs build --quiet
 
+# A whole file runs in one process: its tests share fixtures. At most four processes, of about 1.3 GB each.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: lint types walls deadcode docs
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint types walls deadcode docs
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
