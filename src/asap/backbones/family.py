@@ -118,14 +118,14 @@ class Family:
     hubs: tuple[str, ...] = ()
     """Ids of known models on the hub, for documentation."""
     original: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Linear maps of the original code, by which ComfyUI and kohya name LoRA weights -> the maps that diffusers makes
-    of each one's rows, in their order; {} is a block's number. Empty where no such table is needed or known."""
+    """Linear maps of the original code, by which kohya names LoRA weights -> the maps that diffusers makes of each
+    one's rows, in their order; {} is a block's number. Empty where kohya's names are diffusers' or those of ``sgm``."""
+    sgm: bool = False
+    """Whether kohya names the layers of the UNet as ``lorafiles.sgm_name`` does."""
     lora_forms: tuple[str, ...] = ("kohya", "comfyui")
-    """Forms of LoRA files other than diffusers' own that a loader of this family reads."""
-    lora_dots: bool = True
-    """Whether ComfyUI's form has ``diffusion_model.`` and dots; if not, it is kohya's."""
-    comfy_ends: tuple[str, str] = ("lora_A", "lora_B")
-    """Names of the two halves of a layer in ComfyUI's form, as both ComfyUI and diffusers read them."""
+    """Forms of LoRA files, besides diffusers and peft, that a program reads for this family."""
+    comfyui: Literal["diffusers", "kohya"] = "diffusers"
+    """Whose names ComfyUI maps to its own layers: diffusers' after ``transformer.``, or kohya's."""
 
     def knows(self, index: Mapping[str, Any]) -> bool:
         """Whether a model_index.json is of this family."""

@@ -10,17 +10,22 @@ from pathlib import Path
 from asap.backbones.family import INDEX, LoadOptions
 from asap.core.errors import StoreError
 
-__all__ = ["fetch_index", "fetch_part", "fetch_pipeline"]
+__all__ = ["fetch_file", "fetch_index", "fetch_part", "fetch_pipeline"]
 
 
 def fetch_index(name: str, options: LoadOptions) -> Path:
     """A folder that holds the model_index.json of the pipeline ``name``, and perhaps no more; raises ``StoreError``."""
+    return fetch_file(name, INDEX, options).parent
+
+
+def fetch_file(name: str, file: str, options: LoadOptions) -> Path:
+    """One file of the pipeline ``name``, for instance a configuration; raises ``StoreError``."""
     if (folder := _local(name, INDEX, "diffusers pipeline folder")) is not None:
-        return folder
+        return folder / file
     from huggingface_hub import hf_hub_download
 
     with _hub("model", name):
-        return Path(hf_hub_download(name, INDEX, revision=options.revision)).parent
+        return Path(hf_hub_download(name, file, revision=options.revision))
 
 
 def fetch_pipeline(name: str, options: LoadOptions, unused: Sequence[str] = ()) -> Path:

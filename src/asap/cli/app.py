@@ -55,7 +55,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
     },
     "Align a model": {
         "train": "align a model on a pair store",
-        "export": "write a trained LoRA for kohya, ComfyUI or diffusers",
+        "export": "write a trained LoRA for kohya, ComfyUI, diffusers or peft",
     },
     "Measure what it learned": {
         "generate": "generate the images of a prompt suite",

@@ -30,6 +30,5 @@ FAMILY = Family(
     name="flux",
     pipelines=("FluxPipeline",),
     original=ORIGINAL,
-    comfy_ends=("lora_down", "lora_up"),
     hubs=("black-forest-labs/FLUX.1-dev", "black-forest-labs/FLUX.1-schnell", "black-forest-labs/FLUX.1-Krea-dev"),
 )

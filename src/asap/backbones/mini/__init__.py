@@ -8,5 +8,5 @@ FAMILY = Family(
     name="mini",
     pipelines=("StableDiffusionPipeline",),
     parts={"vae": ("AutoencoderTiny",)},
-    lora_dots=False,
+    comfyui="kohya",
 )

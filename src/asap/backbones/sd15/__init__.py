@@ -8,7 +8,7 @@ FAMILY = Family(
     name="sd15",
     pipelines=("StableDiffusionPipeline",),
     parts={"vae": ("AutoencoderKL",)},
-    lora_dots=False,
+    comfyui="kohya",
     unused=("safety_checker", "feature_extractor"),
     hubs=(
         "stable-diffusion-v1-5/stable-diffusion-v1-5",

@@ -7,7 +7,8 @@ __all__ = ["FAMILY"]
 FAMILY = Family(
     name="sdxl",
     pipelines=("StableDiffusionXLPipeline",),
-    lora_dots=False,
+    sgm=True,
+    comfyui="kohya",
     hubs=(
         "stabilityai/stable-diffusion-xl-base-1.0",
         "RunDiffusion/Juggernaut-XL-v9",

@@ -14,7 +14,7 @@ from asap.core.errors import InputError, StoreError
 from asap.core.files import TEMPORARY, make_folder
 from asap.core.hashing import digest_json
 
-__all__ = ["ADAPTER", "DENOISER", "apply_trained", "save_trained", "trained_hash"]
+__all__ = ["ADAPTER", "DENOISER", "apply_trained", "save_trained", "trained_hash", "whole_folder"]
 
 ADAPTER: Final = "adapter"
 DENOISER: Final = "denoiser"
@@ -27,11 +27,15 @@ def save_trained(backbone: Backbone, run: Path, *, full: bool) -> Path:
     """
     denoiser: Any = backbone.denoiser
     if full:
-        return _whole_folder(run / DENOISER, denoiser.save_pretrained)
-    return _whole_folder(run / ADAPTER, backbone.save_lora)
+        return whole_folder(run / DENOISER, denoiser.save_pretrained)
+    return whole_folder(run / ADAPTER, backbone.save_lora)
 
 
-def _whole_folder(target: Path, write: Callable[[Path], None]) -> Path:
+def whole_folder(target: Path, write: Callable[[Path], None]) -> Path:
+    """Let ``write`` make a folder under another name, then rename it to ``target``, in place of what is there.
+
+    Returns ``target``; raises ``InputError`` if it cannot be written.
+    """
     temporary = make_folder(target.parent) / f"{TEMPORARY}{target.name}"
     try:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -99,7 +99,7 @@ def _use_adapter(model: str) -> list[str]:
         "```",
         "",
         "ComfyUI: `asap export RUN --format comfyui --out asap.safetensors`, then put the file into `models/loras` and",
-        "load it with the node LoraLoaderModelOnly. kohya's scripts: `--form kohya`.",
+        "load it with the node LoraLoaderModelOnly. kohya's scripts: `--format kohya`.",
     ]
 
 
