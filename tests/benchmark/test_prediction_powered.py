@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
-from asap.benchmark.prediction_powered import combine, ppi_mean, recalibrate
+from asap.benchmark.intervals import wilson
+from asap.benchmark.prediction_powered import _logistic, combine, ppi_mean, recalibrate
 from asap.core.errors import InputError
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -125,6 +126,34 @@ def test_the_ratings_that_halve_the_interval_halve_it() -> None:
     assert before.best.ci is not None
     assert after.best.ci is not None
     assert np.ptp(after.best.ci) / np.ptp(before.best.ci) == pytest.approx(0.5, abs=0.08)
+
+
+def test_raters_who_all_agree_leave_the_rate_uncertain() -> None:
+    """Of 20 prompts all are wrong: Wilson's interval of 20 in 20. No pair of 20 differs: its limit of 0 in 20."""
+    names, none = [str(k) for k in range(20)], np.zeros(20)
+    low, high = combine(none + 1, none + 0.5, names).best.ci or (0.0, 0.0)
+    assert (low, high) == pytest.approx((wilson(20, 20).low, 1.0))
+    bound = wilson(0, 20).high
+    assert combine(none, none, names, span=(-1.0, 1.0)).best.ci == pytest.approx((-(bound or 0.0), bound))
+
+
+def test_recalibration_is_the_ridge_logistic_regression() -> None:
+    """Against a general minimizer on the same loss, with and without separation."""
+    rng = np.random.default_rng(10)
+    for y, x in (
+        ((rng.random(80) < 0.3).astype(np.float64), rng.normal(2, 3, 80)),
+        (np.repeat([0.0, 1.0], 20), np.repeat([-6.9, 6.9], 20)),
+        (np.ones(12), np.linspace(-1, 1, 12)),
+    ):
+        z = (x - x.mean()) / x.std()
+
+        def loss(w: Vector, y: Vector = y, z: Vector = z) -> float:
+            logits = w[0] + w[1] * z
+            return float((np.logaddexp(0, logits) - y * logits).sum() + 0.5 * (0.01 * w[0] ** 2 + w[1] ** 2))
+
+        intercept, slope = _logistic(x, y)
+        wanted = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}).x
+        assert (intercept + slope * x.mean(), slope * x.std()) == pytest.approx(tuple(wanted), abs=1e-5)
 
 
 def test_faults_are_named() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from asap.benchmark.correction import Measured
 from asap.benchmark.drift import PixelDrift
+from asap.benchmark.evidence import evidence
 from asap.benchmark.judge import CalibrationSet, calibrate
 from asap.benchmark.report import (
     Case,
@@ -40,6 +41,7 @@ def image(seed: int) -> ByteArray:
 
 
 def judged(share: float, seed: int) -> list[Judged]:
+    """100 images; raters saw those of every second prompt and mostly agree with the judge."""
     draw, rows = np.random.default_rng(seed), []
     for index in range(100):
         fails: bool | None = bool(draw.random() < share) if index % 33 else None
@@ -50,11 +52,12 @@ def judged(share: float, seed: int) -> list[Judged]:
                 prompt=f"a photo of person {index}",
                 category=CATEGORIES[index % 5],
                 fails=fails,
-                probability=float(draw.random()),
+                probability=0.5 * float(draw.random()) + 0.5 * bool(fails),
                 wanted_parts=("hand", "arm"),
                 hidden_parts=("hand",) if index % 20 == 0 else (),
                 wanted={"fingers": "two", "skin": "dark"},
                 seen={"fingers": ("two", "three")[int(draw.random() < 0.2)], "skin": "dark"},
+                rating=float(bool(fails) != (index % 11 == 0)) if index // 10 % 2 else None,
             )
         )
     return rows
@@ -91,11 +94,13 @@ def data() -> Comparison:
     )
     rates = (Measured(right=90, n=100), Measured(right=180, n=200))
     clean = np.stack([image(1000 + i) for i in range(40)])
-    rows = {"base": judged(0.45, 1), "sft": judged(0.44, 5), "dpo": judged(0.3, 6), "asap": judged(0.25, 7)}
+    rows = {"base": judged(0.45, 1), "sft": judged(0.44, 5), "dpo": judged(0.3, 6), "asap": judged(0.15, 7)}
     models = {
         name: summarize(found, rows["base"], rates, moved(found, 3 * max(0, place - 1), clean))
         for place, (name, found) in enumerate(rows.items())
     }
+    for name, found in rows.items():
+        models[name]["evidence"] = evidence(found, rows["base"], models[name])
     tables = {name: {row.outcome.key: row for row in found} for name, found in rows.items()}
     cases = [
         Case(
@@ -117,7 +122,14 @@ def data() -> Comparison:
         models=models,
         quality={},
         cases=cases,
-        judge={"name": "learned", "fingerprint": "abcdef0123456789"},
+        judge={
+            "name": "learned", "fingerprint": "abcdef0123456789", "domain": "images of mini at 64 px",
+            "in_domain": True, "images": "images of mini at 64 px",
+        },
+        ratings={"raters": ["ada", "bob"], "n": 40, "kappa": 0.83},
+        preference={
+            "asap": {"win": 32, "tie": 78, "lose": 10, "n": 120, "raters": ["ada", "bob"], "kappa": 0.7, "p": 0.001}
+        },
         calibration=calibration,
         suite={"name": "haf-mini", "digest": "0123456789abcdef", "seeds": [0, 1], "prompts": 50},
         pairs=[pair] * 5,
@@ -190,17 +202,53 @@ def test_page_shows_verdicts_judge_and_every_model(data: Comparison) -> None:
     shown = ("not scored", "passes", "sensitivity", "specificity", "operation: split (held out)", "vlm (screen)")
     for text in (*shown, *data.models):
         assert text in page
-    assert page.count("<svg") == 6
-    assert page.count('role="img"') == 6
+    assert page.count("<svg") == page.count('role="img"') == 5
+    assert page_of(unrated(data)).count("<svg") == 6, "no category has ten rated prompts, so its chart is the judge's"
 
 
-def test_headline_names_the_best_and_whether_it_is_significant(data: Comparison) -> None:
+def test_headline_names_the_best_its_source_and_whether_it_is_significant(data: Comparison) -> None:
     line = headline(data)
-    assert line.startswith("asap fails ")
-    assert line.endswith("the difference is statistically significant.")
+    assert line.startswith("asap: AER ")
+    assert re.search(r"\(50 ratings and 96 verdicts\), base .*; change -", line)
+    assert ", statistically significant." in line
     same = replace(data, models={name: data.models[name] for name in ("base", "sft")})
-    assert headline(same).endswith("the difference is not statistically significant.")
-    assert headline(replace(data, models={"base": data.models["base"]})) == ""
+    assert ", not statistically significant." in headline(same)
+    alone = headline(replace(data, models={"base": data.models["base"]}))
+    assert alone.startswith("base: AER ")
+    assert "change" not in alone
+
+
+def unrated(data: Comparison, **changes: object) -> Comparison:
+    """The same with no ratings, so that only the judge says anything."""
+    rows = {name: [replace(case.verdicts[name], rating=None) for case in data.cases] for name in data.models}
+    models = {name: {**row, **changes} for name, row in data.models.items()}
+    models = {name: {**row, "evidence": evidence(rows[name], rows["base"], row)} for name, row in models.items()}
+    return replace(data, models=models, ratings={"raters": [], "n": 0, "kappa": None}, preference={})
+
+
+def test_without_ratings_a_calibrated_judge_gives_the_headline_and_another_none(data: Comparison) -> None:
+    assert "96 verdicts, corrected for the judge's errors" in headline(unrated(data))
+    none = {"value": None, "ci": None, "n": 96}
+    elsewhere = {**data.judge, "domain": "edited renders at 64 px", "in_domain": False}
+    line = headline(replace(unrated(data, aer_corrected=none), judge=elsewhere))
+    assert line.startswith("No AER: the judge learned is calibrated on edited renders at 64 px, not on images of mini")
+    assert "`asap bench rate RUN... --key KEY --sheets DIR`" in line
+    text = compare_markdown(replace(unrated(data, aer_corrected=none), judge=elsewhere))
+    assert "Judge alone (not calibrated on these images)" in text
+    assert re.search(r"\| asap \| none \|  \| n/a \| \d\d\.\d % \[", text)
+
+
+def test_the_table_of_rates_has_all_three_estimates_and_the_change(data: Comparison) -> None:
+    text = compare_markdown(data)
+    section = text[text.index("## Anatomy error rate") : text.index("## Preference of raters")]
+    rows = {line.split("|")[1].strip(): line for line in section.splitlines() if line.startswith("| ")}
+    assert list(rows)[2:] == ["base", "sft", "sft, change", "dpo", "dpo, change", "asap", "asap, change"]
+    found = data.models["asap"]["evidence"]
+    for name in ("rated", "judged", "combined"):
+        assert f"{100 * found['aer'][name]['value']:.1f} % [" in rows["asap"]
+        assert f"{100 * found['difference'][name]['value']:+.1f} points [" in rows["asap, change"]
+    assert "| asap | 32 / 78 / 10 | 120 | ada, bob | 0.70 | 0.001 |" in text
+    assert "kappa 0.83, n = 40" in page_of(data)
 
 
 def test_markdown_and_json_hold_the_same_numbers(data: Comparison) -> None:
@@ -253,7 +301,7 @@ def test_page_opens_in_chromium(data: Comparison, tmp_path: Path) -> None:
     assert found is not None
     images, loaded, flicked, charts, fits, title = found.group(1).split("|")
     assert int(images) >= 15
-    assert (loaded, flicked, charts, fits) == ("true", "4", "6", "true")
+    assert (loaded, flicked, charts, fits) == ("true", "4", "5", "true")
     assert title == data.title
 
 

@@ -156,7 +156,7 @@ def test_from_pictures_to_page(world: dict[str, Path], tmp_path: Path) -> None:
     numbers = found["models"]["asap"]
     assert numbers["aer"]["value"] < found["models"]["base"]["aer"]["value"] - 0.2
     assert numbers["paired"]["difference"]["ci"][1] < 0
-    assert numbers["aer_corrected"]["value"] is not None
+    assert numbers["aer_corrected"]["value"] is None, "the judge is calibrated on renders, not on generated images"
     assert Path(found["page"]).read_text().startswith("<!DOCTYPE html>")
     written = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert written["models"]["asap"]["aer"] == numbers["aer"]

@@ -14,9 +14,11 @@ def test_the_demo_ends_with_a_report_and_goes_on_when_run_again(tmp_path: Path) 
     settings = DemoSettings(pairs=60, steps=2, batch_size=2, limit=1, workers=1)
     page = demo(tmp_path / "demo", settings)
     first = page.read_bytes()
-    models = json.loads((page.parent / "compare.json").read_text())["models"]
+    found = json.loads((page.parent / "compare.json").read_text())
+    models = found["models"]
     assert set(models) == {"base", settings.method}
-    assert all(row["aer"]["n"] == 5 and row["judge"]["sensitivity"]["n"] > 0 for row in models.values())
+    assert all(row["aer"]["n"] == 5 and row["evidence"]["aer"]["headline"] is None for row in models.values())
+    assert "is calibrated on edited renders at 64 px, scene studio" in found["headline"]
     assert demo(tmp_path / "demo", settings) == page
     assert len(page.read_bytes()) == len(first)
 

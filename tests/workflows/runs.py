@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from asap.benchmark.domain import Domain
 from asap.benchmark.suite import load_suite
+from asap.core.hashing import digest
 from asap.core.manifest import Instrument, Manifest, Parent
 from asap.core.records import ByteArray
 from asap.core.seeds import derive
@@ -45,10 +47,13 @@ def make_run(
     settings: dict[str, Any] | None = None,
     details: Details = lambda place, seed: {},
     parents: tuple[Parent, ...] = (),
+    model: str | None = None,
+    made_for: Domain | None = None,
 ) -> Path:
-    """A run with images, and verdicts of one judge."""
-    chosen = load_suite(suite)
-    config = {"model": root.name, "seeds": list(range(seeds)), "suite": chosen.digest, "suite_name": chosen.title}
+    """A run with images of ``model`` (its weights' fingerprint is that of the name), and verdicts of one judge."""
+    chosen, name = load_suite(suite), model or root.name
+    config: dict[str, Any] = {"model": name, "fingerprint": digest(name.encode()), "seeds": list(range(seeds))}
+    config |= {"suite": chosen.digest, "suite_name": chosen.title}
     with GenerationWriter(root / "pictures", config) as pictures:
         for place, row in enumerate(chosen.prompts):
             for seed in range(seeds):
@@ -60,7 +65,7 @@ def make_run(
         pictures.finish(manifest)
     return judge_again(
         root, judge, says, details=details, fingerprint=fingerprint, instruments=instruments, reason=reason,
-        settings=settings,
+        settings=settings, made_for=made_for,
     )  # fmt: skip
 
 
@@ -74,6 +79,7 @@ def judge_again(
     instruments: tuple[Instrument, ...] = (),
     reason: str = "six fingers on the left hand",
     settings: dict[str, Any] | None = None,
+    made_for: Domain | None = None,
 ) -> Path:
     """Verdicts of another judge beside those of a run."""
     store = GenerationStore.open(root / "pictures")
@@ -91,7 +97,8 @@ def judge_again(
             verdicts.add(kept)
         parent = Parent("generations", str((root / "pictures").resolve()), store.content_hash)
         used = (*instruments, Instrument("judge", judge, fingerprint))
-        notes = {"settings": settings or {}}
+        notes: dict[str, object] = {"settings": settings or {}}
+        notes |= {"made_for": made_for.to_json()} if made_for else {}
         verdicts.finish(Manifest(kind="verdicts", config=judged, parents=(parent,), instruments=used, notes=notes))
     return root
 

@@ -5,7 +5,9 @@
 It takes any number of raters and missing answers. Legend: U units (images), R raters, K answers.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from asap.benchmark.intervals import RESAMPLES, Estimate, cluster_index, percentile_interval, resample_counts
 
-__all__ = ["KINDS", "agreement", "krippendorff_alpha"]
+__all__ = ["KINDS", "agreement", "cohen_kappa", "krippendorff_alpha"]
 
 KINDS: Final = ("votes", "raters", "members")
 """Sources of several answers behind one verdict: a model's votes on a part, people, the judges of an ensemble."""
@@ -58,6 +60,25 @@ def krippendorff_alpha(
     alphas = alphas[~np.isnan(alphas)]
     low, high = percentile_interval(alphas) if len(alphas) else (-1.0, 1.0)
     return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(rows))
+
+
+def cohen_kappa(answers: Sequence[Sequence[Hashable | None]]) -> float | None:
+    """Cohen's kappa of two raters (Cohen 1960); of more, the mean over pairs of raters (Light 1971).
+
+    Args:
+        answers: U rows of answers, one per rater; None where a rater gave none.
+
+    Returns:
+        None where no two raters answered the same unit, or where they gave one and the same answer throughout.
+    """
+    found = []
+    for first, second in combinations(zip(*answers, strict=True), 2):
+        both = [pair for pair in zip(first, second, strict=True) if None not in pair]
+        counts = [Counter(side) for side in zip(*both, strict=True)] or [Counter(), Counter()]
+        chance = sum(counts[0][answer] * counts[1][answer] for answer in counts[0]) / max(len(both), 1) ** 2
+        if both and chance < 1:
+            found.append((sum(one == other for one, other in both) / len(both) - chance) / (1 - chance))
+    return sum(found) / len(found) if found else None
 
 
 def agreement(details: Sequence[tuple[str, Mapping[str, Any]]], rng: np.random.Generator) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import special
 
-from asap.benchmark.intervals import LEVEL, Estimate, cluster_index
+from asap.benchmark.intervals import LEVEL, Estimate, cluster_index, wilson
 from asap.core.errors import InputError
 
 __all__ = ["MIN_RATED_PROMPTS", "Combined", "combine", "ppi_mean", "recalibrate"]
@@ -38,6 +38,9 @@ RATE: Final = (0.0, 1.0)
 FOLDS: Final = 5
 RIDGE: Final = 1.0
 """Strength of the pull of the recalibration's slope towards 0, in rated images."""
+STEPS: Final = 50
+FLAT: Final = 1e-9
+"""Largest change of a weight at which the recalibration has converged."""
 Array = npt.NDArray[np.float64]
 
 
@@ -193,16 +196,34 @@ def recalibrate(
 
 
 def _logistic(x: Array, y: Array) -> tuple[float, float]:
-    """Intercept and slope of P(y = 1 | x), the slope pulled towards 0 so that it stays finite on few images."""
+    """Intercept and slope of P(y = 1 | x), the slope pulled towards 0 so that it stays finite on few images.
+
+    Newton's method; the loss is convex, and a step that does not lower it is halved.
+    """
     centre, scale = (float(x.mean()), float(x.std()) or 1.0) if len(x) else (0.0, 1.0)
     z = (x - centre) / scale
+    ridge = RIDGE * np.array([0.01, 1.0])
+    design = np.stack([np.ones_like(z), z])
 
-    def loss(parameters: Array) -> float:
-        a, b = parameters
-        logits = a + b * z
-        return float((np.logaddexp(0, logits) - y * logits).sum() + 0.5 * RIDGE * (b * b + 0.01 * a * a))
+    def loss(weights: Array) -> float:
+        logits = weights @ design
+        return float((np.logaddexp(0, logits) - y * logits).sum() + 0.5 * ridge @ weights**2)
 
-    a, b = optimize.minimize(loss, np.zeros(2), method="BFGS").x
+    weights = np.zeros(2)
+    now = loss(weights)
+    for _ in range(STEPS):
+        fitted = special.expit(weights @ design)
+        slope = design @ (fitted - y) + ridge * weights
+        curvature = (design * (fitted * (1 - fitted))) @ design.T + np.diag(ridge)
+        step = np.linalg.solve(curvature, slope)
+        while (after := loss(weights - step)) > now and np.abs(step).max() > FLAT:
+            step = step / 2
+        if after >= now:
+            break
+        weights, now = weights - step, after
+        if np.abs(step).max() < FLAT:
+            break
+    a, b = weights
     return float(a - b * centre / scale), float(b / scale)
 
 
@@ -224,7 +245,7 @@ def _mean(values: Array, index: npt.NDArray[np.int64], span: tuple[float, float]
     if not len(values):
         return Estimate.none()
     variance, groups = _moments(values, index)
-    return _interval(float(values.mean()), variance, groups - 1, len(values), span)
+    return _interval(float(values.mean()), variance, groups - 1, groups, len(values), span)
 
 
 def _power(y: Array, f: Array, index: npt.NDArray[np.int64], rated: npt.NDArray[np.bool_]) -> float:
@@ -262,23 +283,26 @@ def _combined(
     variance = max(first + second + 2 * float(a @ b), 0.0)
     # Welch and Satterthwaite: two variances, each with the degrees of freedom of its own prompts.
     freedom = variance**2 / (first**2 / (groups - 1) + second**2 / max(more - 1, 1)) if 0 < variance < math.inf else 1
-    return _interval(point, variance, freedom, len(y), span)
+    return _interval(point, variance, freedom, groups, len(y), span)
 
 
-def _interval(point: float, variance: float, freedom: float, n: int, span: tuple[float, float]) -> Estimate:
+def _interval(
+    point: float, variance: float, freedom: float, groups: int, n: int, span: tuple[float, float]
+) -> Estimate:
     """Student's t around the point; for a rate, Wilson's score interval at the size that has this variance.
 
     A rate near 0 has a skewed distribution, and symmetric intervals then miss the truth too often. A rate p from m
     independent images has variance p (1 - p) / m; the m that this variance asks for (smaller where images of a prompt
-    resemble each other, larger where the judge helps) takes the place of n in Wilson's interval.
+    resemble each other, larger where the judge helps) takes the place of n in Wilson's interval. Where all prompts
+    agree the measured variance is 0, and Wilson's limit for none of ``groups`` prompts bounds the share of others.
     """
     low, high = span
     value = min(high, max(low, point))
     if not math.isfinite(variance) or freedom <= 0:
         return Estimate(value=value, low=None, high=None, n=n)
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, freedom))
-    if span != RATE or variance == 0 or not 0 < value < 1:
-        half = t * math.sqrt(variance)
+    t = float(special.stdtrit(freedom, 0.5 + LEVEL / 2))
+    if variance == 0 or span != RATE or not 0 < value < 1:
+        half = t * math.sqrt(variance) or (wilson(0, groups).high or 0.0)
         return Estimate(value=value, low=max(low, value - half), high=min(high, value + half), n=n)
     size = value * (1 - value) / variance
     shrink = 1 + t * t / size
@@ -298,12 +322,11 @@ def _to_halve(
     n, total = int(rated.sum()), len(y)
     residual, _ = _moments(y[rated] - power * f[rated], index[rated])
     scores = _moments(f, index)[0] * total if power else 0.0
+    later = np.arange(n + 1, total + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        others = np.where(later < total, power**2 * scores / (total - later), 0.0)
     now = residual + (power**2 * scores / (total - n) if power and total > n else 0.0)
     if not 0 < now < math.inf:
         return None
-
-    def variance(m: int) -> float:
-        return residual * n / m + (power**2 * scores / (total - m) if power and total > m else 0.0)
-
-    enough = [m for m in range(n + 1, total + 1) if variance(m) <= now / 4]
-    return enough[0] - n if enough else None
+    enough = later[residual * n / later + others <= now / 4]
+    return int(enough[0]) - n if len(enough) else None

@@ -17,7 +17,7 @@ from asap.core.vocabulary import CATEGORIES
 __all__ = ["Judged", "summarize"]
 
 Json = dict[str, Any]
-UNCALIBRATED: Final = "the judge is not calibrated; run `asap judge calibrate`"
+UNCALIBRATED: Final = "the judge is not calibrated on images of this generator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class Judged:
     """The judge failed on it; ``fails`` is None then."""
     reason: str = ""
     """The judge's, in words."""
+    rating: float | None = None
+    """Of blind raters: 1 wrong, 0 right, 0.5 if they disagree; None: not rated."""
 
     @property
     def outcome(self) -> Outcome:
@@ -132,7 +134,7 @@ def summarize(
     Args:
         rows: verdicts on the model's images.
         base: verdicts on the base model's, at the same prompts and seeds; the base is compared with itself.
-        rates: measured sensitivity and specificity of the judge; None where it is not calibrated.
+        rates: sensitivity and specificity of the judge, measured on images of the same generator; None otherwise.
         pixels: the same images, compared with the base's.
         seed: of the bootstraps.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asap.benchmark.domain import Domain
 from asap.core.errors import InputError
 from asap.core.records import ByteArray
 
@@ -76,6 +77,8 @@ class Judge(ABC):
     """An image fails if its probability is above; 0.5 for a majority of votes."""
     trained_on: str | None = None
     """Content hash of the pairs that it was trained on; no model aligned with these pairs may be judged by it."""
+    made_for: Domain | None = None
+    """The images that it was trained for; on others it gives no error rate. None for a judge that takes any image."""
     held_out: tuple[str, ...] = ()
     """Degradations that were left out of its training, reported apart when it is calibrated."""
 

@@ -18,6 +18,8 @@ class Command:
     """Folder of the comparison."""
     judge: str | None = None
     """Judge whose verdicts are compared, where a run has several."""
+    ratings: tuple[Path, ...] = ()
+    """Folders of raters' answers, from `asap bench rate` or `asap judge rate`."""
     leaderboard: Path | None = None
     """File into which the rows are merged."""
     pairs: Path | None = None
@@ -33,6 +35,7 @@ class Command:
             self.runs,
             self.out,
             judge=self.judge,
+            ratings=self.ratings,
             leaderboard=self.leaderboard,
             pairs=self.pairs,
             title=self.title,

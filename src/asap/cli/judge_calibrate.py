@@ -14,7 +14,8 @@ from asap.core.settings import Positive
 class Command:
     """Calibrate a judge on images whose defects are known.
 
-    --truth calibrates any judge on pair stores; --pairs calibrates the learned judge after the generator's autoencoder.
+    --truth calibrates any judge on pair stores, --rated on generated images that people rated; --pairs calibrates the
+    learned judge after the generator's autoencoder. The result holds for images like those.
     """
 
     judge: str
@@ -27,6 +28,10 @@ class Command:
     """Split of --truth."""
     pairwise: bool = False
     """Also compare the two images of each pair, in both orders."""
+    rated: tuple[Path, ...] = ()
+    """Folders of generations to calibrate on."""
+    ratings: tuple[Path, ...] = ()
+    """Folders of raters' answers on --rated."""
     pairs: Path | None = None
     """Pair store to calibrate a learned judge on, through the autoencoder of --model."""
     out: Path | None = None
@@ -42,7 +47,17 @@ class Command:
 
     def run(self) -> None:
         """Calibrate and print the measures."""
-        (print_json if self.json else print_lines)(self._on_truth() if self.truth else self._on_pairs())
+        how = self._on_ratings if self.rated or self.ratings else self._on_truth if self.truth else self._on_pairs
+        (print_json if self.json else print_lines)(how())
+
+    def _on_ratings(self) -> Mapping[str, object]:
+        from asap.workflows.evaluation.calibrate import calibrate_on_ratings
+
+        if self.pairs or self.truth or not (self.rated and self.ratings and self.out):
+            raise InputError("--rated needs --ratings DIR and --out DIR for the result, and no --pairs or --truth")
+        return calibrate_on_ratings(
+            self.judge, self.rated, self.ratings, self.out, options=self.set, device=self.device, report=tell
+        )
 
     def _on_truth(self) -> Mapping[str, object]:
         from asap.workflows.evaluation.calibrate import calibrate_on

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asap.benchmark.judge import CALIBRATION, measured_rates
+from asap.benchmark.domain import Domain
+from asap.benchmark.judge import CALIBRATION
 from asap.benchmark.verdict import Judge, JudgeInput, Verdict
 from asap.core.errors import ConfigError, InputError, UnknownNameError
 from asap.core.manifest import Manifest
@@ -55,8 +56,10 @@ def test_any_judge_is_measured(pairs: Path, tmp_path: Path, monkeypatch: pytest.
     assert found["notes"]["errors"] == 3
     assert found["all"]["unscored"] == 3
     # 24 of 30 are defects; three of them have no verdict; the six null edits all fail, which is wrong
-    se, sp = measured_rates(found)
-    assert (se.right, se.n, sp.right, sp.n) == (21, 21, 30, 36)
+    se, sp = found["all"]["sensitivity"], found["all_clean"]
+    assert (se["right"], se["n"], sp["right"], sp["n"]) == (21, 21, 30, 36)
+    assert found["domain"] == "edited renders at 32 px"
+    assert found["measured_on"] == [Domain(kind="rendered", size=32).to_json()]
     assert found["null"]["null_failure_rate"]["value"] == 1
     assert set(found["by_size"]) == {"8 % and more"}
     assert set(found["by_source"]) == {"rendered"}

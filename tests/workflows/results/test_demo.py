@@ -7,15 +7,15 @@ from rich.console import Console
 from asap.workflows.results.demo import WIDTH, results_table
 
 
+def sources(value: float) -> dict[str, Any]:
+    """Judge and ratings; without a combined estimate."""
+    judged = {"value": value, "ci": [value - 0.05, value + 0.05]}
+    rated = {"value": value + 0.2, "ci": None}
+    return {"rated": rated, "judged": judged, "combined": {"value": None}, "n_rated": 7, "n_judged": 312}
+
+
 def row(aer: float) -> dict[str, Any]:
-    estimate = {"value": aer, "ci": [aer - 0.05, aer + 0.05]}
-    return {
-        "n": 312,
-        "aer": estimate,
-        "aer_corrected": {"value": None},
-        "paired": {"difference": {"value": -0.1, "ci": [-0.2, -0.01]}},
-        "judge": {"sensitivity": {"value": 0.931}, "specificity": {"value": 0.9}},
-    }
+    return {"evidence": {"aer": sources(aer), "difference": sources(aer - 0.5)}}
 
 
 def test_the_table_fits_a_terminal_and_cuts_nothing() -> None:
@@ -24,6 +24,6 @@ def test_the_table_fits_a_terminal_and_cuts_nothing() -> None:
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
-    for wanted in ("localized_dpo", "0.500 [0.450, 0.550]", "-0.100 [-0.200, -0.010]", "unknown", "0.931", "312"):
+    for wanted in ("localized_dpo", "0.500 [0.450, 0.550]", "-0.100 [-0.150, -0.050]", "unknown", "0.700", "7", "312"):
         assert wanted in text
     assert text.count("-0.100") == 1  # the base has no change to itself

@@ -40,10 +40,8 @@ def row(aer: float, **changes: object) -> dict[str, Any]:
 
 TABLE = {"base": row(0.5), "asap": row(0.3), "dpo": row(0.4, rsi=None, aer_corrected=estimate(None)), "best": "asap"}
 SWEEP = {name: [row(0.45, steps=75, seconds=30.2), TABLE[name]] for name in ("asap", "dpo")}
-JUDGE = {name: estimate(0.9) for name in ("sensitivity", "specificity", "auroc")} | {
-    "all": {"sensitivity": estimate(0.8)},
-    "all_clean": estimate(0.95),
-}
+JUDGE: dict[str, Any] = {name: estimate(0.9) for name in ("sensitivity", "specificity", "auroc")}
+JUDGE |= {"domain": "edited renders at 64 px"}
 EQUAL = {"dpo": {"drift": 0.0123, "change": {"asap": estimate(-0.15), "dpo": estimate(-0.1)}}}
 PAGE = results_page({"mini": TABLE, "sweep": SWEEP, "equal_drift": EQUAL, "judge": JUDGE}, ("asap", "dpo"), 150)
 
@@ -101,7 +99,7 @@ def test_page_has_every_table_whole() -> None:
     assert len(found) == 5
     assert PAGE.endswith("\n")
     assert "sensitivity 0.900 [0.890, 0.910] (n 40)" in PAGE
-    assert "sensitivity 0.800 and specificity 0.950" in PAGE
+    assert "It is calibrated on edited renders at 64 px. An AER is corrected (Rogan-Gladen) only if" in PAGE
     assert "At equal steps (150)" in PAGE
     assert "**asap**" in PAGE
 

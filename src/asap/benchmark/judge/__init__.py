@@ -1,6 +1,6 @@
 """The learned judge: network, training, calibration, verdicts, and its packaged weights."""
 
-from asap.benchmark.judge.calibration import PLAIN, CalibrationSet, calibrate, measured_rates
+from asap.benchmark.judge.calibration import PLAIN, CalibrationSet, calibrate, measured_rates, rated_block
 from asap.benchmark.judge.dataset import JudgePairs, LabelledPair, join, label_pair, stack
 from asap.benchmark.judge.network import JudgeNetwork, JudgeSpec, attribute_classes
 from asap.benchmark.judge.predict import Predictions, Verdict, predict, verdicts
@@ -35,6 +35,7 @@ __all__ = [
     "load_judge",
     "measured_rates",
     "predict",
+    "rated_block",
     "read_calibration",
     "save_judge",
     "stack",

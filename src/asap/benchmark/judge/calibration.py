@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from asap.benchmark.correction import Measured
+from asap.benchmark.domain import Domain, domain_text, read_domains
 from asap.benchmark.intervals import ratio, wilson
 from asap.benchmark.metrics import mcnemar
 from asap.benchmark.ranking import auroc
 from asap.core.errors import InputError, StoreError
 from asap.core.seeds import generator
 
-__all__ = ["PLAIN", "CalibrationSet", "calibrate", "measured_rates"]
+__all__ = ["PLAIN", "CalibrationSet", "calibrate", "measured_rates", "rated_block"]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -61,7 +62,12 @@ class CalibrationSet:
 
 def _block(data: CalibrationSet, rows: Mask, threshold: float) -> Json:
     """AUROC, sensitivity and specificity of the defects in ``rows`` against the right sides of the same pairs."""
-    sides = data.rejected[rows], data.chosen[rows]
+    return _rates(data.rejected[rows], data.chosen[rows], threshold)
+
+
+def _rates(wrong: Floats, right: Floats, threshold: float) -> Json:
+    """AUROC, sensitivity and specificity from the scores of wrong and of right images."""
+    sides = wrong, right
     positive, negative = (side[~np.isnan(side)] for side in sides)
     return {
         "auroc": auroc(positive, negative).to_json(),
@@ -106,6 +112,7 @@ def calibrate(
     fingerprint: str,
     notes: Mapping[str, object],
     scope: str = SCOPE,
+    measured_on: Sequence[Domain] = (),
 ) -> Json:
     """Measure the judge; the result is plain values, cited by every error rate that uses it.
 
@@ -116,11 +123,12 @@ def calibrate(
         fingerprint: of the judge.
         notes: settings to keep (round trip, seeds, content hash of the pairs).
         scope: what was measured, in words.
+        measured_on: the kinds of images; the figures hold for these only.
 
     Returns:
-        auroc, sensitivity, specificity (known operations), held_out, all, by_part, by_operation, by_severity, by_size,
-        by_source, null, all_clean (specificity over every right image, null edits included), threshold, fingerprint,
-        notes.
+        domain (in words), measured_on, rated (None; see ``rated_block``), auroc, sensitivity, specificity (known
+        operations), held_out, all, by_part, by_operation, by_severity, by_size, by_source, null, all_clean (specificity
+        over every right image, null edits included), threshold, fingerprint, notes.
 
     Raises:
         InputError: there is no defect of a known operation.
@@ -137,6 +145,9 @@ def calibrate(
     return {
         **_block(data, defect & ~unknown, threshold),
         "scope": scope,
+        "domain": domain_text(measured_on),
+        "measured_on": [one.to_json() for one in measured_on],
+        "rated": None,
         "held_out": _block(data, defect & unknown, threshold),
         "all": _block(data, defect, threshold),
         "all_clean": _share(clean <= threshold),
@@ -154,14 +165,54 @@ def calibrate(
     }
 
 
-def measured_rates(calibration: Mapping[str, Any]) -> tuple[Measured, Measured]:
-    """Sensitivity over all operations, and specificity over every right image: what an error rate is corrected by.
+def rated_block(
+    scores: Floats, wrong: Mask, category: Sequence[str], *, threshold: float, measured_on: Sequence[Domain]
+) -> Json:
+    """Measure a judge on rated images: the block ``rated`` of a calibration.
+
+    Args:
+        scores: (N,) of images that the judge was never taught; NaN where it gave no verdict.
+        wrong: (N,) what the raters say.
+        category: (N,) of the prompts.
+        threshold: score above which an image fails.
+        measured_on: the generators that drew the images.
+
+    Returns:
+        auroc, sensitivity, specificity, unscored, n, by_category (the same for each), domain, measured_on.
+    """
+    kinds = np.asarray(category)
+
+    def block(rows: Mask) -> Json:
+        return {**_rates(scores[rows & wrong], scores[rows & ~wrong], threshold), "n": int(rows.sum())}
+
+    return {
+        **block(np.ones(len(scores), dtype=bool)),
+        "by_category": {str(name): block(kinds == name) for name in sorted(set(category))},
+        "domain": domain_text(measured_on),
+        "measured_on": [one.to_json() for one in measured_on],
+    }
+
+
+def measured_rates(calibration: Mapping[str, Any], images: Domain) -> tuple[Measured, Measured] | None:
+    """Sensitivity and specificity that hold for ``images``: what an error rate on them is corrected by.
+
+    The block ``rated`` comes first, then the pairs of known truth: sensitivity over all operations, and specificity
+    over every right image.
+
+    Returns:
+        None where no block covers ``images``, or says what it was measured on.
 
     Raises:
         StoreError: not a calibration.
     """
     try:
-        se, sp = calibration["all"]["sensitivity"], calibration["all_clean"]
-        return Measured(right=se["right"], n=se["n"]), Measured(right=sp["right"], n=sp["n"])
+        rated = calibration.get("rated")
+        blocks = [(rated, rated["sensitivity"], rated["specificity"])] if rated else []
+        if not rated or "all" in calibration:
+            blocks.append((calibration, calibration["all"]["sensitivity"], calibration["all_clean"]))
+        for block, se, sp in blocks:
+            if any(one.covers(images) for one in read_domains(block)):
+                return Measured(right=se["right"], n=se["n"]), Measured(right=sp["right"], n=sp["n"])
     except (KeyError, TypeError) as error:
         raise StoreError(f"not a calibration of a judge ({error} is missing); run `asap judge calibrate`") from error
+    return None

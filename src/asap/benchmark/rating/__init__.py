@@ -2,5 +2,6 @@
 
 from asap.benchmark.rating.answers import ANSWERS, majority, order_of, read_rating
 from asap.benchmark.rating.app import Rating, build_app
+from asap.benchmark.rating.preference import preference
 
-__all__ = ["ANSWERS", "Rating", "build_app", "majority", "order_of", "read_rating"]
+__all__ = ["ANSWERS", "Rating", "build_app", "majority", "order_of", "preference", "read_rating"]

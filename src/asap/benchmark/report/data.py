@@ -65,18 +65,23 @@ class Comparison:
     title: str
     base: str
     models: Mapping[str, Mapping[str, Any]]
-    """Name to the result of ``summary.summarize``, base first."""
+    """Name to the result of ``summary.summarize`` with that of ``evidence.evidence`` as ``evidence``, base first."""
     quality: Mapping[str, Mapping[str, Any]]
     """Name to its measures of preserved quality, each an estimate; missing ones are not measured."""
     cases: Sequence[Case]
     judge: Mapping[str, Any]
-    """``name`` and ``fingerprint``."""
+    """``name``, ``fingerprint``, ``domain`` (what it is calibrated on, in words), ``in_domain`` (whether that holds for
+    these images) and ``images`` (their domain, in words)."""
     calibration: Mapping[str, Any] | None
     """Result of ``judge.calibrate`` for this judge; None where it is not calibrated."""
     suite: Mapping[str, Any]
     """``name``, ``digest``, ``seeds``, ``prompts``."""
     agreement: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name to the result of ``agreement.agreement`` on its verdicts, and ``judges`` where several judged the run."""
+    ratings: Mapping[str, Any] = field(default_factory=dict)
+    """Of blind raters: ``raters`` (names), ``n`` (images that two rated) and ``kappa``."""
+    preference: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name to the result of ``rating.preference`` against the base."""
     flags: Sequence[str] = ()
     """Warnings to read before the numbers."""
     pairs: Sequence[PairView] = ()

@@ -97,6 +97,19 @@ def curves(found: Sequence[Curve], names: Sequence[str]) -> list[str]:
     return charts
 
 
+def _rates(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``all`` and every category: from ratings where there are any, else of the judge alone."""
+    found = row["evidence"]
+    if found["n_rated"]:
+        return {"all": found["aer"], **found["by_category"]}
+    return {"all": row["aer"], **row["by_category"]}
+
+
+def _axis(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the axis of a rate shows."""
+    return "AER, %" if all(row["evidence"]["n_rated"] for row in models.values()) else "AER of the judge alone, %"
+
+
 def radar(models: Mapping[str, Mapping[str, Any]]) -> str:
     """AER of each model in each category that all have."""
     names = [name for name in CATEGORIES if all(_value(row, name) is not None for row in models.values())]
@@ -125,13 +138,13 @@ def radar(models: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _span(row: Mapping[str, Any], category: str) -> tuple[float, float]:
     """The interval of a category's AER in percent."""
-    low, high = row["by_category"][category]["ci"]
+    low, high = _rates(row)[category]["ci"]
     return 100 * low, 100 * high
 
 
 def before_after(models: Mapping[str, Mapping[str, Any]]) -> str:
     """AER of each model, over all and by category, side by side with their intervals."""
-    rows = {name: {"all": row["aer"], **row["by_category"]} for name, row in models.items()}
+    rows = {name: _rates(row) for name, row in models.items()}
     groups = [name for name in ("all", *CATEGORIES) if any((row.get(name) or {}).get("ci") for row in rows.values())]
     if not groups:
         return ""
@@ -149,7 +162,7 @@ def before_after(models: Mapping[str, Mapping[str, Any]]) -> str:
             yerr=errors, color=colour_of(list(models), model), label=model,
             error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": INK},
         )  # fmt: skip
-    _dress(axes, "", "AER, %")
+    _dress(axes, "", _axis(models))
     axes.set_xticks(range(len(groups)), [name.replace("_", "\n") for name in groups], color=INK, fontsize=9)
     axes.set_ylim(bottom=0)
     _legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=max(1, min(5, len(rows))))
@@ -157,13 +170,13 @@ def before_after(models: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _value(row: Mapping[str, Any], category: str) -> float | None:
-    found = row["by_category"].get(category) or {}
+    found = _rates(row).get(category) or {}
     return found.get("value") if found.get("ci") else None
 
 
 def bars(models: Mapping[str, Mapping[str, Any]], base: str) -> str:
     """Win, tie and lose of each aligned model against the base."""
-    names = [name for name in models if name != base]
+    names = [name for name, row in models.items() if name != base and any(row[vote] for vote in VOTES)]
     if not names:
         return ""
     figure, axes = _figure(6.4, 0.9 + 0.42 * len(names))
@@ -205,14 +218,14 @@ def frontier(data: Comparison) -> str:
             x, y, yerr=errors, color=colour_of(names, name), marker=MARKERS[place % len(MARKERS)],
             linewidth=1.5, elinewidth=0.8, capsize=2, label=name,
         )  # fmt: skip
-    _dress(axes, "drift: mean same-seed change outside people, % of full scale", "AER, %")
+    _dress(axes, "drift: mean same-seed change outside people, % of full scale", _axis(data.models))
     _legend(axes)
     return _svg(figure, "AER against drift, down and left is better")
 
 
 def _own_point(name: str, row: Mapping[str, Any]) -> list[Point]:
     """The point of a model without a sweep, from its summary."""
-    aer, moved = row["aer"], row["drift"]["outside_change"]
+    aer, moved = _rates(row)["all"], row["drift"]["outside_change"]
     if aer["value"] is None or moved["value"] is None:
         return []
     low, high = aer["ci"] or (aer["value"], aer["value"])

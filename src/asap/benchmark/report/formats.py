@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from asap.benchmark.report.data import Comparison
 from asap.benchmark.report.flips import flip_counts, flip_of
@@ -11,12 +11,16 @@ from asap.benchmark.report.tables import headline, judge_line, null_edit_line, t
 
 __all__ = ["compare_csv", "compare_json", "compare_markdown", "table_text", "verdict_word"]
 
+RATING: Final[Mapping[float | None, str]] = {1.0: "wrong", 0.0: "right", 0.5: "tie"}
+"""What raters say together, as a word; empty where nobody rated."""
+
 
 def compare_json(data: Comparison) -> dict[str, Any]:
     """Every number of the page."""
     return {
         "title": data.title,
         "base": data.base,
+        "headline": headline(data),
         "models": {name: dict(row) for name, row in data.models.items()},
         "quality": {name: dict(row) for name, row in data.quality.items()},
         "judge": dict(data.judge),
@@ -24,6 +28,8 @@ def compare_json(data: Comparison) -> dict[str, Any]:
         "suite": dict(data.suite),
         "flags": list(data.flags),
         "agreement": {name: dict(row) for name, row in data.agreement.items()},
+        "ratings": dict(data.ratings),
+        "preference": {name: dict(row) for name, row in data.preference.items()},
         "flips": {name: flip_counts(data, name) for name in data.models if name != data.base},
         "sweep": {name: [vars(point) for point in points] for name, points in data.sweep.items()},
         "lineage": [list(row) for row in data.lineage],
@@ -32,10 +38,22 @@ def compare_json(data: Comparison) -> dict[str, Any]:
 
 
 def compare_csv(data: Comparison) -> str:
-    """One row per image: prompt, seed, model, verdict, probability, reason, flip against the base."""
+    """One row per image: prompt, seed, model, verdict, probability, flip against the base, rating, reason."""
     buffer = io.StringIO()
     write = csv.writer(buffer, lineterminator="\n").writerow
-    write(["prompt_id", "category", "seed", "model", "verdict", "probability", "not_visible", "flip", "reason"])
+    head = [
+        "prompt_id",
+        "category",
+        "seed",
+        "model",
+        "verdict",
+        "probability",
+        "not_visible",
+        "flip",
+        "rating",
+        "reason",
+    ]
+    write(head)
     for case in data.cases:
         for model, verdict in case.verdicts.items():
             probability = "" if verdict.probability is None else f"{verdict.probability:.4f}"
@@ -48,7 +66,7 @@ def compare_csv(data: Comparison) -> str:
                 verdict_word(verdict.fails, verdict.error),
                 probability,
             ]
-            write([*row, " ".join(verdict.hidden_parts), flip, verdict.reason])
+            write([*row, " ".join(verdict.hidden_parts), flip, RATING.get(verdict.rating, ""), verdict.reason])
     return buffer.getvalue()
 
 

@@ -21,11 +21,17 @@ COLUMNS: Final = (
     "errors",
     "not_visible",
     "judge",
+    "evidence",
 )
+
+UNRATED: Final[Mapping[str, Any]] = {"aer": {"value": None}}
+"""Stands for the evidence of a row that has none."""
 
 
 def merge_leaderboard(board: Mapping[str, Any] | None, data: Comparison, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """The board with this comparison's rows, lowest AER first; rows without an AER are last.
+    """The board with this comparison's rows.
+
+    Rows with a headline AER come first, lowest first; then rows that have the judge's own rate only; then the others.
 
     Args:
         board: content of the file, None for a new one.
@@ -62,6 +68,6 @@ def merge_leaderboard(board: Mapping[str, Any] | None, data: Comparison, hashes:
     return {**board, "rows": sorted(rows.values(), key=_order)}
 
 
-def _order(row: Mapping[str, Any]) -> tuple[bool, float, str]:
-    value = row["aer"]["value"]
-    return value is None, float(value or 0.0), str(row["model"])
+def _order(row: Mapping[str, Any]) -> tuple[bool, float, bool, float, str]:
+    headline, alone = (one["aer"]["value"] for one in (row.get("evidence", UNRATED), row))
+    return headline is None, headline or 0.0, alone is None, alone or 0.0, str(row["model"])

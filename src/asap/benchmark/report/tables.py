@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from asap.benchmark.prediction_powered import MIN_RATED_PROMPTS
 from asap.benchmark.report.data import Comparison
 from asap.benchmark.report.flips import FLIPS, flip_counts
 from asap.core.vocabulary import CATEGORIES, PARTS
@@ -13,7 +14,7 @@ Json = Mapping[str, Any]
 Table = tuple[list[str], list[list[str]]]
 """Headings and rows."""
 NONE: Final = "n/a"
-BLANK: Final = "not measured"
+BLANK: Final = "not measured on these images"
 QUALITY: Final = {
     "hpsv3": "HPSv3", "hpsv2.1": "HPSv2.1", "pickscore": "PickScore", "imagereward": "ImageReward",
     "aesthetic": "Aesthetic", "clipscore": "CLIPScore", "fid": "FID", "kid": "KID",
@@ -52,10 +53,17 @@ def _share_of(value: Json | None) -> str:
 
 def tables(data: Comparison) -> list[tuple[str, str, Table]]:
     """Heading, caption and content of each table, in the order of the page."""
-    paired = f"Against {data.base} at equal prompts and seeds; corrected with the judge's own error rates"
-    found = [
-        ("Result", "The paper's columns (arXiv:2605.25759, Table 1), with 95 % intervals and n", _paper(data)),
-        ("Details of the result", paired, _details(data)),
+    paired = f"Of the judge alone, against {data.base} at equal prompts and seeds"
+    found = [("Anatomy error rate", _evidence_caption(data), _evidence(data))]
+    if data.preference:
+        found.append(("Preference of raters", f"Images side by side, against {data.base}", _preference(data)))
+    found += [
+        (
+            "Verdicts of the judge",
+            "The paper's columns (arXiv:2605.25759, Table 1), with 95 % intervals and n",
+            _paper(data),
+        ),
+        ("Details of the verdicts", paired, _details(data)),
         ("AER by prompt", "Each prompt counts once, however many images it has", _by_prompt(data)),
         ("AER by category", "Share of images that the judge fails", _by_category(data)),
         ("Parts not visible", "Share of the requested parts that the judge does not see", _hidden(data)),
@@ -67,17 +75,66 @@ def tables(data: Comparison) -> list[tuple[str, str, Table]]:
     if len(data.models) > 1:
         found.append(("Flips", f"Images by how the verdict differs from that on {data.base}", _flips(data)))
     if data.calibration:
-        found.append(("Calibration of the judge", str(data.calibration["scope"]), _calibration(data.calibration)))
+        found.append(("Calibration of the judge", f"On {data.judge['domain']}", _calibration(data.calibration)))
     if data.lineage:
         head = ["Model", "Artefact", "Content hash", "Instruments"]
         found.append(("Lineage", "What the images were made from", (head, [list(row) for row in data.lineage])))
     return found
 
 
+def _evidence_caption(data: Comparison) -> str:
+    """Who rated, and what the columns are."""
+    raters = data.ratings.get("raters")
+    if not raters:
+        return "No blind ratings; 95 % intervals clustered by prompt"
+    agree = (
+        f" (kappa {data.ratings['kappa']:.2f}, n = {data.ratings['n']})" if data.ratings["kappa"] is not None else ""
+    )
+    return (
+        f"Share of images with wrong anatomy: blind ratings by {', '.join(raters)}{agree}, verdicts of "
+        f"{data.judge['name']}, and both (prediction-powered inference); 95 % intervals clustered by prompt"
+    )
+
+
+def _evidence(data: Comparison) -> Table:
+    """The rate of each model and its change to the base: from ratings alone, the judge alone, and both."""
+    alone = "Judge alone" + ("" if data.judge["in_domain"] else " (not calibrated on these images)")
+    head = ["Model", "AER", "From", "Ratings alone", alone, "Ratings and judge"]
+    rows = []
+    for model, row in data.models.items():
+        found = row["evidence"]
+        rows.append([model, *_estimates(found["aer"], sign=False)])
+        if model != data.base:
+            rows.append([f"{model}, change", *_estimates(found["difference"], sign=True)])
+    return [*head, "Rated", "Judged", "Further ratings to halve the interval"], rows
+
+
+def _estimates(found: Json, *, sign: bool) -> list[str]:
+    """The headline's estimate and its source, then the three estimates, the counts, and the ratings still wanted."""
+    cells = [share(found, sign=sign) if found["headline"] else "none", found["headline"] or ""]
+    cells += [share(found[name], sign=sign) for name in ("rated", "judged", "combined")]
+    if not found["n_rated"]:
+        wanted = ""
+    elif found["ci"] is None:
+        wanted = f"rate at least {MIN_RATED_PROMPTS} prompts"
+    else:
+        wanted = "more than there are images" if found["ratings_to_halve"] is None else str(found["ratings_to_halve"])
+    return [*cells, str(found["n_rated"]), str(found["n_judged"]), wanted]
+
+
+def _preference(data: Comparison) -> Table:
+    rows = []
+    for model, found in data.preference.items():
+        kappa = NONE if found["kappa"] is None else f"{found['kappa']:.2f}"
+        votes = f"{found['win']} / {found['tie']} / {found['lose']}"
+        rows.append([model, votes, str(found["n"]), ", ".join(found["raters"]), kappa, f"{found['p']:.3g}"])
+    return ["Model", "Win / tie / lose", "n", "Raters", "kappa", "p (sign test by prompt)"], rows
+
+
 def _paper(data: Comparison) -> Table:
     """The paper's columns; the judge's error rates stand beside every AER."""
     names = list(QUALITY)[:PAPER]
-    head = ["Model", "AER", "Judge's sensitivity / specificity", "RSI", *(QUALITY[name] for name in names)]
+    head = ["Model", "AER, judge alone", "Judge's sensitivity / specificity", "RSI", *(QUALITY[name] for name in names)]
     rows = []
     for model, row in data.models.items():
         relative = "1.00 (base)" if model == data.base else _strength(row["rsi"])
@@ -195,15 +252,20 @@ def _flips(data: Comparison) -> Table:
 
 
 def _calibration(calibration: Json) -> Table:
-    blocks: list[tuple[str, Json]] = [
-        ("operations seen in training", calibration),
-        ("operations held out from training", calibration["held_out"]),
-        ("all operations", calibration["all"]),
-    ]
-    blocks += [(f"part: {name}", block) for name, block in calibration["by_part"].items()]
-    for name, block in calibration["by_operation"].items():
-        blocks.append((f"operation: {name}" + (" (held out)" if block.get("held_out") else ""), block))
-    blocks += [(f"severity {name}", block) for name, block in calibration["by_severity"].items()]
+    blocks: list[tuple[str, Json]] = []
+    if rated := calibration.get("rated"):
+        blocks = [("rated images", rated)]
+        blocks += [(f"rated images: {name.replace('_', ' ')}", block) for name, block in rated["by_category"].items()]
+    if "all" in calibration:
+        blocks += [
+            ("operations seen in training", calibration),
+            ("operations held out from training", calibration["held_out"]),
+            ("all operations", calibration["all"]),
+        ]
+        blocks += [(f"part: {name}", block) for name, block in calibration["by_part"].items()]
+        for name, block in calibration["by_operation"].items():
+            blocks.append((f"operation: {name}" + (" (held out)" if block.get("held_out") else ""), block))
+        blocks += [(f"severity {name}", block) for name, block in calibration["by_severity"].items()]
     rows = [
         [name, number(row["auroc"], 3), share(row["sensitivity"]), share(row["specificity"]), str(row["auroc"]["n"])]
         for name, row in blocks
@@ -220,17 +282,22 @@ def unmeasured(data: Comparison) -> str:
 
 
 def judge_line(data: Comparison) -> str:
-    """The judge, the suite, and whether the judge is calibrated."""
-    unknown = "" if data.calibration else " This judge is not calibrated: its error rates are unknown."
+    """The judge with the domain of its calibration, and the suite."""
+    domain = "not calibrated" if data.calibration is None else f"calibrated on {data.judge['domain']}"
     return (
-        f"Judge {data.judge['name']} ({str(data.judge['fingerprint'])[:12]}); suite {data.suite['name']} "
+        f"Judge {data.judge['name']} ({str(data.judge['fingerprint'])[:12]}), {domain}; suite {data.suite['name']} "
         f"({str(data.suite['digest'])[:12]}), {data.suite['prompts']} prompts, seeds "
-        f"{', '.join(map(str, data.suite['seeds']))}. Intervals are 95 %, clustered by prompt.{unknown}"
+        f"{', '.join(map(str, data.suite['seeds']))}. Intervals are 95 %, clustered by prompt."
     )
 
 
 def null_edit_line(calibration: Json) -> str:
-    """Whether the judge fails null edits (a different, correct pose) more often than the images they were made from."""
+    """Whether the judge fails null edits (a different, correct pose) more often than the images they were made from.
+
+    Empty where it was not calibrated on pairs of known truth.
+    """
+    if "null" not in calibration:
+        return ""
     null = calibration["null"]
     if null["null_failure_rate"]["value"] is None:
         return "Null edits were not measured."
@@ -242,16 +309,41 @@ def null_edit_line(calibration: Json) -> str:
 
 
 def headline(data: Comparison) -> str:
-    """One sentence: the model with the lowest AER against the base; empty where no model can be compared."""
-    scored = {name: row for name, row in data.models.items() if row["paired"]["difference"]["value"] is not None}
-    others = [name for name in scored if name != data.base]
-    if data.base not in scored or not others:
-        return ""
-    best = min(others, key=lambda name: float(scored[name]["aer"]["value"]))
-    change = scored[best]["paired"]["difference"]
-    significant = change["ci"][1] < 0 or change["ci"][0] > 0
+    """One sentence: the lowest AER against the base's, with its source; or why there is none, and what to do.
+
+    Only ratings, or a judge that is calibrated on images of this generator, give a headline.
+    """
+    rates = {name: row["evidence"]["aer"] for name, row in data.models.items() if row["evidence"]["aer"]["headline"]}
+    if not rates and data.judge["in_domain"]:
+        return "No AER: see the warnings."
+    if not rates:
+        known = f"is calibrated on {data.judge['domain']}, not on" if data.calibration else "is not calibrated on"
+        return (
+            f"No AER: the judge {data.judge['name']} {known} {data.judge['images']}. Rate some of them blind with "
+            "`asap bench rate RUN... --key KEY --sheets DIR`, then compare again with --ratings."
+        )
+    others = [name for name in rates if name != data.base]
+    best = min(others, key=lambda name: float(rates[name]["value"]), default=data.base)
+    text = f"{best}: AER {share(rates[best])} ({_source(rates[best])})"
+    if data.base not in rates or best == data.base:
+        return f"{text}."
+    text += f", {data.base} {share(rates[data.base])} ({_source(rates[data.base])})"
+    change = data.models[best]["evidence"]["difference"]
+    if change["headline"] is None or change["ci"] is None:
+        return f"{text}."
+    significant, more = change["ci"][1] < 0 or change["ci"][0] > 0, change["ratings_to_halve"]
     return (
-        f"{best} fails {share(scored[best]['aer'])} of images, {data.base} {share(scored[data.base]['aer'])}: "
-        f"{share(change, sign=True)} at equal prompts and seeds, n = {change['n']}; "
-        f"the difference is {'' if significant else 'not '}statistically significant."
+        f"{text}; change {share(change, sign=True)} at equal prompts and seeds ({_source(change)}), "
+        f"{'' if significant else 'not '}statistically significant."
+        + (f" Rating both images at {more} further places would halve the interval of the change." if more else "")
     )
+
+
+def _source(found: Json) -> str:
+    """Where an estimate is from, with its counts."""
+    words = {
+        "combined": f"{found['n_rated']} ratings and {found['n_judged']} verdicts",
+        "rated": f"{found['n_rated']} ratings",
+        "corrected": f"{found['n_judged']} verdicts, corrected for the judge's errors",
+    }
+    return words[found["headline"]]

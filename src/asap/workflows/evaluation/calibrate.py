@@ -1,4 +1,7 @@
-"""[pairs] of known truth -> any judge -> its sensitivity and specificity, which later error rates are corrected by."""
+"""Measure the sensitivity and specificity of any judge: on [pairs] of known truth, or on [generations] that were rated.
+
+Error rates of later runs are corrected by what was measured on images of the same generator.
+"""
 
 import math
 from collections import defaultdict
@@ -14,11 +17,14 @@ from asap.benchmark.pairwise import position_bias
 from asap.benchmark.verdict import Judge, JudgeInput
 from asap.core.errors import InputError
 from asap.core.files import write_json
+from asap.stores.generations import GenerationStore
 from asap.stores.pairs import PairRow, PairStore
+from asap.workflows.evaluation.domains import pair_domains, run_domain
 from asap.workflows.evaluation.judges import judge_by_name
+from asap.workflows.evaluation.raters import read_answers
 from asap.workflows.runtime.lineage import parent_of
 
-__all__ = ["calibrate_on"]
+__all__ = ["calibrate_on", "calibrate_on_ratings"]
 
 ALL: Final = "all"
 REPORT_EVERY: Final = 10
@@ -73,9 +79,72 @@ def calibrate_on(
         fingerprint=instrument.fingerprint,
         scope=room.PLAIN,
         notes=told,
+        measured_on=list(dict.fromkeys(one for store in stores for one in pair_domains(store))),
     )
     found |= {"pairwise": _pairwise(instrument, places)} if pairwise else {}
     write_json(out / room.CALIBRATION, found)
+    return found
+
+
+def calibrate_on_ratings(
+    judge: str | Path,
+    generations: Sequence[Path],
+    ratings: Sequence[Path],
+    out: Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    report: Report = lambda _: None,
+) -> dict[str, Any]:
+    """Measure a judge on rated images, as the block ``rated`` of ``out/calibration.json``, and return the calibration.
+
+    What else is known of the judge, its own calibration or the one in ``out``, is kept. Images on which the raters
+    disagree, or which nobody could tell, are left out.
+
+    Args:
+        judge: a name or the folder of a learned judge.
+        generations: folders of images that the judge was never taught.
+        ratings: folders of raters' answers.
+        out: folder of the result and of raw replies.
+        options: the judge's settings.
+        device: where the learned judge runs; ``auto`` is a GPU if there is one.
+        report: receives a line of progress now and then.
+
+    Raises:
+        InputError: no image is rated, or the judge picked the pairs that a model was aligned with.
+        StoreError: images or ratings cannot be read.
+    """
+    instrument = judge_by_name(judge, options, work=out, device=device, report=report)
+    answers, stores = read_answers(ratings), [GenerationStore.open(path) for path in generations]
+    for path in generations:
+        refuse_own_examiner(
+            instrument.fingerprint, parent_of(path)[1], taught_on=instrument.trained_on, name=instrument.name
+        )
+    rated = [(store, row, answers.rating(row.digest)) for store in stores for row in store.rows]
+    known = [(store, row, rating == 1) for store, row, rating in rated if rating in (0, 1)]
+    if not known:
+        raise InputError(f"raters decided on no image of {', '.join(map(str, generations))}; see `asap bench rate`")
+    inputs = (
+        JudgeInput(key=row.key, image=store.image(row), prompt=row.prompt, parts=tuple(row.extra.get("parts", ())))
+        for store, row, _ in known
+    )
+    scores = []
+    for verdict in instrument.judge(inputs):
+        sure = verdict.probability if verdict.fails is not None else None
+        scores.append(math.nan if sure is None else sure)
+    report(f"calibrate {len(scores)}/{len(known)}")
+    block = room.rated_block(
+        np.array(scores, np.float32),
+        np.array([wrong for *_, wrong in known], dtype=bool),
+        [row.category for _, row, _ in known],
+        threshold=instrument.threshold,
+        measured_on=[run_domain(store) for store in stores],
+    )
+    path = out / room.CALIBRATION
+    before = room.read_calibration(out, instrument.fingerprint) if path.is_file() else instrument.calibration()
+    own = {"fingerprint": instrument.fingerprint, "domain": block["domain"], "measured_on": []}
+    found = {**own, **(before or {}), "rated": block}
+    write_json(path, found)
     return found
 
 

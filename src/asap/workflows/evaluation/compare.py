@@ -13,9 +13,12 @@ import numpy as np
 from PIL import Image
 
 from asap.benchmark.agreement import agreement, krippendorff_alpha
+from asap.benchmark.domain import domain_text, read_domains
 from asap.benchmark.drift import PixelDrift
+from asap.benchmark.evidence import evidence
 from asap.benchmark.judge import measured_rates
 from asap.benchmark.lineage import shared_instruments
+from asap.benchmark.rating import preference
 from asap.benchmark.report import (
     Case,
     Comparison,
@@ -24,6 +27,7 @@ from asap.benchmark.report import (
     compare_json,
     compare_markdown,
     compare_page,
+    headline,
     merge_leaderboard,
 )
 from asap.benchmark.summary import Judged, summarize
@@ -39,6 +43,7 @@ from asap.workflows.evaluation.judged import JudgedRun, calibration_of, judge_na
 from asap.workflows.evaluation.judges.landmarks import LandmarkSettings
 from asap.workflows.evaluation.provenance import lineage_rows, pair_views, training_curves
 from asap.workflows.evaluation.quality import quality_file, read_quality
+from asap.workflows.evaluation.raters import Answers, read_answers
 from asap.workflows.runtime.lineage import UNKNOWN_LINEAGE, ancestors
 
 __all__ = ["compare"]
@@ -78,11 +83,12 @@ def compare(
     leaderboard: Path | None = None,
     pairs: Path | None = None,
     sweep: Mapping[str, Sequence[Point]] | None = None,
+    ratings: Sequence[Path] = (),
     title: str = "HAF-Bench",
     seed: int = 0,
     report: Report = lambda _: None,
 ) -> dict[str, Any]:
-    """Write ``compare.html``, ``.json``, ``.md`` and ``.csv`` to ``out``; returns the models' numbers and the page.
+    """Write ``compare.html``, ``.json``, ``.md`` and ``.csv`` to ``out``; returns headline, page, numbers and warnings.
 
     Memory does not grow with the size of the images: one is in memory at a time. Small copies of the base's images
     (49 KB each) and all thumbnails lie in temporary files in ``out`` meanwhile.
@@ -95,43 +101,46 @@ def compare(
         leaderboard: a file to merge the rows into.
         pairs: pair store to show training pairs from.
         sweep: by method, checkpoints for the chart of AER against drift; the models themselves if None.
+        ratings: folders of raters' answers, from `asap bench rate` or `asap judge rate`; each run's images are found by
+            the hash of their pixels.
         title: heading.
         seed: of the bootstraps.
         report: called with a line of progress now and then.
 
     Raises:
-        InputError: other prompts, seeds or judges, equal names, or a judge that shares an instrument with the pairs.
-        StoreError: a run or the pair store cannot be read.
+        InputError: other prompts, seeds or judges, equal names, a judge that shares an instrument with the pairs, or
+            images outside the domain of the judge that nobody rated.
+        StoreError: a run, the pair store or the ratings cannot be read.
     """
     opened = [_open(name, path, judge, seeds) for name, path in _named(runs).items()]
-    base = opened[0]
     _same_question(opened)
+    base, answers, calibration = opened[0], read_answers(ratings), _calibration(opened[0])
+    judged = {run.name: run.rows(answers) for run in opened}
+    outside = [_outside(run, judged[run.name], calibration) for run in opened]
     make_folder(out)  # before minutes of reading
-    board = _board(leaderboard)
-    shown_pairs = pair_views(pairs) if pairs else []
-    calibration = _calibration(base)
-    rates = measured_rates(calibration) if calibration else None
-    flags = [flag for run in opened for flag in _flags(run)]
-    if calibration is None:
-        flags.append("The judge is not calibrated, so nothing is corrected; see `asap judge calibrate`.")
-    judged = {run.name: run.rows() for run in opened}
+    board, shown_pairs = _board(leaderboard), pair_views(pairs) if pairs else []
+    flags = [flag for run in opened for flag in _flags(run, bool(ratings) and not _is_rated(judged[run.name]))]
     models: dict[str, Mapping[str, Any]] = {}
     with ExitStack() as stack:
         copies = _Copies(stack.enter_context(TemporaryFile(dir=out)))
         thumbnails = {run.name: stack.enter_context(TemporaryFile("w+", dir=out)) for run in opened}
-        for run in opened:
+        for run, reason in zip(opened, outside, strict=True):
             drift = _read_images(run, base, copies, thumbnails[run.name])
-            rows = judged[run.name]
-            models[run.name] = _masked(summarize(rows, judged[base.name], rates, drift, seed=seed))
-            report(f"compare {run.name}: {len(rows)} images")
+            both = judged[run.name], judged[base.name]
+            rates = measured_rates(calibration, run.domain) if calibration else None
+            summary = _masked(summarize(*both, rates, drift, seed=seed), reason or outside[0])
+            models[run.name] = {**summary, "evidence": evidence(*both, summary, seed=seed)}
+            report(f"compare {run.name}: {len(both[0])} images")
         data = Comparison(
             title=title,
             base=base.name,
             models=models,
             quality={run.name: _quality(run) for run in opened},
             agreement={run.name: _agreement(run, seed) for run in opened},
+            ratings=answers.agreement([row.digest for run in opened for row in run.images.rows]),
+            preference=_preferences(opened, answers),
             cases=_cases(judged),
-            judge={"name": judge_name(base.judge), "fingerprint": str(base.judge["fingerprint"])},
+            judge=_judge(opened, calibration),
             calibration=calibration,
             suite=_suite(base, judged[base.name]),
             flags=[*flags, *_without_rate(models, base.name)],
@@ -141,7 +150,7 @@ def compare(
             lineage=[row for run in opened for row in lineage_rows(run.name, run.images.manifest)],
             facts=_facts(opened),
         )
-        if leaderboard is not None:
+        if leaderboard:
             hashes = {run.name: run.verdicts.content_hash for run in opened}
             write_json(leaderboard, merge_leaderboard(board, data, hashes))
         return _write(data, {name: _in_order(data.cases, name, file) for name, file in thumbnails.items()}, out)
@@ -165,7 +174,8 @@ def _write(data: Comparison, thumbnails: Mapping[str, Iterator[str]], out: Path)
     write_text(out / "compare.md", compare_markdown(data))
     write_text(out / "compare.csv", compare_csv(data))
     write_pieces(out / "compare.html", (piece.encode() for piece in compare_page(data, thumbnails)))
-    return {"page": str(out / "compare.html"), "models": dict(data.models), "flags": list(data.flags)}
+    found = {"page": str(out / "compare.html"), "headline": headline(data)}
+    return {**found, "models": dict(data.models), "flags": list(data.flags)}
 
 
 def _named(runs: Sequence[Path] | Mapping[str, Path]) -> dict[str, Path]:
@@ -202,9 +212,10 @@ def _same_question(runs: Sequence[_Run]) -> None:
             )
 
 
-def _flags(run: _Run) -> list[str]:
-    """Warnings about one run."""
-    manifests, found = ancestors(run.verdicts.manifest), []
+def _flags(run: _Run, unrated: bool) -> list[str]:
+    """Warnings about one run; ``unrated``: there are ratings, but none of its images."""
+    manifests = ancestors(run.verdicts.manifest)
+    found = [f"{run.name}: none of its images is rated."] if unrated else []
     if any(manifest.notes.get(UNKNOWN_LINEAGE) for manifest in manifests):
         found.append(f"{run.name}: its training data is unknown, so the judge may have picked it.")
     if missing := int(str(run.images.manifest.notes.get(MISSING, 0))):
@@ -292,22 +303,80 @@ def _in_order(cases: Sequence[Case], model: str, thumbnails: IO[str]) -> Iterato
         yield thumbnails.readline().rstrip("\n") if model in case.verdicts else ""
 
 
-def _masked(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary without the numbers that rest on verdicts, where the judge failed too often for a rate."""
-    if summary["aer"]["value"] is not None or not summary["errors"]:
+def _is_rated(rows: Sequence[Judged]) -> bool:
+    return any(row.rating is not None for row in rows)
+
+
+def _outside(run: _Run, rows: Sequence[Judged], calibration: Mapping[str, Any] | None) -> str:
+    """Why the judge gives no rate of the run, whose images it was not made for; empty if it does.
+
+    Raises:
+        InputError: nobody rated the images either, so there is nothing to show.
+    """
+    if run.made_for is None or run.made_for.made_for(run.domain):
+        return ""
+    name = judge_name(run.judge)
+    if not _is_rated(rows):
+        measured = _calibrated_on(calibration) if calibration else run.made_for.text
+        raise InputError(
+            f"the judge {name} is calibrated on {measured}, and {run.name} holds {run.domain.text}: there it gives no "
+            "AER; rate some of the images blind with `asap bench rate` and compare again with --ratings, or use "
+            "another judge"
+        )
+    return f"no rate: outside the domain of the judge {name}"
+
+
+def _calibrated_on(calibration: Mapping[str, Any] | None) -> str:
+    """The domains of a calibration in words."""
+    found = calibration or {}
+    return domain_text([*read_domains(found.get("rated")), *read_domains(found)])
+
+
+def _judge(runs: Sequence[_Run], calibration: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The judge, the domain of its calibration, and whether that holds for every run."""
+    covered = calibration is not None and all(measured_rates(calibration, run.domain) for run in runs)
+    return {
+        "name": judge_name(runs[0].judge),
+        "fingerprint": str(runs[0].judge["fingerprint"]),
+        "domain": _calibrated_on(calibration),
+        "in_domain": covered,
+        "images": domain_text(run.domain for run in runs),
+    }
+
+
+def _preferences(runs: Sequence[_Run], answers: Answers) -> dict[str, dict[str, Any]]:
+    """How raters prefer each run to the base, where they saw two images of a place side by side."""
+    base = {row.key: row.digest for row in runs[0].images.rows if row.seed in runs[0].seeds}
+    found = {}
+    for run in runs[1:]:
+        rows = [row for row in run.images.rows if row.key in base]
+        votes = [answers.votes(row.digest, base[row.key]) for row in rows]
+        if any(votes):
+            found[run.name] = preference(votes, [row.prompt_id for row in rows])
+    return found
+
+
+def _masked(summary: dict[str, Any], outside: str) -> dict[str, Any]:
+    """The summary without the numbers that rest on verdicts, outside the judge's domain or if it failed too often."""
+    if not outside and (summary["aer"]["value"] is not None or not summary["errors"]):
         return summary
     none = {"value": None, "ci": None, "n": summary["n"]}
     paired = {**summary["paired"], "difference": none, "relative_reduction": none}
     paired |= {"mcnemar_p": None, "mcnemar_p_clustered": None, "bootstrap_p": None}
     strength = {**summary["rsi"], **none, "win_rate": none}
-    masked = {"aer_corrected": none, "aer_corrected_by_prompt": none, "paired": paired, "rsi": strength}
-    return {**summary, **masked, "by_category": {}, "not_visible": {**none, "by_part": {}}}
+    masked: dict[str, Any] = {"aer_corrected": none, "aer_corrected_by_prompt": none, "paired": paired, "rsi": strength}
+    masked |= {"by_category": {}, "not_visible": {**none, "by_part": {}}}
+    if outside:
+        masked |= {"aer": {**summary["aer"], **none, "ci_wilson": None, "count": None, "note": outside}}
+        masked |= {"aer_by_prompt": dict.fromkeys(summary["aer_by_prompt"], none)}
+        masked |= {"drift": {**summary["drift"], "attributes": {}}, "win": 0, "tie": 0, "lose": 0}
+    return {**summary, **masked}
 
 
 def _without_rate(models: Mapping[str, Mapping[str, Any]], base: str) -> list[str]:
     """Models without a rate."""
     found = [f"{name}: {row['aer']['note']}." for name, row in models.items() if row["aer"].get("note")]
-    if models[base]["aer"]["value"] is None:
+    if models[base]["aer"]["value"] is None and models[base]["evidence"]["aer"]["value"] is None:
         found.append(f"{base} has no rate, so no model can be compared with it.")
     return found
 

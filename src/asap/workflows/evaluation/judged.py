@@ -3,11 +3,13 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
 
+from asap.benchmark.domain import Domain
 from asap.benchmark.drift import PixelDrift
 from asap.benchmark.judge import CALIBRATION, judge_folder, read_calibration
 from asap.benchmark.lineage import refuse_own_examiner
@@ -18,9 +20,14 @@ from asap.core.records import ByteArray, FloatArray
 from asap.stores.generations import GenerationStore
 from asap.stores.pairs import PairStore
 from asap.stores.verdicts import VerdictRow, VerdictStore
+from asap.workflows.evaluation.domains import run_domain
+from asap.workflows.evaluation.raters import Answers
 from asap.workflows.runtime.lineage import ancestors
 
 __all__ = ["JudgedRun", "calibration_of", "judge_name", "open_judged", "person_mask", "pixel_drift", "reference_images"]
+
+HUMAN: Final = "human"
+"""The judge whose verdicts are ratings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +41,33 @@ class JudgedRun:
         """The image of a verdict, uint8 (H, W, 3); raises ``StoreError`` if it is missing or damaged."""
         return self.images.image(self.images.get(*row.key))
 
-    def rows(self) -> list[Judged]:
-        """Every verdict with its prompt, in order of prompt and seed."""
-        return [self._judged(row) for row in self.verdicts.rows]
+    @cached_property
+    def domain(self) -> Domain:
+        """The kind of these images."""
+        return run_domain(self.images)
 
-    def _judged(self, row: VerdictRow) -> Judged:
+    @property
+    def made_for(self) -> Domain | None:
+        """The images that the judge was trained for; None for a judge that was not trained for any."""
+        manifest = self.verdicts.manifest
+        if "made_for" in manifest.notes:
+            return Domain.from_json(cast("dict[str, Any]", manifest.notes["made_for"]))
+        return Domain(kind="rendered") if manifest.config.get("taught_on") else None
+
+    def rows(self, answers: Answers | None = None) -> list[Judged]:
+        """Every verdict with its prompt and rating, in order of prompt and seed.
+
+        Args:
+            answers: of raters; the verdicts of the judge ``human`` are ratings themselves.
+        """
+        return [self._judged(row, answers) for row in self.verdicts.rows]
+
+    def _judged(self, row: VerdictRow, answers: Answers | None) -> Judged:
         generation = self.images.get(*row.key)
         probability = row.extra.get("probability")
+        rating = answers.rating(generation.digest) if answers else None
+        if rating is None and row.fails is not None and judge_name(self.verdicts.manifest.config) == HUMAN:
+            rating = float(row.fails)
         return Judged(
             prompt_id=row.prompt_id,
             seed=row.seed,
@@ -54,6 +81,7 @@ class JudgedRun:
             seen=row.attributes,
             error=bool(row.extra.get("error", False)),
             reason=_reason(row),
+            rating=rating,
         )
 
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from asap.core.files import make_folder, read_json, write_bytes, write_json
 from asap.core.seeds import generator
 from asap.generate import round_trip
 from asap.stores.pairs import PairRow, PairStore
+from asap.workflows.evaluation.domains import pair_domains
 
 __all__ = ["ATTRIBUTES", "LESSONS", "STRENGTHS", "calibrate", "judge_named", "labelled", "prepare", "training_rows"]
 
@@ -222,12 +223,14 @@ def calibrate(
     )  # fmt: skip
     scores = [room.predict(stored.network, images).score for images in (data.chosen, data.rejected)]
     facts: dict[str, Any] = {name: data.fact(name) for name in ("kind", "part", "operation", "severity", "person")}
+    store = PairStore.open(pairs)
     found = room.calibrate(
         room.CalibrationSet(chosen=scores[0], rejected=scores[1], **facts),
         threshold=stored.threshold,
         held_out=held_out,
         fingerprint=stored.fingerprint,
-        notes={"pairs": PairStore.open(pairs).content_hash, "model": model, "strengths": list(strengths), "seed": seed},
+        notes={"pairs": store.content_hash, "model": model, "strengths": list(strengths), "seed": seed},
+        measured_on=[replace(one, models=(model,), size=size) for one in pair_domains(store)],
     )
     write_json(target / room.CALIBRATION, found)
     return found

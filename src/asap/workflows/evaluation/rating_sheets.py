@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-from scipy import stats
 
 from asap.benchmark.agreement import krippendorff_alpha
 from asap.benchmark.intervals import Estimate, wilson
+from asap.benchmark.rating.preference import preference
 from asap.benchmark.rating.sheets import SheetItem, draw_sheets, read_vote
 from asap.core.errors import InputError
 from asap.core.files import make_folder, read_json, write_bytes, write_json
@@ -33,6 +33,8 @@ __all__ = ["CONTROL_SHARE", "Ballot", "read_votes", "summarize", "write_disputed
 CONTROL_SHARE: Final = 0.25
 """Share of all items that are controls."""
 KIND: Final = "rating key"
+LEAN: Final[Mapping[int | None, int]] = {0: -1, 1: 1, None: 0}
+"""A stored preference as a vote for the second run."""
 IMAGES: Final = "pictures"
 """Folder of the generations in a run of ``asap bench run``."""
 
@@ -348,20 +350,12 @@ def _control_counts(singles: Sequence[Mapping[str, Any]], said: Mapping[str, Map
 def _preference(
     items: Sequence[Mapping[str, Any]], said: Mapping[str, Mapping[tuple[str, str], int | None]]
 ) -> dict[str, Any]:
-    """Places at which the raters together prefer the second run, neither, or the first; controls apart."""
-    outcome, control = Counter[str](), Counter[str]()
+    """How raters prefer the second run to the first; controls apart."""
+    groups: dict[bool, list[tuple[dict[str, int], str]]] = {True: [], False: []}
     for item in items:
-        votes = [row[_both(item)] for row in said.values() if _both(item) in row]
-        if not votes:
-            continue
-        lean = votes.count(1) - votes.count(0)
-        counted = control if item["sides"][0].get("control") else outcome
-        counted["win" if lean > 0 else "lose" if lean < 0 else "tie"] += 1
-    decided = outcome["win"] + outcome["lose"]
-    p = float(stats.binomtest(outcome["win"], decided).pvalue) if decided else None
-    return {
-        **{name: outcome[name] for name in ("win", "tie", "lose")},
-        "p": p,
-        "n": sum(outcome.values()),
-        "controls": {name: control[name] for name in ("win", "tie", "lose")},
-    }
+        votes = {name: LEAN[rows[_both(item)]] for name, rows in said.items() if _both(item) in rows}
+        groups["control" in item["sides"][0]].append((votes, str(item["prompt_id"])))
+    shown, controls = (
+        preference([v for v, _ in found], [p for _, p in found]) for found in (groups[False], groups[True])
+    )
+    return {**shown, "controls": {name: controls[name] for name in ("win", "tie", "lose")}}

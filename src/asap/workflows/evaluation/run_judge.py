@@ -18,6 +18,7 @@ from asap.core.manifest import Instrument, Manifest
 from asap.core.seeds import generator
 from asap.stores.generations import Generation, GenerationStore
 from asap.stores.verdicts import VerdictRow, VerdictWriter
+from asap.workflows.evaluation.domains import run_domain
 from asap.workflows.evaluation.judges import judge_by_name
 from asap.workflows.runtime.lineage import instruments_of, parent_of
 
@@ -64,6 +65,8 @@ def run(
     instrument, cited = fit_judge(
         judge, options, calibration=calibration, upstream=manifests, work=place, device=device, report=report
     )
+    if instrument.made_for is not None and not instrument.made_for.made_for(images := run_domain(store)):
+        report(f"the judge {instrument.name} was not made for {images.text}: no AER of it without ratings of raters")
     config: dict[str, object] = {"judge": str(judge), "fingerprint": instrument.fingerprint}
     config |= {"taught_on": instrument.trained_on, **instrument.config(), "generations": store.content_hash}
     with VerdictWriter(out, config) as writer:
@@ -71,7 +74,9 @@ def run(
             write_json(out / CALIBRATION, cited)
         _judge_rest(instrument, store, writer, report)
         instruments = (*instruments_of(manifests), Instrument("judge", instrument.name, instrument.fingerprint))
-        notes = {"settings": dict(options or {})}
+        notes: dict[str, object] = {"settings": dict(options or {})}
+        if instrument.made_for is not None:
+            notes["made_for"] = instrument.made_for.to_json()
         writer.finish(Manifest(kind="verdicts", config=config, parents=(parent,), instruments=instruments, notes=notes))
     return out
 

@@ -21,8 +21,12 @@ from asap.workflows.training.run import train
 
 __all__ = ["DemoSettings", "demo", "results_table"]
 
+RATINGS: Final = "ratings"
+"""Folder of raters' answers in that of the demo; they are used when it is run again."""
 WIDTH: Final = 80
 """Columns of a terminal that the table fits."""
+SOURCES: Final = {"rated": "ratings alone", "judged": "judge alone", "combined": "both"}
+"""Estimates of a rate, and what the table calls them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +81,16 @@ def demo(out: Path, settings: DemoSettings | None = None, *, device: str = "auto
     say("5/5 write the comparison")
     runs = {"base": out / "base-verdicts", how.method: out / "aligned-verdicts"}
     title = "Anatomy before and after alignment"
-    found = compare(runs, out / "report", pairs=out / "pairs", title=title, report=say)
+    ratings = [out / RATINGS] if (out / RATINGS).is_dir() else []
+    found = compare(runs, out / "report", pairs=out / "pairs", ratings=ratings, title=title, report=say)
     page = Path(found["page"])
     Console(width=WIDTH).print(results_table(found["models"]))
+    print(found["headline"])
+    if not ratings:
+        images = f"{out / 'base'} {out / 'aligned'}"
+        print(
+            f"Rate: asap judge rate --generations {images} --ratings {out / RATINGS} --rater NAME; then run this again."
+        )
     print(page.resolve())
     return page
 
@@ -90,19 +101,22 @@ def results_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
     table.add_column("")
     for name in models:
         table.add_column(name)
-    rows = list(models.values())
-    table.add_row("images", *(str(row["n"]) for row in rows))
-    table.add_row("AER", *(_interval(row["aer"]) for row in rows))
-    table.add_row("AER, corrected", *(_interval(row["aer_corrected"]) for row in rows))
-    changes = ("" if name == "base" else _interval(row["paired"]["difference"]) for name, row in models.items())
-    table.add_row("change to base", *changes)
-    for rate in ("sensitivity", "specificity"):
-        table.add_row(f"judge's {rate}", *(f"{row['judge'][rate]['value']:.3f}" for row in rows))
+    found = {name: row["evidence"] for name, row in models.items()}
+    rates = [one["aer"] for one in found.values()]
+    table.add_row("images", *(str(row["n_judged"]) for row in rates))
+    table.add_row("rated blind", *(str(row["n_rated"]) for row in rates))
+    for source, label in SOURCES.items():
+        table.add_row(f"AER, {label}", *(_interval(row[source]) for row in rates))
+    for source, label in SOURCES.items():
+        changes = ("" if name == "base" else _interval(one["difference"][source]) for name, one in found.items())
+        table.add_row(f"change, {label}", *changes)
     return table
 
 
 def _interval(estimate: Mapping[str, Any]) -> str:
     if estimate.get("value") is None:
         return "unknown"
+    if estimate["ci"] is None:
+        return f"{estimate['value']:.3f}"
     low, high = estimate["ci"]
     return f"{estimate['value']:.3f} [{low:.3f}, {high:.3f}]"

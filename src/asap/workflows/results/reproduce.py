@@ -276,9 +276,8 @@ def _verdicts(work: Path, method: str, seed: int, steps: int) -> Path:
 
 
 def _results(work: Path, how: ReproduceSettings) -> dict[str, Any]:
-    calibration = calibration_of(work / "base-verdicts")
-    rates = measured_rates(calibration)
-    base = open_judged(work / "base-verdicts")
+    calibration, base = calibration_of(work / "base-verdicts"), open_judged(work / "base-verdicts")
+    rates = measured_rates(calibration, base.domain)
     clean = reference_images(work / "pairs", base.image(base.verdicts.rows[0]).shape[0])
     table: dict[str, Any] = {"base": _row(_summary([base], base, rates, clean), steps=0, seconds=0.0)}
     sweep: dict[str, list[dict[str, Any]]] = {}

@@ -22,9 +22,9 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], steps: int) -
         "as wrong; intervals are 95 %, clustered by prompt. Images of all training seeds are pooled and paired with "
         "the base model's image of the same prompt and seed.",
         "",
-        f"Judge, on held-out people and the operations that it was trained on: {rates}. Corrected AER: "
-        "Rogan-Gladen with the rates over all operations and correct images, sensitivity "
-        f"{judge['all']['sensitivity']['value']:.3f} and specificity {judge['all_clean']['value']:.3f}.",
+        f"Judge, on held-out people and the operations that it was trained on: {rates}. It is calibrated on "
+        f"{judge.get('domain', 'unknown images')}. An AER is corrected (Rogan-Gladen) only if the judge is calibrated "
+        "on images of this generator.",
         "",
         f"## At equal steps ({steps})",
         "",

@@ -24,6 +24,7 @@ class EnsembleJudge(Judge):
         names = [member.name for member in members]
         unique = len(set(names)) == len(names)
         self._members = dict(zip(names if unique else _numbered(len(names)), members, strict=True))
+        self.made_for = next((member.made_for for member in members if member.made_for), None)
 
     @property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from asap.benchmark.domain import Domain
 from asap.benchmark.judge import CALIBRATION, judge_folder, predict, read_calibration, verdicts
 from asap.benchmark.verdict import Judge, JudgeInput, Verdict
 from asap.workflows.evaluation.judges.kinds import JudgeContext
@@ -39,6 +40,8 @@ class LearnedJudge(Judge):
         notes = self._stored.settings.get("notes", {})
         self.threshold = 1 / (1 + math.exp(-self._stored.threshold))
         self.trained_on, self.held_out = notes.get("pairs"), tuple(notes.get("held_out", ()))
+        models = (str(notes["model"]),) if "model" in notes else ()
+        self.made_for = Domain(kind="rendered", models=models, size=self._stored.network.spec.size)
 
     @property
     def fingerprint(self) -> str:
