@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
     return folder
 
 
-def adapter(model: Path, folder: Path, *, dora: bool = False, singles: bool = True) -> dict[str, Tensor]:
-    """Write a random adapter of scale ALPHA / RANK in diffusers' form; returns the weight with it, by layer.
+def adapter(
+    model: Path, folder: Path, *, dora: bool = False, singles: bool = True, uneven: bool = False
+) -> dict[str, Tensor]:
+    """Write a random adapter of alpha ALPHA and rank RANK in diffusers' form; returns the weight with it, by layer.
 
     Args:
         model: a pipeline folder.
         folder: of the adapter.
         dora: whether rows are scaled, by 0.5 to 1.5 times their length.
         singles: whether single blocks of FLUX.1 have one.
+        uneven: whether every other layer has a rank of one more.
     """
     backbone = load(model)
     component = "unet" if hasattr(backbone.pipeline, "unet") else "transformer"  # type: ignore[attr-defined]
@@ -73,11 +77,11 @@ def adapter(model: Path, folder: Path, *, dora: bool = False, singles: bool = Tr
             continue
         if not singles and name.startswith("single") and "qkv_mlp" not in name:
             continue
-        shape = tuple(layer.weight.shape)
-        down = torch.randn(RANK, *shape[1:], generator=source)
-        up = torch.randn(shape[0], RANK, *([1, 1] if len(shape) == 4 else []), generator=source)
+        shape, rank = tuple(layer.weight.shape), RANK + (len(wanted) % 2 if uneven else 0)
+        down = torch.randn(rank, *shape[1:], generator=source)
+        up = torch.randn(shape[0], rank, *([1, 1] if len(shape) == 4 else []), generator=source)
         file |= {f"{component}.{name}.lora_A.weight": down, f"{component}.{name}.lora_B.weight": up}
-        new = layer.weight.detach().flatten(1) + change(down, up, ALPHA / RANK)
+        new = layer.weight.detach().flatten(1) + change(down, up, ALPHA / rank)
         if dora:
             length = new.norm(dim=1) * (0.5 + torch.rand(shape[0], generator=source))
             file[f"{component}.{name}.lora_magnitude_vector"] = (
@@ -132,11 +136,12 @@ def test_diffusers_reads_every_weight_back(name: str, form: str, models: Any, tm
 @pytest.mark.parametrize("name", FAMILIES)
 def test_peft_reads_every_weight_back(name: str, dora: bool, models: Any, tmp_path: Path) -> None:  # noqa: ANN401
     model = models(name)
-    wanted = adapter(model, tmp_path / "adapter", dora=dora)
+    wanted = adapter(model, tmp_path / "adapter", dora=dora, uneven=not dora)
     out = export_lora(tmp_path / "adapter", tmp_path / "out", form="peft", model=str(model))
     assert {path.name for path in out.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
     config = json.loads((out / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"], config["use_dora"]) == (RANK, RANK, dora)
+    rank = RANK if dora else RANK + 1
+    assert (config["r"], config["lora_alpha"], config["use_dora"]) == (rank, rank, dora)
     found = merged(PeftModel.from_pretrained(denoiser_of(DiffusionPipeline.from_pretrained(str(model))), str(out)))
     compare({key.removeprefix("base_model.model."): value for key, value in found.items()}, wanted)
     with pytest.raises(InputError, match="is not empty; the form peft is a folder"):
@@ -274,6 +279,17 @@ def test_half_precision_is_half_the_size(dtype: str, models: Any, tmp_path: Path
         kept = key.endswith((".alpha", ".dora_scale"))
         assert half[key].dtype == (torch.float32 if kept else getattr(torch, dtype))
         torch.testing.assert_close(half[key].float(), value, rtol=0 if kept else 4e-3, atol=0 if kept else 1e-6)
+
+
+def test_weights_of_the_model_are_read_for_dora_only(models: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    bare = shutil.copytree(models("flux"), tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    for dora in (False, True):
+        adapter(models("flux"), tmp_path / f"{dora}", dora=dora)
+    for form in ("diffusers", "kohya", "comfyui"):
+        out = export_lora(tmp_path / "False", tmp_path / f"{form}.safetensors", form=form, model=str(bare))
+        assert load_file(out)
+    with pytest.raises(StoreError, match=r"transformer holds no \.safetensors weights, which DoRA needs"):
+        export_lora(tmp_path / "True", tmp_path / "o.safetensors", form="comfyui", model=str(bare))
 
 
 def test_what_cannot_be_exported(models: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401
