@@ -182,11 +182,18 @@ def test_what_comfyui_reads_of_flux_is_no_larger_than_the_adapter() -> None:
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_what_no_program_reads_is_refused_and_says_what_works(family: Family) -> None:
     layers = {"nothing.to_q": Lora(down=torch.zeros(1, 1), up=torch.zeros(1, 1), scale=1.0)}
-    refused = set(FORMS) - {"diffusers", "peft", *family.lora_forms}
-    assert refused == ({"kohya", "comfyui"} if family.name == "sana" else set())
-    for form in refused:
-        with pytest.raises(InputError, match=f"can be written as diffusers, peft, not as {form}; choose one of these"):
+    known = ["diffusers", "peft", *family.lora_forms]
+    for form in set(FORMS) - set(known):
+        with pytest.raises(InputError, match=f"can be written as {', '.join(known)}, not as {form}; choose one of"):
             exported(layers, family, form, "transformer", Meta("sana"))
+
+
+def test_every_family_that_others_read_has_a_table_of_their_names() -> None:
+    """``mini`` is read by diffusers only, under the names of SD 1.5."""
+    assert {family.name for family in families() if family.lora_forms} == {REAL[name][0] for name, _ in CASES} | {
+        "mini"
+    }
+    assert {name for name, _ in CASES} == TRAINERS.keys()
 
 
 def test_a_layer_without_another_name_is_refused() -> None:

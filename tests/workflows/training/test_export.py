@@ -32,11 +32,12 @@ from tests.workflows.training.test_settings import store
 RANK, ALPHA = 2, 3.0
 FAMILIES = {family.name: family for family in families()}
 READ_BACK = [
-    (name, form)
+    (name, form, False)
     for name, family in FAMILIES.items()
     for form in ("diffusers", *family.lora_forms)
     if (name, form) != ("sd3", "kohya")
 ]
+READ_BACK += [(name, "diffusers", True) for name in FAMILIES]
 """diffusers does not read kohya's names of SD3; tests/backbones/test_lorafiles.py has them."""
 ON_FLUX = [("flux", "comfyui"), ("flux", "kohya")]
 DORA = [*ON_FLUX, ("sdxl", "comfyui"), ("sdxl", "kohya"), ("mini", "comfyui"), ("mini", "kohya")]
@@ -122,10 +123,16 @@ def denoiser_of(pipeline: Any) -> nn.Module:  # noqa: ANN401
     return denoiser
 
 
-@pytest.mark.parametrize(("name", "form"), READ_BACK)
-def test_diffusers_reads_every_weight_back(name: str, form: str, models: Any, tmp_path: Path) -> None:  # noqa: ANN401
+@pytest.mark.parametrize(("name", "form", "dora"), READ_BACK)
+def test_diffusers_reads_every_weight_back(
+    name: str,
+    form: str,
+    dora: bool,
+    models: Any,  # noqa: ANN401
+    tmp_path: Path,
+) -> None:
     model = models(name)  # FLUX.1's reader of kohya's names knows the widths of the real single blocks by heart
-    wanted = adapter(model, tmp_path / "adapter", singles=(name, form) != ("flux", "kohya"))
+    wanted = adapter(model, tmp_path / "adapter", dora=dora, singles=(name, form) != ("flux", "kohya"))
     export_lora(tmp_path / "adapter", tmp_path / "out.safetensors", form=form, model=str(model))
     pipeline = DiffusionPipeline.from_pretrained(str(model))
     pipeline.load_lora_weights(str(tmp_path), weight_name="out.safetensors")
