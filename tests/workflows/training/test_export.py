@@ -5,9 +5,11 @@ import importlib
 import json
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
     return folder
 
 
+@cache
+def trained_layers(model: Path) -> tuple[str, dict[str, Tensor]]:
+    """The denoiser's name and the weights of the layers that are trained by default."""
+    backbone = load(model)
+    ends = tuple(f".{target}" for target in backbone.lora_targets)
+    weights = {
+        name: layer.weight.detach()
+        for name, layer in backbone.denoiser.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d) and f".{name}".endswith(ends)
+    }
+    return "unet" if hasattr(backbone.pipeline, "unet") else "transformer", weights  # type: ignore[attr-defined]
+
+
 def adapter(
     model: Path, folder: Path, *, dora: bool = False, singles: bool = True, uneven: bool = False
 ) -> dict[str, Tensor]:
@@ -68,21 +83,16 @@ def adapter(
         singles: whether single blocks of FLUX.1 have one.
         uneven: whether every other layer has a rank of one more.
     """
-    backbone = load(model)
-    component = "unet" if hasattr(backbone.pipeline, "unet") else "transformer"  # type: ignore[attr-defined]
+    component, layers = trained_layers(model)
     file, wanted, source = dict[str, Tensor](), dict[str, Tensor](), torch.Generator().manual_seed(0)
-    for name, layer in backbone.denoiser.named_modules():
-        if not isinstance(layer, nn.Linear | nn.Conv2d) or not f".{name}".endswith(
-            tuple(f".{target}" for target in backbone.lora_targets)
-        ):
-            continue
+    for name, weight in layers.items():
         if not singles and name.startswith("single") and "qkv_mlp" not in name:
             continue
-        shape, rank = tuple(layer.weight.shape), RANK + (len(wanted) % 2 if uneven else 0)
+        shape, rank = tuple(weight.shape), RANK + (len(wanted) % 2 if uneven else 0)
         down = torch.randn(rank, *shape[1:], generator=source)
         up = torch.randn(shape[0], rank, *([1, 1] if len(shape) == 4 else []), generator=source)
         file |= {f"{component}.{name}.lora_A.weight": down, f"{component}.{name}.lora_B.weight": up}
-        new = layer.weight.detach().flatten(1) + change(down, up, ALPHA / rank)
+        new = weight.flatten(1) + change(down, up, ALPHA / rank)
         if dora:
             length = new.norm(dim=1) * (0.5 + torch.rand(shape[0], generator=source))
             file[f"{component}.{name}.lora_magnitude_vector"] = (
@@ -149,7 +159,10 @@ def test_peft_reads_every_weight_back(name: str, dora: bool, models: Any, tmp_pa
     config = json.loads((out / "adapter_config.json").read_text())
     rank = RANK if dora else RANK + 1
     assert (config["r"], config["lora_alpha"], config["use_dora"]) == (rank, rank, dora)
-    found = merged(PeftModel.from_pretrained(denoiser_of(DiffusionPipeline.from_pretrained(str(model))), str(out)))
+    component, _ = trained_layers(model)
+    kind = getattr(diffusers, json.loads((model / "model_index.json").read_text())[component][1])
+    denoiser = kind.from_pretrained(str(model), subfolder=component)
+    found = merged(PeftModel.from_pretrained(denoiser, str(out)))
     compare({key.removeprefix("base_model.model."): value for key, value in found.items()}, wanted)
     with pytest.raises(InputError, match="is not empty; the form peft is a folder"):
         export_lora(tmp_path / "adapter", out, form="peft", model=str(model))
