@@ -58,12 +58,13 @@ def one_cell(judge: Judge, rate: float, study: tuple[int, int, int], runs: int, 
         shown = np.repeat(np.isin(np.arange(prompts), rng.permutation(prompts)[:rated]), seeds)
         ratings = [np.where(shown, y.ravel(), np.nan) for y in both]
         scores = [recalibrate(r, judge(y, rng).ravel(), names, rng) for r, y in zip(ratings, both, strict=True)]
-        found = combine(ratings[0], scores[0], names)
+        found = combine(ratings[0], scores[0], names, calibrated=True)
         low, high = found.best.ci or (0.0, 1.0)
         held += low <= truth <= high
         width += high - low
         alone += np.ptp(found.rated.ci or (0.0, 1.0))
-        change = combine(ratings[1] - ratings[0], scores[1] - scores[0], names, span=(-1.0, 1.0)).best.ci
+        changes = ratings[1] - ratings[0], scores[1] - scores[0]
+        change = combine(*changes, names, span=(-1.0, 1.0), calibrated=True).best.ci
         wrong += change is not None and not change[0] <= 0 <= change[1]
     return {"coverage": held / runs, "type_1": wrong / runs, "width": width / runs, "rated_alone": alone / runs}
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from asap.benchmark.intervals import wilson
 from asap.benchmark.prediction_powered import _logistic, combine, ppi_mean, recalibrate
@@ -154,6 +154,39 @@ def test_recalibration_is_the_ridge_logistic_regression() -> None:
         intercept, slope = _logistic(x, y)
         wanted = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}).x
         assert (intercept + slope * x.mean(), slope * x.std()) == pytest.approx(tuple(wanted), abs=1e-5)
+
+
+def test_calibrated_scores_leave_a_low_rate_unbiased() -> None:
+    """With lambda estimated from 40 ratings the mean of 400 studies lies 0.01 below the rate of 0.13."""
+    rng, found = np.random.default_rng(11), []
+    expected = float(special.expit(special.logit(0.1) + rng.normal(size=400_000)).mean())
+    for _ in range(400):
+        own = special.expit(special.logit(0.1) + rng.normal(size=120))
+        truth, prompts = (rng.random(120) < own).astype(np.float64), np.arange(120).astype(str).tolist()
+        ratings = rate_some(truth, prompts, 40, rng)
+        scores = recalibrate(ratings, truth, prompts, rng)
+        both = combine(ratings, scores, prompts), combine(ratings, scores, prompts, calibrated=True)
+        found.append([one.combined.value for one in both])
+        assert both[1].power == pytest.approx(80 / 120)
+    estimated, known = np.mean(np.array(found, dtype=np.float64), axis=0) - expected
+    assert estimated < -0.005
+    assert abs(known) < 0.005
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_the_ratings_that_halve_the_interval_halve_it_with_recalibrated_scores(calibrated: bool) -> None:
+    rng = np.random.default_rng(12)
+    truth, scores, prompts = images(rng, 3000, 1)
+    ratings = rate_some(truth, prompts, 100, rng)
+    before = combine(ratings, recalibrate(ratings, scores, prompts, rng), prompts, calibrated=calibrated)
+    assert before.ratings_to_halve is not None
+    assert before.headline == "combined"
+    more = rng.permutation(np.flatnonzero(np.isnan(ratings)))[: before.ratings_to_halve]
+    ratings[more] = truth[more]
+    after = combine(ratings, recalibrate(ratings, scores, prompts, rng), prompts, calibrated=calibrated)
+    assert after.best.ci is not None
+    assert before.best.ci is not None
+    assert np.ptp(after.best.ci) / np.ptp(before.best.ci) == pytest.approx(0.5, abs=0.1)
 
 
 def test_faults_are_named() -> None:

@@ -209,7 +209,7 @@ def test_page_shows_verdicts_judge_and_every_model(data: Comparison) -> None:
 def test_headline_names_the_best_its_source_and_whether_it_is_significant(data: Comparison) -> None:
     line = headline(data)
     assert line.startswith("asap: AER ")
-    assert re.search(r"\(50 ratings and 96 verdicts\), base .*; change -", line)
+    assert re.search(r"\(50 ratings\), base .* \(50 ratings and 96 verdicts\); change -", line)
     assert ", statistically significant." in line
     same = replace(data, models={name: data.models[name] for name in ("base", "sft")})
     assert ", not statistically significant." in headline(same)

@@ -44,7 +44,8 @@ def evidence(rows: Sequence[Judged], base: Sequence[Judged], summary: Mapping[st
         generator; else None, with no number.
     """
     ratings, scores = _ratings(rows), _scores(rows, seed)
-    aer = _plain(combine(ratings, scores, [row.prompt_id for row in rows]), summary["aer"])
+    prompts = [row.prompt_id for row in rows]
+    aer = _plain(combine(ratings, scores, prompts, calibrated=True), summary["aer"])
     if aer["headline"] is None and summary["aer_corrected"]["value"] is not None:
         aer |= {**_estimate(summary["aer_corrected"]), "headline": "corrected"}
     return {
@@ -84,7 +85,8 @@ def _difference(rows: Sequence[Judged], base: Sequence[Judged], alone: Mapping[s
     keys = sorted(sides[0].keys() & sides[1].keys())
     ours, theirs = (np.array([side[key] for key in keys]).reshape(-1, 2) for side in sides)
     change = ours - theirs
-    return _plain(combine(change[:, 0], change[:, 1], [prompt for prompt, _ in keys], span=CHANGE), alone)
+    prompts = [prompt for prompt, _ in keys]
+    return _plain(combine(change[:, 0], change[:, 1], prompts, span=CHANGE, calibrated=True), alone)
 
 
 def _by_category(rows: Sequence[Judged], ratings: Array, scores: Array, alone: Mapping[str, Mapping[str, Any]]) -> Json:
@@ -94,7 +96,8 @@ def _by_category(rows: Sequence[Judged], ratings: Array, scores: Array, alone: M
         own = np.array([row.category == name for row in rows], dtype=bool)
         if not np.isnan(ratings[own]).all():
             prompts = [row.prompt_id for row in rows if row.category == name]
-            found[str(name)] = _plain(combine(ratings[own], scores[own], prompts), alone.get(name, NONE))
+            estimate = combine(ratings[own], scores[own], prompts, calibrated=True)
+            found[str(name)] = _plain(estimate, alone.get(name, NONE))
     return found
 
 

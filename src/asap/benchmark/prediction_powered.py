@@ -114,7 +114,12 @@ def ppi_mean(
 
 
 def combine(
-    ratings: npt.ArrayLike, scores: npt.ArrayLike, prompts: Sequence[str], *, span: tuple[float, float] = RATE
+    ratings: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    prompts: Sequence[str],
+    *,
+    span: tuple[float, float] = RATE,
+    calibrated: bool = False,
 ) -> Combined:
     """The rate of all images from scores on all and ratings on some.
 
@@ -124,6 +129,9 @@ def combine(
         scores: (n + N,) the judge's, in the same units; see ``recalibrate``.
         prompts: (n + N,) names; images of one prompt are one cluster, wherever they come from.
         span: lowest and highest possible rate; intervals are cut there.
+        calibrated: the scores are from ``recalibrate``, or are differences of such scores. Then the covariance of score
+            and rating is the variance of the score, so the best lambda is N / (n + N) and need not be estimated from
+            the few ratings, which would bias a low rate downwards.
 
     Raises:
         InputError: lengths differ, or there is a score that is no number.
@@ -150,7 +158,7 @@ def combine(
             ratings_to_halve=None,
         )
     alone = _mean(y[rated], index[rated], span)
-    power = _power(y, f, index, rated) if others else 0.0
+    power = others / len(y) if calibrated else _power(y, f, index, rated) if others else 0.0
     combined = alone if not others else _combined(y, f, index, rated, power, span)
     narrower = others > 0 and power > 0 and _width(combined) < _width(alone)
     return Combined(
@@ -318,15 +326,20 @@ def _width(estimate: Estimate) -> float:
 def _to_halve(
     y: Array, f: Array, index: npt.NDArray[np.int64], rated: npt.NDArray[np.bool_], power: float
 ) -> int | None:
-    """Further ratings of the same images that halve the interval, by the variances as they are measured now."""
+    """Further ratings of the same images that halve the interval, by the variances as they are measured now.
+
+    With m images rated the best lambda is proportional to the share of those that are not.
+    """
     n, total = int(rated.sum()), len(y)
-    residual, _ = _moments(y[rated] - power * f[rated], index[rated])
-    scores = _moments(f, index)[0] * total if power else 0.0
-    later = np.arange(n + 1, total + 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        others = np.where(later < total, power**2 * scores / (total - later), 0.0)
-    now = residual + (power**2 * scores / (total - n) if power and total > n else 0.0)
-    if not 0 < now < math.inf:
+    some = [_moments(y[rated] - trust * f[rated], index[rated])[0] for trust in (0.0, 0.5, 1.0)]
+    curve = 2 * (some[0] - 2 * some[1] + some[2])
+    count = np.arange(n, total + 1)
+    trust = power * (total - count) / max(total - n, 1)
+    residual = some[0] + (some[2] - some[0] - curve) * trust + curve * trust**2
+    # the variance of the mean score of the others is that of all scores, times total / (total - m)
+    others = power * trust * _moments(f, index)[0] * total / max(total - n, 1) if power else 0.0
+    variance = residual * n / count + others
+    if not 0 < variance[0] < math.inf:
         return None
-    enough = later[residual * n / later + others <= now / 4]
+    enough = count[variance <= variance[0] / 4]
     return int(enough[0]) - n if len(enough) else None

@@ -20,6 +20,8 @@ QUALITY: Final = {
     "aesthetic": "Aesthetic", "clipscore": "CLIPScore", "fid": "FID", "kid": "KID",
 }  # fmt: skip
 """Measures of preserved quality: those of the paper in its order, then the others."""
+SOURCES: Final = {"rated": "ratings", "combined": "ratings and judge", "corrected": "judge, corrected"}
+"""Where the headline is from, in words."""
 PAPER: Final = 5
 """How many of ``QUALITY`` the paper's table has."""
 
@@ -111,7 +113,7 @@ def _evidence(data: Comparison) -> Table:
 
 def _estimates(found: Json, *, sign: bool) -> list[str]:
     """The headline's estimate and its source, then the three estimates, the counts, and the ratings still wanted."""
-    cells = [share(found, sign=sign) if found["headline"] else "none", found["headline"] or ""]
+    cells = [share(found, sign=sign) if found["headline"] else "none", SOURCES.get(found["headline"], "")]
     cells += [share(found[name], sign=sign) for name in ("rated", "judged", "combined")]
     if not found["n_rated"]:
         wanted = ""
@@ -333,17 +335,17 @@ def headline(data: Comparison) -> str:
         return f"{text}."
     significant, more = change["ci"][1] < 0 or change["ci"][0] > 0, change["ratings_to_halve"]
     return (
-        f"{text}; change {share(change, sign=True)} at equal prompts and seeds ({_source(change)}), "
+        f"{text}; change {share(change, sign=True)} at equal prompts and seeds ({_source(change, 'pairs of ')}), "
         f"{'' if significant else 'not '}statistically significant."
         + (f" Rating both images at {more} further places would halve the interval of the change." if more else "")
     )
 
 
-def _source(found: Json) -> str:
-    """Where an estimate is from, with its counts."""
+def _source(found: Json, pairs: str = "") -> str:
+    """Where an estimate is from, with its counts; of a change these are pairs."""
     words = {
-        "combined": f"{found['n_rated']} ratings and {found['n_judged']} verdicts",
-        "rated": f"{found['n_rated']} ratings",
+        "combined": f"{found['n_rated']} {pairs}ratings and {found['n_judged']} {pairs}verdicts",
+        "rated": f"{found['n_rated']} {pairs}ratings",
         "corrected": f"{found['n_judged']} verdicts, corrected for the judge's errors",
     }
     return words[found["headline"]]
