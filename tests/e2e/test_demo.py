@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from asap.stores.generations import GenerationStore
+from asap.stores.ratings import RatingJournal
 from asap.workflows.results.demo import DemoSettings, demo
 from asap.workflows.results.reproduce import ReproduceSettings, mini
 
@@ -21,6 +23,12 @@ def test_the_demo_ends_with_a_report_and_goes_on_when_run_again(tmp_path: Path) 
     assert "is calibrated on edited renders at 64 px, scene studio" in found["headline"]
     assert demo(tmp_path / "demo", settings) == page
     assert len(page.read_bytes()) == len(first)
+    with RatingJournal(tmp_path / "demo" / "ratings", "synthetic") as journal:  # nobody looked at these images
+        for row in GenerationStore.open(tmp_path / "demo" / "base").rows:
+            journal.append({"digest": row.digest, "answer": "wrong", "parts": [], "seconds": 0.0, "time": ""})
+    demo(tmp_path / "demo", settings)
+    rated = json.loads((page.parent / "compare.json").read_text())["models"]["base"]["evidence"]
+    assert (rated["n_rated"], rated["aer"]["headline"], rated["aer"]["value"]) == (5, "rated", 1.0)
 
 
 @pytest.mark.slow
