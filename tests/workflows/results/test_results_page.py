@@ -99,7 +99,7 @@ def test_page_has_every_table_whole() -> None:
     assert len(found) == 5
     assert PAGE.endswith("\n")
     assert "sensitivity 0.900 [0.890, 0.910] (n 40)" in PAGE
-    assert "It is calibrated on edited renders at 64 px. An AER is corrected (Rogan-Gladen) only if" in PAGE
+    assert "It is calibrated on edited renders at 64 px. The AER of this page is the judge's own" in PAGE
     assert "At equal steps (150)" in PAGE
     assert "**asap**" in PAGE
 

@@ -23,8 +23,7 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], steps: int) -
         "the base model's image of the same prompt and seed.",
         "",
         f"Judge, on held-out people and the operations that it was trained on: {rates}. It is calibrated on "
-        f"{judge.get('domain', 'unknown images')}. An AER is corrected (Rogan-Gladen) only if the judge is calibrated "
-        "on images of this generator.",
+        f"{judge.get('domain', 'unknown images')}. The AER of this page is the judge's own and is not corrected.",
         "",
         f"## At equal steps ({steps})",
         "",
@@ -63,7 +62,7 @@ def results_page(found: Mapping[str, Any], methods: Sequence[str], steps: int) -
 
 def results_table(table: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
     """Markdown lines of the main table, base first."""
-    names = ("method", "steps", "AER", "corrected", "change to base", "relative reduction", "RSI", "win / tie / lose")
+    names = ("method", "steps", "AER, judge alone", "change to base", "relative reduction", "RSI", "win / tie / lose")
     lines = [f"| {' | '.join(names)} | drift | n |", "|---" * (len(names) + 2) + "|"]
     for name in ("base", *methods):
         row = table[name]
@@ -72,7 +71,6 @@ def results_table(table: Mapping[str, Any], methods: Sequence[str]) -> list[str]
             name,
             "" if own else str(row["steps"]),
             f"{row['aer']:.3f} {_span(row['ci'])}",
-            estimate_text(row["aer_corrected"]),
             "" if own else estimate_text(row["paired_ci"], "+.3f"),
             "" if own else estimate_text(row["relative_reduction"], ".1%"),
             "1.00" if own else _number(row["rsi"], ".2f"),
