@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from filelock import FileLock
 from scipy import sparse
 
 from asap.bodies.warp_runtime import start_warp
@@ -172,13 +173,19 @@ def _numpy(tensor: torch.Tensor) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def load_rig() -> Rig:
-    """Load the rig. The first call on a machine takes about 40 s (Anny builds its cache), later calls under 2 s."""
+    """Load the rig. The first call on a machine takes about 40 s (Anny builds its cache), later calls under 2 s.
+
+    Only one process at a time builds the cache; others wait for it.
+    """
     start_warp()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from anny import Anny  # importing anny starts warp, so it follows our own start
+        from anny import Anny, paths  # importing anny starts warp, so it follows our own start
 
-        model = Anny(rig="makehuman", skinning_method="lbs")
+        cache = paths.get_anny_cache_path()
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / "asap.lock"):
+            model = Anny(rig="makehuman", skinning_method="lbs")
     labels = tuple(model.bone_labels)
     index = {label: i for i, label in enumerate(labels)}
     template = Rest(

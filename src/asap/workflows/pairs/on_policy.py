@@ -128,7 +128,7 @@ class OnPolicy(PairProducer):
         return model, Instrument("screen", self.ranker, _load_ranker(self.ranker, self._device).fingerprint)
 
     def prepare(self) -> None:
-        """The first load of the body model on a machine builds a cache on disk."""
+        """Load the body model; the first load on a machine takes about 40 s."""
         from asap import bodies
 
         bodies.load_rig()

@@ -67,7 +67,7 @@ class PairProducer(Protocol):
     @property
     def batch(self) -> int:
         """Indices proposed at once: what fills a device, or a moment's work of a process."""
-        return 8
+        return 4
 
     @property
     def filter(self) -> PairFilter:
@@ -85,7 +85,7 @@ class PairProducer(Protocol):
         return False
 
     def prepare(self) -> None:
-        """Called once in every process before the first batch, in one process at a time: fill caches on disk."""
+        """Called once in every process before the first batch: load what every batch needs."""
         return
 
     def groups(self, indices: Sequence[int]) -> Iterable[Group]:

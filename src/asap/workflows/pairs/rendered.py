@@ -48,7 +48,7 @@ class Rendered(PairProducer):
         return PairFilter(limits=limits_of(self.scene))
 
     def prepare(self) -> None:
-        """The first load of the body model on a machine builds a cache on disk."""
+        """Load the body model; the first load on a machine takes about 40 s."""
         from asap import bodies
 
         bodies.load_rig()

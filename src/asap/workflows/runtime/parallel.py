@@ -36,8 +36,7 @@ _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def processes(workers: int, start: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of ``workers`` fresh processes of one thread each, unless the environment says how many threads.
 
-    ``start`` runs once in each process, in one process at a time.
-
+    ``start`` runs once in each process.
 
     Workers whose libraries each start a thread a core fight for the cores: building pairs took half as long again.
     Libraries read these variables when they are loaded, so they are set while the pool lives and then put back.
@@ -46,15 +45,14 @@ def processes(workers: int, start: Callable[[], object] | None = None) -> Iterat
     os.environ.update(dict.fromkeys(ours, "1"))
     try:
         context = get_context("spawn")
-        arguments = (start, context.Lock())
-        with ProcessPoolExecutor(max(1, workers), context, _start_worker, arguments) as pool:
+        with ProcessPoolExecutor(max(1, workers), context, _start_worker, (start,)) as pool:
             yield pool
     finally:
         for name in ours:
             os.environ.pop(name, None)
 
 
-def _start_worker(start: Callable[[], object] | None, lock: Any) -> None:  # noqa: ANN401  (multiprocessing has no type)
+def _start_worker(start: Callable[[], object] | None) -> None:
     """In a worker: end when the process that began it does, also by ``kill -9``; those of a pool wait on."""
     parent = parent_process()
 
@@ -65,8 +63,7 @@ def _start_worker(start: Callable[[], object] | None, lock: Any) -> None:  # noq
 
     Thread(target=watch, daemon=True).start()
     if start is not None:
-        with lock:
-            start()
+        start()
 
 
 def in_order(
@@ -87,7 +84,7 @@ def in_order(
         workers: processes, or the most tasks at once on the cluster.
         wanted: asked with the number of items under way, whether one more is to be begun; the caller may then end the
             iteration without waiting for results that it does not use. One item is always begun.
-        start: called once in every process before its first item, in one process at a time; for caches on disk.
+        start: called once in every process before its first item; processes may call it at the same moment.
 
     Raises:
         UnknownNameError: no such engine.
