@@ -108,8 +108,8 @@ def test_no_more_batches_run_than_acceptance_asks_for(tmp_path: Path, monkeypatc
         return in_order(engine, function, real, workers, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builder, "in_order", spy)
-    build_store(tmp_path / "store", Squares(count=4), workers=3)
-    assert begun == [range(8)]
+    build_store(tmp_path / "store", Squares(count=2), workers=3)
+    assert begun == [range(4)]
 
 
 def test_settings_that_give_no_pairs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
