@@ -11,7 +11,7 @@ NAMES = ("fingers", "skin")
 
 
 def draw_pair(index: int, kind: str, person: str) -> dict[str, object]:
-    """A drawn hand: a palm with 2 to 4 straight fingers; the defect is a thick bar across one of them."""
+    """A synthetic hand: a palm with 2 to 4 straight fingers; the defect is a thick bar across one of them."""
     draw = np.random.default_rng(index)
     count, left = int(draw.integers(2, 5)), int(draw.integers(6, 14))
     skin = ("light", "dark")[index % 2]
@@ -45,8 +45,8 @@ def draw_pair(index: int, kind: str, person: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def drawn() -> Callable[[int, int], JudgePairs]:
-    """``drawn(n, first)``: n labelled pairs, every sixth a null edit."""
+def make_pairs() -> Callable[[int, int], JudgePairs]:
+    """``make_pairs(n, first)``: n labelled pairs, every sixth a null edit."""
 
     def make(n: int, first: int) -> JudgePairs:
         rows = [draw_pair(i, "null_pose" if i % 6 == 0 else "defect", f"p{i // 4}") for i in range(first, first + n)]

@@ -56,8 +56,8 @@ def family_of(index: Mapping[str, Any], source: str) -> Family:
         if family.knows(index):
             return family
     kind = index.get("_class_name")
-    told = {part: index.get(part) for family in families() if kind in family.pipelines for part in family.parts}
-    parts = ", ".join(f"{part} {entry[-1]}" for part, entry in told.items() if isinstance(entry, list) and entry)
+    entries = {part: index.get(part) for family in families() if kind in family.pipelines for part in family.parts}
+    parts = ", ".join(f"{part} {entry[-1]}" for part, entry in entries.items() if isinstance(entry, list) and entry)
     known = "; ".join(f"{family.name}: {', '.join(family.pipelines)}" for family in families())
     what = f"{kind} with {parts}" if parts else kind
     raise InputError(f"{source} is a {what}, which is not supported; supported are {known}")

@@ -63,5 +63,5 @@ def _view(view: Mapping[str, Any]) -> str:
         return text
     if view["verdict"] == "clean":
         return f"{text}, noticed from {view['noticed_from']:.3f}"
-    told = (f"{one['feature']} {one['rejected']} in {one['share']:.0%}" for one in view["top"])
-    return f"{text}; in the rejected side {'; '.join(told)}"
+    features = (f"{one['feature']} {one['rejected']} in {one['share']:.0%}" for one in view["top"])
+    return f"{text}; in the rejected side {'; '.join(features)}"

@@ -97,8 +97,8 @@ def test_attribute_classes_drop_free_text_and_constants() -> None:
     )
 
 
-def test_batches_treat_both_sides_alike_and_keep_equal_pairs_equal(drawn: Maker) -> None:
-    pairs = drawn(8, 0)
+def test_batches_treat_both_sides_alike_and_keep_equal_pairs_equal(make_pairs: Maker) -> None:
+    pairs = make_pairs(8, 0)
     same = JudgePairs(**{**vars(pairs), "rejected": pairs.chosen})
     images, targets = Batcher(same, SPEC, 8, seed=3).train(0)
     assert torch.equal(*images.chunk(2))
@@ -107,8 +107,8 @@ def test_batches_treat_both_sides_alike_and_keep_equal_pairs_equal(drawn: Maker)
     assert not torch.equal(images, other)
 
 
-def test_defect_map_follows_the_picture_when_mirrored(drawn: Maker) -> None:
-    pairs = drawn(30, 1)
+def test_defect_map_follows_the_image_when_mirrored(make_pairs: Maker) -> None:
+    pairs = make_pairs(30, 1)
     images, targets = Batcher(pairs, SPEC, 30, seed=0).train(0)
     chosen, rejected = images.chunk(2)
     changed = torch.nn.functional.avg_pool2d((chosen - rejected).abs().amax(1), 4)
@@ -156,14 +156,14 @@ SETTINGS = JudgeTraining(window_epochs=6, epochs=14, batch=16, seed=1, save_ever
 
 
 @pytest.fixture(scope="module")
-def trained(drawn: Maker, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedJudge, Path]:
+def trained(make_pairs: Maker, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedJudge, Path]:
     folder = tmp_path_factory.mktemp("judge")
-    return train_judge(drawn(128, 0), drawn(48, 1000), SPEC, SETTINGS, folder=folder), folder
+    return train_judge(make_pairs(128, 0), make_pairs(48, 1000), SPEC, SETTINGS, folder=folder), folder
 
 
-def test_it_learns_to_see_the_defect_in_seconds(trained: tuple[TrainedJudge, Path], drawn: Maker) -> None:
+def test_it_learns_to_see_the_defect_in_seconds(trained: tuple[TrainedJudge, Path], make_pairs: Maker) -> None:
     judge, folder = trained
-    pairs = drawn(60, 5000)
+    pairs = make_pairs(60, 5000)
     wrong = pairs.fails[:, 1] == 1
     assert judge.auroc.value is not None
     assert judge.auroc.value > 0.9
@@ -176,9 +176,9 @@ def test_it_learns_to_see_the_defect_in_seconds(trained: tuple[TrainedJudge, Pat
 
 @pytest.mark.parametrize("last", [2, 6])
 def test_resumed_training_gives_the_same_weights(
-    drawn: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+    make_pairs: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
-    train, validation = drawn(32, 0), drawn(16, 900)
+    train, validation = make_pairs(32, 0), make_pairs(16, 900)
     settings = JudgeTraining(window_epochs=2, epochs=2, batch=16, save_every=3)
     whole = train_judge(train, validation, SPEC, settings, folder=tmp_path / "whole")
 
@@ -200,20 +200,20 @@ def test_resumed_training_gives_the_same_weights(
         train_judge(train, validation, SPEC, JudgeTraining(epochs=5), folder=tmp_path / "cut")
 
 
-def test_a_log_that_cannot_be_read_is_reported(drawn: Maker, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_read_is_reported(make_pairs: Maker, tmp_path: Path) -> None:
     settings = JudgeTraining(window_epochs=0, epochs=1, batch=8)
-    train_judge(drawn(8, 0), drawn(8, 900), SPEC, settings, folder=tmp_path)
+    train_judge(make_pairs(8, 0), make_pairs(8, 900), SPEC, settings, folder=tmp_path)
     (tmp_path / "log.jsonl").unlink()
     (tmp_path / "log.jsonl").mkdir()
     with pytest.raises(StoreError, match=r"cannot read .*log\.jsonl: "):
-        train_judge(drawn(8, 0), drawn(8, 900), SPEC, settings, folder=tmp_path)
+        train_judge(make_pairs(8, 0), make_pairs(8, 900), SPEC, settings, folder=tmp_path)
 
 
-def test_stored_judge_says_the_same(trained: tuple[TrainedJudge, Path], drawn: Maker, tmp_path: Path) -> None:
+def test_stored_judge_says_the_same(trained: tuple[TrainedJudge, Path], make_pairs: Maker, tmp_path: Path) -> None:
     judge, _ = trained
     name = save_judge(tmp_path, judge.network, judge.threshold, {"seed": 1})
     stored = load_judge(tmp_path)
-    images = drawn(4, 7000).chosen
+    images = make_pairs(4, 7000).chosen
     assert np.array_equal(predict(stored.network, images).score, predict(judge.network, images).score)
     assert stored.fingerprint == name
     assert (tmp_path / "judge.safetensors").stat().st_size < 4_000_000
@@ -236,23 +236,23 @@ def test_missing_judge_is_one_clear_line(tmp_path: Path) -> None:
         load_judge(tmp_path)
 
 
-def test_prediction_does_not_depend_on_the_batch(trained: tuple[TrainedJudge, Path], drawn: Maker) -> None:
+def test_prediction_does_not_depend_on_the_batch(trained: tuple[TrainedJudge, Path], make_pairs: Maker) -> None:
     judge, _ = trained
-    images = drawn(5, 300).chosen
+    images = make_pairs(5, 300).chosen
     one = np.concatenate([predict(judge.network, image[None]).score for image in images])
     assert np.allclose(predict(judge.network, images).score, one, atol=0.05)
 
 
-def test_prediction_is_symmetric_under_mirroring(trained: tuple[TrainedJudge, Path], drawn: Maker) -> None:
+def test_prediction_is_symmetric_under_mirroring(trained: tuple[TrainedJudge, Path], make_pairs: Maker) -> None:
     judge, _ = trained
-    images = drawn(4, 300).chosen
+    images = make_pairs(4, 300).chosen
     plain, mirrored = predict(judge.network, images), predict(judge.network, images[:, :, ::-1].copy())
     assert np.allclose(plain.score, mirrored.score, atol=0.05)
     assert np.allclose(plain.person, mirrored.person[:, :, ::-1], atol=0.05)
 
 
-def test_a_verdict_is_the_mean_of_ten_looks(drawn: Maker) -> None:
-    network, images = JudgeNetwork(SPEC).eval(), drawn(2, 0).chosen
+def test_a_verdict_is_the_mean_of_ten_views(make_pairs: Maker) -> None:
+    network, images = JudgeNetwork(SPEC).eval(), make_pairs(2, 0).chosen
     wide, (height, width) = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"), images.shape[1:3]
     seen = []
     for row, column in ((1, 1), (0, 0), (0, 2), (2, 0), (2, 2)):
@@ -265,8 +265,8 @@ def test_a_verdict_is_the_mean_of_ten_looks(drawn: Maker) -> None:
     assert np.std([one.numpy() for one in seen], axis=0).max() > 0
 
 
-def test_verdicts_leave_empty_pictures_unscored_and_name_hidden_parts(drawn: Maker) -> None:
-    predictions = predict(JudgeNetwork(SPEC), drawn(2, 0).chosen)
+def test_verdicts_leave_empty_images_unscored_and_name_hidden_parts(make_pairs: Maker) -> None:
+    predictions = predict(JudgeNetwork(SPEC), make_pairs(2, 0).chosen)
     visible = np.zeros((2, 7), np.float32)
     visible[0, HAND] = 0.9
     person = np.zeros((2, 8, 8), np.float32)
@@ -284,8 +284,8 @@ def test_no_pictures_give_no_predictions() -> None:
     assert found.attributes["skin"] == []
 
 
-def test_windows_show_what_was_edited_and_both_sides_alike(drawn: Maker) -> None:
-    batcher = Batcher(drawn(30, 2), SPEC, 30, seed=0)
+def test_windows_show_what_was_edited_and_both_sides_alike(make_pairs: Maker) -> None:
+    batcher = Batcher(make_pairs(30, 2), SPEC, 30, seed=0)
     images, targets = batcher.windows(0)
     assert images.shape == (60, 3, 32, 32)
     assert targets.defect.shape == (60, 8, 8)
@@ -310,19 +310,19 @@ def test_frozen_statistics_stay() -> None:
     assert not any(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
 
 
-def test_training_goes_on_from_a_judge(trained: tuple[TrainedJudge, Path], drawn: Maker, tmp_path: Path) -> None:
+def test_training_goes_on_from_a_judge(trained: tuple[TrainedJudge, Path], make_pairs: Maker, tmp_path: Path) -> None:
     judge, _ = trained
     still = JudgeTraining(window_epochs=0, epochs=1, batch=16, learning_rate=1e-12, weight_decay=0.0)
-    again = train_judge(drawn(32, 0), drawn(16, 900), SPEC, still, folder=tmp_path, init=judge.network)
+    again = train_judge(make_pairs(32, 0), make_pairs(16, 900), SPEC, still, folder=tmp_path, init=judge.network)
     for name, value in judge.network.named_parameters():
         if not name.startswith("attribute_"):
             assert torch.allclose(value, again.network.get_parameter(name), atol=1e-6), name
     with pytest.raises(InputError, match="other settings"):
-        train_judge(drawn(32, 0), drawn(16, 900), SPEC, still, folder=tmp_path)
+        train_judge(make_pairs(32, 0), make_pairs(16, 900), SPEC, still, folder=tmp_path)
 
 
-def test_attribute_heads_leave_the_verdict_alone(drawn: Maker) -> None:
-    pairs = drawn(64, 0)
+def test_attribute_heads_leave_the_verdict_alone(make_pairs: Maker) -> None:
+    pairs = make_pairs(64, 0)
     with torch.random.fork_rng(devices=[]):
         network = JudgeNetwork(SPEC).eval()
     before, kept = predict(network, pairs.chosen), {name: value.clone() for name, value in network.state_dict().items()}

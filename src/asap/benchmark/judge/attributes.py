@@ -52,7 +52,7 @@ def _features(network: JudgeNetwork, batcher: Batcher) -> tuple[Tensor, dict[str
     for images, targets in batcher.every():
         moved = images.to(network.device)
         with precision(device=network.device):
-            near, far = network.look(moved), network.look(F.avg_pool2d(moved, 2))
+            near, far = network.at_scale(moved), network.at_scale(F.avg_pool2d(moved, 2))
             rows.append(network.described(moved, near, far).float())
         labels.append(targets.attributes)
     names = [name for name, _ in network.spec.attributes]

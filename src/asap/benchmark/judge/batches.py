@@ -3,7 +3,7 @@
 A window shows the edited place at half the image's side, enlarged or reduced: a step on windows costs a fifth of one
 on whole images, and what it shows is where right and wrong differ.
 
-What is drawn for a step is drawn on the CPU; images lie on the device, if they fit, and everything else is done
+The random choices of a step are made on the CPU; images lie on the device, if they fit, and everything else is done
 there.
 
 Legend: B pairs, S pixels, G cells, P parts, H pixels of what is shown.
@@ -48,8 +48,8 @@ def to_tensor(images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """All that chance decides about a step."""
+class Augmentation:
+    """The random choices of a step: pairs, crops, light, blur and noise."""
 
     index: Tensor
     """(B,) int64, which pairs."""
@@ -60,9 +60,9 @@ class Drawn:
     grain: Tensor
     """(B, 3, H, H) standard normal."""
 
-    def to(self, device: torch.device) -> "Drawn":
+    def to(self, device: torch.device) -> "Augmentation":
         """The same on a device."""
-        return Drawn(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return Augmentation(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 class Batcher:
@@ -81,7 +81,7 @@ class Batcher:
         self.tables = {name: place_table(torch.from_numpy(getattr(pairs, name)), device) for name in names}
         threads = THREADS if self.device.type == "cuda" else 0
         side = pairs.chosen.shape[1]
-        self._drawn = Prefetcher(self._draws("judge-jitter", self._whole, side), threads)
+        self._augmented = Prefetcher(self._draws("judge-jitter", self._whole, side), threads)
         self._narrow = Prefetcher(self._draws("judge-window", self._window, side // 2), threads)
 
     @property
@@ -97,7 +97,7 @@ class Batcher:
 
     def train(self, step: int) -> tuple[Tensor, Targets]:
         """The jittered batch of a step."""
-        return self._jittered(self._drawn(step))
+        return self._jittered(self._augmented(step))
 
     def windows(self, step: int) -> tuple[Tensor, Targets]:
         """The batch of a step as windows of half the side around what was edited: (2B, 3, S / 2, S / 2)."""
@@ -116,20 +116,20 @@ class Batcher:
 
     def _draws(
         self, name: str, place: Callable[[Tensor, torch.Generator], Tensor], size: int
-    ) -> Callable[[int], Drawn]:
+    ) -> Callable[[int], Augmentation]:
         """What a step draws, in this order: order of pairs, ``place`` of each, weather, grain of ``size`` pixels."""
 
-        def draw(step: int) -> Drawn:
+        def draw(step: int) -> Augmentation:
             index = torch.from_numpy(self.index(step))
             rng = torch.Generator().manual_seed(derive(self.seed, name, step))
             theta, weather = place(index, rng), torch.rand(len(index), 4, generator=rng)
             grain = torch.randn(len(index), 3, size, size, generator=rng)
-            return Drawn(index=index, theta=theta, weather=weather, grain=grain).to(self.device)
+            return Augmentation(index=index, theta=theta, weather=weather, grain=grain).to(self.device)
 
         return draw
 
-    def _jittered(self, drawn: Drawn) -> tuple[Tensor, Targets]:
-        return jitter(*self._gather(drawn.index), drawn)
+    def _jittered(self, augmentation: Augmentation) -> tuple[Tensor, Targets]:
+        return jitter(*self._gather(augmentation.index), augmentation)
 
     def _gather(self, index: Tensor) -> tuple[Tensor, Targets]:
         """(2B, 3, S, S) chosen then rejected, and their labels."""
@@ -197,16 +197,16 @@ def _window(boxes: Tensor, rng: torch.Generator) -> Tensor:
     return _affine(draw[:, 0] < 0.5, side, torch.minimum(torch.maximum(centre, -edge), edge))
 
 
-def jitter(images: Tensor, targets: Targets, drawn: Drawn) -> tuple[Tensor, Targets]:
-    """Place, light, blur and noise: drawn once per pair and used for both sides and, place, for the maps.
+def jitter(images: Tensor, targets: Targets, augmentation: Augmentation) -> tuple[Tensor, Targets]:
+    """Place, light, blur and noise: chosen once per pair and used for both sides and, place, for the maps.
 
     Args:
         images: (2B, 3, S, S), chosen first.
         targets: of the whole images.
-        drawn: for these pairs; the side of its grain is that of what comes out.
+        augmentation: for these pairs; the side of its grain is that of what comes out.
     """
-    size, theta = drawn.grain.shape[-1], drawn.theta.repeat(2, 1, 1)
-    moved = _weather(_warp(images, theta, "border", size), drawn)
+    size, theta = augmentation.grain.shape[-1], augmentation.theta.repeat(2, 1, 1)
+    moved = _weather(_warp(images, theta, "border", size), augmentation)
     known = torch.cat([targets.maps.clamp_min(0), targets.defect[:, None], (targets.maps < 0).float()], 1)
     known = _warp(known, theta, "zeros", size // STRIDE)
     count = targets.maps.shape[1]
@@ -220,12 +220,12 @@ def jitter(images: Tensor, targets: Targets, drawn: Drawn) -> tuple[Tensor, Targ
     )
 
 
-def _weather(images: Tensor, drawn: Drawn) -> Tensor:
+def _weather(images: Tensor, augmentation: Augmentation) -> Tensor:
     """Light, blur and noise on (2B, 3, H, H)."""
-    gain, lift, blur, noise = drawn.weather.repeat(2, 1)[:, :, None, None, None].unbind(1)
+    gain, lift, blur, noise = augmentation.weather.repeat(2, 1)[:, :, None, None, None].unbind(1)
     images = images * (1 + TONE * (2 * gain - 1)) + TONE * (2 * lift - 1)
     soft = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
-    return images.lerp(soft, blur**2) + NOISE * noise**2 * drawn.grain.repeat(2, 1, 1, 1)
+    return images.lerp(soft, blur**2) + NOISE * noise**2 * augmentation.grain.repeat(2, 1, 1, 1)
 
 
 def _warp(values: Tensor, theta: Tensor, padding: str, size: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asap.benchmark.judge.network import JudgeLook, JudgeOutput
+from asap.benchmark.judge.network import JudgeOutput, ScaleOutput
 
 __all__ = ["WEIGHTS", "Targets", "judge_loss", "window_loss"]
 
@@ -74,13 +74,13 @@ def judge_loss(output: JudgeOutput, targets: Targets) -> tuple[Tensor, dict[str,
     return _total(terms), terms
 
 
-def window_loss(look: JudgeLook, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+def window_loss(output: ScaleOutput, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of what windows (2B, 3, H, H) can teach, and its terms."""
     terms = {
-        "fails": _masked(look.fails, targets.fails),
-        "rank": _rank(look.fails, targets.fails),
-        "maps": _masked(look.maps[:, :-1], targets.maps),
-        "defect": _masked(look.maps[:, -1], targets.defect, RARE),
+        "fails": _masked(output.fails, targets.fails),
+        "rank": _rank(output.fails, targets.fails),
+        "maps": _masked(output.maps[:, :-1], targets.maps),
+        "defect": _masked(output.maps[:, -1], targets.defect, RARE),
     }
     return _total(terms), terms
 

@@ -1,8 +1,8 @@
 """The learned judge: a small convolutional network that says per part whether it is seen and whether it is wrong.
 
-It is told where parts and defects are (maps, known exactly for rendered pairs), because "something in this image is
-wrong" alone is a slow teacher. One trunk looks twice: at the image, and at the image halved, where a leg fills what
-a hand fills in the first. The same trunk learns on windows, whose verdict is that of one look.
+It learns where parts and defects are (maps, known exactly for rendered pairs), because "something in this image is
+wrong" alone teaches slowly. One trunk reads two scales: the image, and the image halved, where a leg fills what
+a hand fills in the first. The same trunk learns on windows, whose verdict comes from one scale.
 
 Legend: B images, S pixels on a side, G = S / 4 cells on a side, P = 7 parts, C channels.
 """
@@ -18,7 +18,15 @@ from torch.nn import functional as F
 from asap.core.errors import StoreError
 from asap.core.vocabulary import PARTS
 
-__all__ = ["STRIDE", "JudgeLook", "JudgeNetwork", "JudgeOutput", "JudgeSpec", "attribute_classes", "freeze_statistics"]
+__all__ = [
+    "STRIDE",
+    "JudgeNetwork",
+    "JudgeOutput",
+    "JudgeSpec",
+    "ScaleOutput",
+    "attribute_classes",
+    "freeze_statistics",
+]
 
 STRIDE: Final = 4
 HIDDEN: Final = 128
@@ -90,7 +98,7 @@ class _Residual(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeLook:
+class ScaleOutput:
     """What the trunk makes of images (B, 3, H, H)."""
 
     fine: Tensor
@@ -102,7 +110,7 @@ class JudgeLook:
     maps: Tensor
     """(B, P + 2, H / 4, H / 4) logits: parts, person, defect."""
     fails: Tensor
-    """(B,) logit of this look alone."""
+    """(B,) logit from this scale alone."""
 
     @property
     def peak(self) -> Tensor:
@@ -157,7 +165,7 @@ class JudgeNetwork(nn.Module):
         """Where it lies, and its images must."""
         return self.part_bias.device
 
-    def look(self, images: Tensor) -> JudgeLook:
+    def at_scale(self, images: Tensor) -> ScaleOutput:
         """Images or windows (B, 3, H, H), H a multiple of 16, at one scale."""
         first = self.fine(images)
         middle = self.middle(first)
@@ -167,18 +175,18 @@ class JudgeNetwork(nn.Module):
         maps = self.maps(fine).float()
         summary = self.summary(torch.cat([top.mean((2, 3)), top.amax((2, 3))], 1)).float()
         fails = self.glance(torch.cat([summary, _peak(maps)], 1)).float()[:, 0]
-        return JudgeLook(fine=first.float(), middle=middle.float(), summary=summary, maps=maps, fails=fails)
+        return ScaleOutput(fine=first.float(), middle=middle.float(), summary=summary, maps=maps, fails=fails)
 
     def forward(self, images: Tensor) -> JudgeOutput:
         """Images (B, 3, S, S) in [-1, 1], S a multiple of 32."""
-        near, far = self.look(images), self.look(F.avg_pool2d(images, 2))
+        near, far = self.at_scale(images), self.at_scale(F.avg_pool2d(images, 2))
         parts = near.maps[:, : len(PARTS)]
         where = F.avg_pool2d(parts, 2).flatten(2).softmax(-1)
         pooled = torch.einsum("bpn,bcn->bpc", where, near.middle.flatten(2))
         features = torch.cat([pooled, far.summary[:, None].expand(-1, len(PARTS), -1)], 2)
         both = torch.einsum("bpc,pck->bpk", features, self.part_weight) + self.part_bias
-        looks = [value for look in (near, far) for value in (look.summary, look.peak, look.fails[:, None])]
-        fails = self.verdict(torch.cat([*looks, both[..., 1]], 1)).float()[:, 0]
+        inputs = [value for one in (near, far) for value in (one.summary, one.peak, one.fails[:, None])]
+        fails = self.verdict(torch.cat([*inputs, both[..., 1]], 1)).float()[:, 0]
         return JudgeOutput(
             fails=fails,
             visible=both[..., 0].float(),
@@ -189,7 +197,7 @@ class JudgeNetwork(nn.Module):
             attributes=self.attributes(self.described(images, near, far)),
         )
 
-    def described(self, images: Tensor, near: JudgeLook, far: JudgeLook) -> Tensor:
+    def described(self, images: Tensor, near: ScaleOutput, far: ScaleOutput) -> Tensor:
         """What attributes are read from, (B, F): colours and features of every part, of the person and of the rest."""
         logits = near.maps[:, : len(PARTS) + 1].flatten(2)
         person = logits[:, -1:].sigmoid()

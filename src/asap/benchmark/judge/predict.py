@@ -21,7 +21,7 @@ __all__ = ["Predictions", "Verdict", "predict", "verdicts"]
 
 Floats = npt.NDArray[np.float32]
 
-LOOKS: Final = ((0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+SHIFTS: Final = ((0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 """Rows and columns by which an image is moved: a network of strides says other things of a hand one pixel further."""
 SEEN: Final = 0.5
 MIN_PERSON: Final = 0.004
@@ -47,7 +47,7 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int = 64) -> Predictions:
-    """Judge images (N, H, W, 3); the logits are averaged over ``LOOKS``, as they are and mirrored."""
+    """Judge images (N, H, W, 3); the logits are averaged over ``SHIFTS``, as they are and mirrored."""
     network.eval()
     size, rows = network.spec.size, []
     for start in range(0, len(images), batch):
@@ -69,8 +69,8 @@ def predict(network: JudgeNetwork, images: npt.NDArray[np.uint8], *, batch: int 
 def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
     """Numpy arrays of one batch; probabilities except for the score."""
     tensor = to_tensor(torch.from_numpy(images).to(network.device))
-    looks = [_look(network, view, mirrored=mirrored) for view in _moved(tensor) for mirrored in (False, True)]
-    mean = {name: torch.stack([look[name] for look in looks]).mean(0) for name in looks[0]}
+    views = [_view_logits(network, view, mirrored=mirrored) for view in _moved(tensor) for mirrored in (False, True)]
+    mean = {name: torch.stack([one[name] for one in views]).mean(0) for name in views[0]}
     mean["person"] = F.avg_pool2d(mean["person"].sigmoid(), 2)
     for name in ("visible", "wrong"):
         mean[name] = mean[name].sigmoid()
@@ -78,14 +78,14 @@ def _logits(network: JudgeNetwork, images: npt.NDArray[np.uint8]) -> dict[str, F
 
 
 def _moved(tensor: Tensor) -> Iterator[Tensor]:
-    """(B, 3, S, S) once for each of ``LOOKS``; what an image leaves at its border is the border's colour."""
+    """(B, 3, S, S) once for each of ``SHIFTS``; what an image leaves at its border is the border's colour."""
     wide, (height, width) = F.pad(tensor, (1, 1, 1, 1), mode="replicate"), tensor.shape[2:]
-    for down, right in LOOKS:
+    for down, right in SHIFTS:
         yield wide[:, :, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
 
 
-def _look(network: JudgeNetwork, images: Tensor, *, mirrored: bool) -> dict[str, Tensor]:
-    """Logits of one look, the person's map the right way round."""
+def _view_logits(network: JudgeNetwork, images: Tensor, *, mirrored: bool) -> dict[str, Tensor]:
+    """Logits of one view, the person's map the right way round."""
     with precision(device=network.device):
         found = network(images.flip(3) if mirrored else images)
     out = {"score": found.fails, "visible": found.visible, "wrong": found.wrong}

@@ -179,6 +179,6 @@ def _summary(out: Path, found: str, marker: dict[str, Any] | None) -> dict[str, 
     store = PairStore.open(out)
     stats = store.stats()
     masks = Counter(str(json.loads(text).get("mask", "given")) for text in store.column("recipe"))
-    told = {"accepted": len(store), "refused": stats["rejected"], "by_reason": stats["by_reason"]}
-    told |= {"by_split": stats["by_split"], "masks": dict(sorted(masks.items())), "content_hash": found}
-    return told | ({"as_exported": found == marker["content_hash"]} if marker else {})
+    facts = {"accepted": len(store), "refused": stats["rejected"], "by_reason": stats["by_reason"]}
+    facts |= {"by_split": stats["by_split"], "masks": dict(sorted(masks.items())), "content_hash": found}
+    return facts | ({"as_exported": found == marker["content_hash"]} if marker else {})

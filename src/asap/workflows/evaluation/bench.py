@@ -40,7 +40,7 @@ def run(
 ) -> dict[str, Any]:
     """Draw a suite with a model, or take in images made elsewhere, and judge them; goes on where it was stopped.
 
-    A judge that cannot be had, or may not mark this model, is told before anything is drawn.
+    A judge that cannot be had, or may not mark this model, is reported before any image is generated.
 
     Args:
         out: the run's folder; its name is the model's in comparisons.
@@ -96,8 +96,8 @@ def _judged(
 ) -> Path:
     """Judge the images; a judge that costs money says how much before."""
     if judge == "vlm":
-        told = estimate(generations, judge=judge, options=settings, work=work_of(target))
-        report(", ".join(f"{name} {value}" for name, value in told.items() if value is not None))
+        estimated = estimate(generations, judge=judge, options=settings, work=work_of(target))
+        report(", ".join(f"{name} {value}" for name, value in estimated.items() if value is not None))
     return judge_images(
         generations, target, judge=judge, options=settings, calibration=calibration, device=device, report=report
     )

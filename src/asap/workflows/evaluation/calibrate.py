@@ -70,15 +70,15 @@ def calibrate_on(
     if not places:
         raise InputError(f"no pairs in the split {split!r} of {', '.join(map(str, truth))}; name another")
     scores, errors, facts = _scores(instrument, places, report)
-    told: dict[str, Any] = {"judge": instrument.name, "settings": dict(options or {}), "split": split}
-    told |= {"truth": [store.content_hash for store in stores], "pairs": len(places), "errors": errors}
+    notes: dict[str, Any] = {"judge": instrument.name, "settings": dict(options or {}), "split": split}
+    notes |= {"truth": [store.content_hash for store in stores], "pairs": len(places), "errors": errors}
     found = room.calibrate(
         room.CalibrationSet(chosen=scores[:, 0], rejected=scores[:, 1], **facts),
         threshold=instrument.threshold,
         held_out=instrument.held_out,
         fingerprint=instrument.fingerprint,
         scope=room.PLAIN,
-        notes=told,
+        notes=notes,
         measured_on=list(dict.fromkeys(one for store in stores for one in pair_domains(store))),
     )
     found |= {"pairwise": _pairwise(instrument, places)} if pairwise else {}

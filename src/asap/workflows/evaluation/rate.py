@@ -35,7 +35,7 @@ def rate(
         rater: whose answers these are; each has one server at a time.
         port: 0 for any that is free.
         browser: open the page in the user's browser.
-        announce: is told the page's address, with its token, as soon as it can be opened.
+        announce: is called with the page's address, with its token, as soon as it can be opened.
 
     Raises:
         StoreError: no usable store, a damaged journal, or this rater's server is running already.

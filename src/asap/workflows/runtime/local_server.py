@@ -30,7 +30,7 @@ def serve(
         build: is called once the port is held.
         port: 0 for any that is free.
         browser: open the page in the user's browser.
-        announce: is told the page's address, with its secret, as soon as it can be opened.
+        announce: is called with the page's address, with its secret, as soon as it can be opened.
 
     Raises:
         InputError: a port that cannot be used.

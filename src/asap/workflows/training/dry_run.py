@@ -34,7 +34,7 @@ def dry_run(config: TrainConfig) -> dict[str, object]:
     policy = build_policy(plan)
     trained = sum(value.numel() for value in policy.trainable().values())
     settings, batch = plan.settings, plan.global_batch
-    looks = settings.steps * batch * settings.noise_samples
+    draws = settings.steps * batch * settings.noise_samples
     touched = plan.order().needed(settings.steps)
     seen = _seen(plan, touched)
     return {
@@ -45,15 +45,15 @@ def dry_run(config: TrainConfig) -> dict[str, object]:
         "steps": f"{settings.steps:,} of {batch} pairs ({settings.batch_size} x {settings.grad_accum} micro-batches x "
         f"{plan.world.size} processes), {settings.steps * batch / len(plan.positions):.1f} passes over the pairs",
         "memory": _memory(plan, policy, weights, trained, touched),
-        "forwards": f"{PASSES['policy'] * looks:,} of the policy, {PASSES['reference'] * looks:,} of the reference, "
-        f"{PASSES['backward'] * looks:,} backwards: about {_cost(looks, seen):,} forwards of one image"
+        "forwards": f"{PASSES['policy'] * draws:,} of the policy, {PASSES['reference'] * draws:,} of the reference, "
+        f"{PASSES['backward'] * draws:,} backwards: about {_cost(draws, seen):,} forwards of one image"
         + (f", for windows show {seen:.0%} of an image on the mean" if plan.cropper.settings.window < 1 else ""),
     }
 
 
-def _cost(looks: int, seen: float) -> int:
+def _cost(draws: int, seen: float) -> int:
     """In forwards of a whole image; text, which no window cuts, is not counted apart."""
-    return round(looks * seen * (PASSES["policy"] + PASSES["reference"] + BACKWARD * PASSES["backward"]))
+    return round(draws * seen * (PASSES["policy"] + PASSES["reference"] + BACKWARD * PASSES["backward"]))
 
 
 def _seen(plan: Plan, touched: Sequence[int]) -> float:
@@ -96,8 +96,8 @@ def _memory(plan: Plan, policy: Policy, weights: int, trained: int, touched: Seq
     what = "windows" if plan.cropper.settings.window < 1 else "images"
     parts = {"weights": weights, "gradient and optimizer": state, f"activations of {images} {what}": activations}
     whole = sum(parts.values())
-    told = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
-    return f"about {whole / GIB:.2f} GiB: {told}; activations are estimated within a factor of two" + (
+    summary = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
+    return f"about {whole / GIB:.2f} GiB: {summary}; activations are estimated within a factor of two" + (
         ", and gradient checkpointing keeps a small part of them" if settings.checkpointing else ""
     )
 

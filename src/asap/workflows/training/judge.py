@@ -159,7 +159,7 @@ def train(
 
 
 def _kept(out: Path, judge: TrainedJudge, notes: Mapping[str, object]) -> dict[str, Any]:
-    """Write a judge that has been trained; returns what is to be told of it."""
+    """Write a judge that has been trained; returns what to report about it."""
     how = {"steps": judge.steps, "validation_auroc": judge.auroc.to_json(), "device": judge.network.device.type}
     name = save_judge(out, judge.network, judge.threshold, {**notes, **how})
     return {
@@ -326,7 +326,7 @@ class _JudgeTask(LossTask):
             torch.manual_seed(derive(settings.seed, "judge-dropout", step))
             if on_windows:
                 with precision(device=network.device):
-                    features = network.look(images)
+                    features = network.at_scale(images)
                 return window_loss(features, targets)
             with precision(device=network.device):
                 output = network(images)

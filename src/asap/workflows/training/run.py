@@ -175,7 +175,7 @@ def _write_result(plan: Plan, loop: Loop, history: ValidationHistory) -> TrainRe
 
 
 def latents_of(pairs: Path) -> Path:
-    """Where the encoded pairs of a store lie unless told otherwise: beside it, ``NAME.latents``."""
+    """Where the encoded pairs of a store lie by default: beside it, ``NAME.latents``."""
     return pairs.parent / f"{pairs.name}.latents"
 
 
