@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from asap.core.errors import InputError
-from asap.tensors import resize_area, to_bytes, to_signed
+from asap.tensors import to_bytes, to_signed
 
 
 def test_every_byte_survives_the_round_trip() -> None:
@@ -20,27 +20,14 @@ def test_values_outside_are_clipped_and_halves_are_rounded() -> None:
     assert to_bytes(values)[:, 0, 0, 0].tolist() == [0, 255, 0]
 
 
-def test_area_resize_is_the_mean_of_the_covered_pixels() -> None:
-    values = torch.arange(16.0).reshape(1, 1, 4, 4)
-    assert resize_area(values, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
-    assert resize_area(values, 4) is values
-    assert torch.equal(resize_area(values, (2, 2)), resize_area(values, 2))
-    assert resize_area(values[..., :2], (2, 1)).flatten().tolist() == [2.5, 10.5]
-    assert torch.equal(resize_area(values, 8)[0, 0, :2, :2], torch.zeros(2, 2))
-
-
 @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 3, 4, 4)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="uint8"):
         to_signed(np.zeros(shape, dtype=np.uint8))
 
 
-def test_other_types_and_oblong_images_are_refused() -> None:
+def test_other_types_are_refused() -> None:
     with pytest.raises(InputError, match="float"):
         to_signed(torch.zeros(1, 4, 4, 3))
-    with pytest.raises(InputError, match="square"):
-        resize_area(torch.zeros(1, 3, 4, 6), 2)
-    with pytest.raises(InputError, match="positive size, got 0x2"):
-        resize_area(torch.zeros(1, 3, 4, 6), (0, 2))
     with pytest.raises(InputError, match="B, 3, H, W"):
         to_bytes(torch.zeros(1, 4, 4, 3))

@@ -3,12 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from asap.core.errors import InputError
 
-__all__ = ["resize_area", "to_bytes", "to_signed"]
+__all__ = ["to_bytes", "to_signed"]
 
 HALF = 127.5
 """Half the range of a byte: value v of a byte is v / HALF - 1 as a signed float."""
@@ -37,24 +36,3 @@ def to_bytes(values: Tensor) -> npt.NDArray[np.uint8]:
     scaled = ((values.detach().to(torch.float32).clamp(-1.0, 1.0) + 1.0) * HALF).round()
     array: npt.NDArray[np.uint8] = scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return array
-
-
-def resize_area(values: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Resize images (B, C, H, W) to ``size``: each new pixel is the mean of the area that it covers.
-
-    Enlarging repeats pixels. Images of the right size are returned unchanged.
-
-    Args:
-        values: the images.
-        size: (height, width), or the side of a square, for square images only.
-
-    Raises:
-        InputError: a non-square image has the side of a square as its target, or ``size`` is not positive.
-    """
-    height, width = values.shape[-2:]
-    if isinstance(size, int) and height != width:
-        raise InputError(f"wanted square images for a size of {size}, got {height}x{width}; give both sides")
-    wanted = (size, size) if isinstance(size, int) else size
-    if min(wanted) < 1:
-        raise InputError(f"wanted a positive size, got {wanted[0]}x{wanted[1]}")
-    return values if (height, width) == wanted else F.adaptive_avg_pool2d(values, wanted)

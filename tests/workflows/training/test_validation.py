@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asap.align.heldout import held_out
 from asap.core.errors import ConfigError, MissingDependencyError
 from asap.core.manifest import Manifest
 from asap.stores.pairs import PairWriter
 from asap.stores.png import decode
 from asap.workflows.runtime.trained import trained_hash
+from asap.workflows.training import validation
 from asap.workflows.training.run import TrainResult, train
 from asap.workflows.training.validation import Report
 from tests.stores.samples import pair
@@ -175,3 +177,17 @@ def test_a_tracker_that_is_absent_or_unknown(pairs: Path, tmp_path: Path, monkey
     with pytest.raises(ConfigError, match="track must be a list, each one of tensorboard, trackio, wandb, got"):
         run(pairs, tmp_path / "run", track=("wandbb",))
     assert not (tmp_path / "run").exists()
+
+
+def test_validation_makes_no_larger_batches_than_training(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+
+    def spy(objective: Any, batch: Any, noise: Any) -> Any:  # noqa: ANN401
+        batches.append(noise.time.numel())
+        return held_out(objective, batch, noise)
+
+    monkeypatch.setattr(validation, "held_out", spy)
+    run(pairs, tmp_path / "run", steps=2, held_out_samples=1)
+    assert batches == [2, 2, 2] * 2

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 from torch.nn import functional
@@ -22,14 +23,16 @@ from asap.stores.cache import Cache, room_taken
 from asap.stores.latents import LatentStore
 from asap.stores.lock import WriterLock
 from asap.stores.pairs import PairRow, PairStore
-from asap.tensors import resize_area, to_latent_mask, to_signed
+from asap.tensors import to_latent_mask, to_signed
 from asap.tensors.crops import Box
 from asap.workflows.training.crops import Crop, Cropper, CropSettings, groups_of
 
 __all__ = ["EncodedPairs", "LatentPairs", "encode_pairs"]
 
 CHUNK: Final = 32
-"""Pairs encoded at a time."""
+"""Pairs encoded between two writes."""
+ENCODE_PIXELS: Final = 2 * 1024 * 1024
+"""Pixels in one call of the autoencoder: an image of 1024 x 1024 takes 2.5 to 3.8 GiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ def encode_pairs(
         "resolution": backbone.resolution,
         "latent_shape": list(backbone.latent_shape),
         "columns": "pictures",
+        "resize": "lanczos",
         **model,
     }
     if cropper.settings.buckets:
@@ -213,13 +217,25 @@ def _flat(values: torch.Tensor, length: int) -> torch.Tensor:
 
 def _of_one_size(rows: Sequence[PairRow], size: tuple[int, int], backbone: Backbone) -> dict[str, torch.Tensor]:
     """Latents (B, C, h, w) and masks (B, 1, h, w) of images that are brought to ``size``."""
-    chosen, rejected = (
-        torch.cat([resize_area(to_signed(image[None]), size) for image in side])
-        for side in ([row.chosen for row in rows], [row.rejected for row in rows])
-    )
     cells = backbone.latent_size(*size)[1:]
     masks = torch.cat([to_latent_mask(torch.from_numpy(row.mask[None]), cells) for row in rows])
-    return {"winner": backbone.encode(chosen).float(), "loser": backbone.encode(rejected).float(), "mask": masks}
+    chosen, rejected = ([row.chosen for row in rows], [row.rejected for row in rows])
+    return {"winner": _latents(chosen, size, backbone), "loser": _latents(rejected, size, backbone), "mask": masks}
+
+
+def _latents(images: Sequence[ByteArray], size: tuple[int, int], backbone: Backbone) -> torch.Tensor:
+    """(B, C, h, w) of images that are brought to ``size``, encoded at most ``ENCODE_PIXELS`` at a time."""
+    at_once = max(1, ENCODE_PIXELS // math.prod(size))
+    parts = [images[start : start + at_once] for start in range(0, len(images), at_once)]
+    signed = (to_signed(np.stack([_resized(image, size) for image in part])) for part in parts)
+    return torch.cat([backbone.encode(values).float() for values in signed])
+
+
+def _resized(image: ByteArray, size: tuple[int, int]) -> ByteArray:
+    """(H, W, 3) at ``size``, height and width. Lanczos keeps the details that a mean of pixels blurs."""
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))
 
 
 def _cropped(row: PairRow, cropper: Cropper) -> tuple[PairRow, tuple[int, int]]:

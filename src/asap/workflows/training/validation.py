@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,6 @@ from asap.workflows.training.latents import LatentPairs
 from asap.workflows.training.loop import Loop
 
 __all__ = ["HeldOut", "Report", "Validation"]
-
-CHUNK: Final = 8
-"""Held-out pairs in one forward."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +98,17 @@ class Validation:
         if self.held is None:
             return []
         groups = self.held.source.groups()
-        chunks = [group[start : start + CHUNK] for group in groups for start in range(0, len(group), CHUNK)]
+        many = self._pairs_at_once
+        chunks = [group[start : start + many] for group in groups for start in range(0, len(group), many)]
         found = [row for rows in self.world.map(self._chunk, chunks) for row in rows]
         places = [index for group in groups for index in group]
         return [row for _, row in sorted(zip(places, found, strict=True))]
+
+    @property
+    def _pairs_at_once(self) -> int:
+        """As many forwards as a step of training makes at most: pairs times noise samples."""
+        settings = self.trainer.settings
+        return max(1, settings.batch_size * settings.noise_samples // self.watch.held_out_samples)
 
     def _chunk(self, indices: Sequence[int]) -> list[tuple[float, ...]]:
         assert self.held is not None
