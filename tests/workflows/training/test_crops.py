@@ -181,7 +181,7 @@ def test_windows_show_what_lies_there(module: ModuleType, pairs: Path, tmp_path:
     opened = PairStore.open(pairs, split="train")
     positions = [0, 1] if module is not sana else [1]
     cropper = Cropper(backbone, CropSettings(window=0.5))
-    crops = crops_of(opened, positions, cropper)
+    crops = tuple(crops_of(opened, positions, cropper)[0].values())
     encoded = encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions)
     windows = LatentPairs(encoded, positions, cropper, crops)
     whole = LatentPairs(encoded, positions, Cropper(backbone, CropSettings()), ()).batch(range(len(positions)))
@@ -206,7 +206,7 @@ def test_crops_to_shapes_are_encoded_as_they_are(pairs: Path, backbone: Backbone
     """Rows of unlike shapes come back from one store as what the images' own crops are encoded to."""
     opened, crop_settings = PairStore.open(pairs, split="train"), CropSettings(buckets=True)
     positions, cropper = list(range(len(opened))), Cropper(backbone, crop_settings)
-    crops = crops_of(opened, positions, cropper)
+    crops = tuple(crops_of(opened, positions, cropper)[0].values())
     source = LatentPairs(
         encode_pairs(opened, backbone, "f", Cache(tmp_path / "cache"), positions, crop_settings),
         positions,

@@ -277,6 +277,20 @@ def test_pictures_smaller_than_the_model_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_unsuitable_pairs_are_left_out_before_anything_is_encoded(tmp_path: Path) -> None:
+    sizes = (32, 24, 32, 24, 32, 32)  # the fifth has no defect
+    with PairWriter(tmp_path / "pairs", {}, len(sizes)) as writer:
+        mixed = [pair(index, split="train", size=size) for index, size in enumerate(sizes)]
+        writer.write_chunk(0, mixed, {}, 0.1)
+        writer.finish(Manifest(kind="pairs", instruments=(GATE,)))
+    lines: list[str] = []
+    train("tiny", tmp_path / "pairs", tmp_path / "run", report=lines.append, steps=2, batch_size=2, precision="fp32")
+    assert [line for line in lines if "left out" in line] == [
+        f"2 of 5 pairs are left out: pair {mixed[1].uid} is 24x24; tiny needs images of at least 32 on each side; "
+        "build the pairs with a larger --size; and 1 more"
+    ]
+
+
 def test_a_mask_of_another_size_is_refused(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

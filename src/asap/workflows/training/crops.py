@@ -130,15 +130,32 @@ def _covers(height: int, width: int, size: tuple[int, int]) -> bool:
     return height >= size[0] and width >= size[1]
 
 
-def crops_of(store: PairStore, positions: Sequence[int], cropper: Cropper) -> tuple[Crop, ...]:
-    """The crops of the rows at ``positions``, from their stored sizes and boxes; raises as ``Cropper.crop``."""
-    uids, heights, widths, boxes = store.columns("uid", "height", "width", "box").values()
+def crops_of(store: PairStore, positions: Sequence[int], cropper: Cropper) -> tuple[dict[int, Crop], tuple[str, ...]]:
+    """The crops of the rows at ``positions`` that can be trained on, and why each of the others cannot.
 
-    def crop(row: int) -> Crop:
+    Sizes and boxes are read from the store's columns, so that thousands of rows are checked in a second, before any is
+    encoded.
+
+    Args:
+        store: the pairs.
+        positions: rows of ``store``.
+        cropper: of the model.
+    """
+    uids, heights, widths, boxes, kinds = store.columns("uid", "height", "width", "box", "kind").values()
+    found: dict[int, Crop] = {}
+    faults: list[str] = []
+    for row in positions:
         x0, y0, x1, y1 = boxes[row]
-        return cropper.crop(uids[row], heights[row], widths[row], (x0, y0, x1, y1))
-
-    return tuple(crop(row) for row in positions)
+        try:
+            if kinds[row] == "defect" and x1 <= x0:
+                raise InputError(
+                    f"pair {uids[row]} has an empty mask, so nothing says where its sides differ; give it one, or fill "
+                    "it to train on the whole image"
+                )
+            found[row] = cropper.crop(uids[row], heights[row], widths[row], (x0, y0, x1, y1))
+        except InputError as error:
+            faults.append(str(error))
+    return found, tuple(faults)
 
 
 def groups_of(crops: Sequence[Crop]) -> list[list[int]]:

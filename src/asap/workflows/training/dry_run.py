@@ -41,7 +41,8 @@ def dry_run(config: TrainConfig) -> dict[str, object]:
         "model": f"{plan.backbone.name}, {total:,} parameters",
         "method": f"{plan.method.name}: {plan.method.summary}",
         "trained": f"{trained:,} parameters, {trained / total:.2%} of the model",
-        "pairs": f"{len(plan.positions):,}, of which {len(touched):,} are met and encoded once",
+        "pairs": f"{len(plan.positions):,}, of which {len(touched):,} are met and encoded once"
+        + (f"; {plan.skipped_summary}" if plan.skipped else ""),
         "steps": f"{settings.steps:,} of {batch} pairs ({settings.batch_size} x {settings.grad_accum} micro-batches x "
         f"{plan.world.size} processes), {settings.steps * batch / len(plan.positions):.1f} passes over the pairs",
         "memory": _memory(plan, policy, weights, trained, touched),

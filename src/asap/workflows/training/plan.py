@@ -46,6 +46,8 @@ class Plan:
     cropper: Cropper
     crops: tuple[Crop, ...]
     """Of each pair; none: whole squares."""
+    skipped: tuple[str, ...] = ()
+    """Of each pair that the model cannot be trained on, why."""
     method: Method
     loss: LossSettings
     settings: TrainSettings
@@ -65,6 +67,14 @@ class Plan:
     def global_batch(self) -> int:
         """Pairs a step over all micro-batches and processes."""
         return self.settings.batch_size * self.settings.grad_accum * self.world.size
+
+    @property
+    def skipped_summary(self) -> str:
+        """One line about the pairs that are left out."""
+        return (
+            f"{len(self.skipped)} of {len(self.skipped) + len(self.positions)} pairs are left out: {self.skipped[0]}"
+            + (f"; and {len(self.skipped) - 1} more" if len(self.skipped) > 1 else "")
+        )
 
     def order(self) -> PairSampler:
         """Which pairs each step takes, by their places in ``positions``."""

@@ -95,6 +95,8 @@ def run(config: TrainConfig, report: Report = lambda _: None) -> TrainResult:
     plan, data = prepare(config), config.data
     for line in settings_summary(plan.config()) if plan.world.is_main else ():
         report(line)
+    if plan.skipped and plan.world.is_main:
+        report(plan.skipped_summary)
     folder = data.cache or latents_of(config.pairs)
     with _claimed(plan, resume=config.resume), Cache(folder, data.cache_limit, holds=plan.world.is_main) as cache:
         held = _held_out(plan, cache)
@@ -237,15 +239,19 @@ def prepare(config: TrainConfig) -> Plan:
         wanted = " or ".join(kinds)
         raise InputError(f"{config.pairs} has no training pair of kind {wanted}; build more, or take other kinds")
     cropper = Cropper(backbone, crop_settings)
+    crops, faults = crops_of(store, positions, cropper)
+    if not crops:
+        raise InputError(f"no pair of {config.pairs} can be trained on: {faults[0]}")
     return Plan(
         out=config.out,
         model=config.model,
         fingerprint=model_fingerprint(backbone),
         backbone=backbone,
         pairs=store,
-        positions=tuple(positions),
+        positions=tuple(crops),
         cropper=cropper,
-        crops=() if crop_settings.plain else crops_of(store, positions, cropper),
+        crops=() if crop_settings.plain else tuple(crops.values()),
+        skipped=faults,
         method=method,
         loss=loss,
         settings=_precise(backbone, settings),
@@ -347,13 +353,15 @@ def _held_out(plan: Plan, cache: Cache) -> HeldOut | None:
     except StoreError:
         return None
     positions = [position for position, kind in enumerate(store.column("kind")) if kind in plan.kinds]
+    cropper = Cropper(plan.backbone, replace(plan.cropper.settings, window=1.0))
+    suitable = crops_of(store, positions, cropper)[0]
+    positions = list(suitable)
     count = min(watch.held_out, len(positions))
     if not count:
         return None
     chosen = [positions[index * len(positions) // count] for index in range(count)]
     names = store.columns("part", "operation")
-    cropper = Cropper(plan.backbone, replace(plan.cropper.settings, window=1.0))
-    crops = () if cropper.settings.plain else crops_of(store, chosen, cropper)
+    crops = () if cropper.settings.plain else tuple(suitable[position] for position in chosen)
     return HeldOut(
         source=LatentPairs(_encoded(plan, store, cache, chosen), chosen, cropper, crops),
         parts=tuple(names["part"][position] for position in chosen),
