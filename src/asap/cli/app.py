@@ -57,7 +57,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "train": "align a model on a pair store",
         "export": "write a trained LoRA for kohya, ComfyUI, diffusers or peft",
     },
-    "Measure what it learned": {
+    "Measure the result": {
         "generate": "generate the images of a prompt suite",
         "judge calibrate": "calibrate a judge on images whose defects are known",
         "bench run": "run HAF-Bench: generate the images of a suite and judge them",
@@ -65,22 +65,22 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
     },
     "More on pairs": {
         "pairs build inpaint": "build pairs of photographs with a diffusion model",
-        "pairs build controlnet": "build photographic pairs after rendered people",
+        "pairs build controlnet": "build photorealistic pairs from rendered people",
         "pairs build on-policy": "build pairs of a model's own errors",
         "pairs caption": "caption photographs with a vision-language model",
-        "pairs audit": "test whether anything but the anatomy tells the two images apart",
-        "pairs agreement": "measure how far reviewers agree",
+        "pairs audit": "test whether the two images differ in more than the anatomy",
+        "pairs agreement": "measure the agreement of reviewers",
         "pairs reviewed": "make a store of the accepted pairs",
         "pairs import": "read the pairs of another tool",
         "pairs export": "write pairs in the format of another tool",
         "pairs card": "write a dataset card, Croissant metadata and a sheet of pairs",
         "pairs push": "upload a pair store to the Hugging Face Hub",
-        "pairs recipe": "write the few kilobytes that rebuild a pair store",
+        "pairs recipe": "write a small file from which a pair store can be rebuilt",
         "pairs rebuild": "build the pair store of a recipe",
     },
     "More on training": {
         "train iterative": "align a model on images that it generates itself, in rounds",
-        "fuse": "write a pipeline with the trained LoRA in its weights",
+        "fuse": "write a pipeline with the trained LoRA merged into its weights",
         "mini pretrain": "train the embedded model from scratch",
     },
     "More on measuring": {
@@ -88,10 +88,10 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "judge train": "train the learned judge",
         "judge compare": "compare two models side by side with a vision-language model",
         "judge rate": "rate images in the browser, blind",
-        "judge raters": "measure how far raters agree",
+        "judge raters": "measure the agreement of raters",
         "bench rate": "rate images of several runs blind on contact sheets",
         "bench check": "check the packaged prompts",
-        "reproduce": "compute the published results again",
+        "reproduce": "reproduce the published results",
     },
 }
 """Commands by what a person wants to do, everyday ones first, each with its summary."""
@@ -252,7 +252,7 @@ def _overview(prefix: str) -> str:
     """Commands that begin with ``prefix``, grouped."""
     lines = [f"usage: asap {prefix}COMMAND [OPTIONS]", ""]
     if not prefix:
-        lines += ["Align text-to-image models to plausible human anatomy.", ""]
+        lines += ["Align text-to-image models so that they draw people with correct anatomy.", ""]
     shown = _within(prefix)
     width = max(map(len, shown)) + 2
     for title, group in GROUPS.items():

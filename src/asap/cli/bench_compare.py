@@ -10,14 +10,14 @@ from asap.cli.output import tell
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Compare judged runs on one page, with the same numbers as JSON, Markdown and CSV."""
+    """Compare judged runs on one page, and write the values as JSON, Markdown and CSV too."""
 
     runs: Positional[tuple[Path, ...]]
     """Folders of runs; the first is the base model."""
     out: Path
     """Folder of the comparison."""
     judge: str | None = None
-    """Judge whose verdicts are compared, where a run has several."""
+    """Judge whose verdicts are compared; needed if a run has verdicts of several judges."""
     ratings: tuple[Path, ...] = ()
     """Folders of raters' answers, from `asap bench rate` or `asap judge rate`."""
     leaderboard: Path | None = None

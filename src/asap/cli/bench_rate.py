@@ -20,13 +20,13 @@ class Command:
     runs: Positional[tuple[Path, ...]] = ()
     """Folders of runs; the same prompts are drawn from each."""
     key: Path
-    """File that says what is behind each number; raters must not see it."""
+    """File that maps each number to its image; raters must not see it."""
     sheets: Path | None = None
     """New folder for numbered contact sheets."""
     count: Positive = 120
-    """Prompt-and-seed places drawn."""
+    """Number of (prompt, seed) combinations to draw."""
     compare: bool = False
-    """Show two runs side by side, and ask which is better."""
+    """Show images of two runs side by side; raters say which is better."""
     controls: Path | None = None
     """Pair store whose images are mixed in as controls of known truth, a quarter of all items."""
     seed: Natural = 0
@@ -38,7 +38,7 @@ class Command:
     ratings: Path | None = None
     """Folder of the answers of all raters."""
     disputed: bool = False
-    """Write sheets only of images on which raters differ, for a third one."""
+    """Write sheets only of images on which raters disagree, for a third rater."""
 
     def run(self) -> None:
         """Write sheets, read votes, or print what the raters say."""

@@ -18,25 +18,25 @@ Measure = Literal["hpsv2.1", "hpsv3", "pickscore", "imagereward", "aesthetic", "
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Measures of preserved quality."""
+    """Image quality scores."""
 
     quality: tuple[Measure, ...] = ()
-    """Measures to take, or all."""
+    """Scores to compute, or all."""
     weights: Path | None = None
-    """Folder with the weights of each measure, WEIGHTS/NAME; none is the Hub's cache."""
+    """Folder with the weights of each score, WEIGHTS/NAME; the Hub's cache by default."""
     reference: Path | None = None
     """Folder of real images for FID and KID."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Run HAF-Bench: generate the images of a suite, or take in images made elsewhere, and judge them.
+    """Run HAF-Bench: generate the images of a suite, or read existing images, and judge them.
 
     There is no default judge. Without --judge the images are only generated.
     """
 
     out: Path
-    """Folder of the run; comparisons call the model by its name."""
+    """Folder of the run; its name is the name of the model in comparisons."""
     images: Path | None = None
     """Judge the images of this folder instead of generating them."""
     judge: str | None = None

@@ -16,14 +16,15 @@ __all__ = ["Building", "build"]
 
 @dataclass(frozen=True, kw_only=True)
 class Building:
-    """Where the store goes, and what builds it."""
+    """Output folder and parallel execution."""
 
     out: Path
     """Folder of the pair store; a stopped build continues there."""
     workers: Positive | None = None
-    """Processes; one per core by default. The content of the store does not depend on it."""
+    """Number of worker processes; one per core by default. It does not change the content of the store."""
     engine: Literal["pool", "ray", "serial"] = "pool"
-    """Processes of this machine, Ray Data on a cluster, or this process alone."""
+    """How the build runs: worker processes on this machine (pool), Ray Data on a cluster (ray), or one process
+    (serial)."""
 
 
 def build(producer: "PairProducer", how: Building) -> None:

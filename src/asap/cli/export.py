@@ -9,7 +9,7 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Write a trained LoRA or DoRA as other programs read it.
+    """Write a trained LoRA or DoRA in the file format of another program.
 
     kohya: sd-scripts and musubi-tuner. comfyui: ComfyUI. diffusers: `load_lora_weights`. peft: a folder for
     `PeftModel.from_pretrained` and for servers that take one.
@@ -22,7 +22,7 @@ class Command:
     out: Path
     """File to write, .safetensors; with peft a new folder."""
     model: str | None = None
-    """Model that the LoRA was trained on; none is the one that the run names."""
+    """Base model of the LoRA; by default the model that the run names."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype of the weights in the file. Alphas and the magnitudes of DoRA stay float32."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Write a pipeline folder in which a trained LoRA is part of the model's own weights."""
+    """Write a pipeline folder with a trained LoRA merged into the model's weights."""
 
     model: str = "mini"
     """Model that was aligned: a known name, a pipeline folder or a Hub id."""

@@ -14,8 +14,9 @@ from asap.core.settings import Positive
 class Command:
     """Calibrate a judge on images whose defects are known.
 
-    --truth calibrates any judge on pair stores, --rated on generated images that people rated; --pairs calibrates the
-    learned judge after the generator's autoencoder. The result holds for images like those.
+    --truth calibrates any judge on pair stores. --rated calibrates it on generated images that people rated. --pairs
+    calibrates the learned judge on images that passed through the generator's autoencoder. The result is valid only
+    for images of the same kind.
     """
 
     judge: str
@@ -35,7 +36,7 @@ class Command:
     pairs: Path | None = None
     """Pair store to calibrate a learned judge on, through the autoencoder of --model."""
     out: Path | None = None
-    """Folder of the result; none is the judge's own, which the packaged judge does not allow."""
+    """Folder of the result; the judge's folder by default. Required for the packaged judge."""
     model: str = "mini"
     """Model whose autoencoder the images pass through."""
     limit: Positive | None = None

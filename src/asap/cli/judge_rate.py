@@ -8,16 +8,16 @@ from asap.core.settings import Natural
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Rate images on a page in the browser, as one of several raters who do not see which model made an image."""
+    """Rate images on a page in the browser. The page does not show which model made an image."""
 
     generations: tuple[Path, ...]
-    """Folders of generations, whose images are mixed."""
+    """Folders of generations; their images are shown in mixed order."""
     ratings: Path
     """Folder of the answers of all raters."""
     rater: str
     """Name under which the answers are stored."""
     port: Natural = 0
-    """Port of the page; 0 takes a free one."""
+    """Port of the page; 0 selects a free port."""
     no_browser: bool = False
     """Print the address of the page without opening a browser."""
 

@@ -8,7 +8,7 @@ from asap.cli.output import print_lines
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Measure how far the raters agree: Krippendorff's alpha with its interval."""
+    """Measure the agreement of the raters: Krippendorff's alpha with its interval."""
 
     ratings: Path
     """Folder of the answers of all raters."""

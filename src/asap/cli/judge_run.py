@@ -9,7 +9,7 @@ from asap.cli.output import print_lines, tell
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Judge every image of a store of generations."""
+    """Judge every generated image of a folder."""
 
     judge: str
     """Judge: learned, landmarks, vlm, human, ensemble, or the folder of a learned judge. There is no default."""
@@ -22,9 +22,9 @@ class Command:
     calibration: Path | None = None
     """File that `asap judge calibrate` wrote for the judge."""
     work: Path | None = None
-    """Folder of raw replies, which are used again; none is OUT.judge."""
+    """Folder in which raw replies are stored and reused; OUT.judge by default."""
     estimate: bool = False
-    """Only print how many requests and tokens the run takes, and their price."""
+    """Only print the number of requests and tokens, and the price."""
     device: str = "auto"
     """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
 

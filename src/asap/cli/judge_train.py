@@ -22,11 +22,11 @@ class Command:
     seed: Natural = 0
     """Seed of the selection of people and of the weights."""
     init: str | None = None
-    """Judge to continue from: learned, or a folder; none starts from random weights."""
+    """Judge to continue from: learned, or a folder; by default training starts from random weights."""
     rounded: Positive = 5000
-    """Training pairs that pass through the autoencoder."""
+    """Number of training pairs that pass through the autoencoder."""
     window_epochs: NonNegative = 14.0
-    """Epochs on windows."""
+    """Epochs on crops."""
     epochs: PositiveFloat = 9.0
     """Epochs on whole images."""
     batch_size: Positive = 32

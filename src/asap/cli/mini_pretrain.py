@@ -15,7 +15,7 @@ class Command:
     out: Path
     """Folder of the run."""
     data: Path | None = None
-    """Shards of rendered people; none renders them into OUT/people."""
+    """Folder of shards of rendered people; by default they are rendered into OUT/people."""
     people: Positive = 24000
     """People to render."""
     scene: Literal["varied", "studio", "clear"] = "studio"
@@ -23,19 +23,20 @@ class Command:
     steps: Positive | None = None
     """Steps of the denoiser; required without `--seconds`."""
     seconds: PositiveFloat | None = None
-    """Fit the number of steps to this training time, by the rate measured at the start; instead of `--steps`."""
+    """Training time in seconds, as an alternative to `--steps`: the number of steps is computed from the rate measured
+    at the start."""
     init: str | None = None
-    """Model to continue from, for instance mini, or a folder; none starts from random weights."""
+    """Model to continue from, for instance mini, or a folder; by default training starts from random weights."""
     seed: Natural = 0
     """Seed of people, noise and weights."""
     workers: Positive | None = None
-    """Processes that render; none is one per core."""
+    """Number of worker processes that render; one per core by default."""
     batch_size: Positive = 32
     """Images per step."""
     lr: PositiveFloat = 6e-4
     """Highest learning rate."""
     focus: NonNegative = 1.0
-    """Extra weight of bodies in the loss, twice as much on hands and faces; 0 weighs all pixels alike."""
+    """Extra loss weight on bodies, doubled on hands and faces; 0 gives all pixels the same weight."""
     save_every: PositiveFloat = 180.0
     """Seconds between checkpoints."""
     device: str = "auto"

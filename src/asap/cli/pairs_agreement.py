@@ -12,7 +12,7 @@ from asap.cli.output import print_json, print_lines
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Measure how far the reviewers of a pair store agree: Cohen's kappa with its interval for every two of them."""
+    """Measure the agreement of reviewers: Cohen's kappa with its interval, for every two reviewers."""
 
     pairs: Positional[Path]
     """Folder of the pair store."""

@@ -14,9 +14,10 @@ from asap.core.settings import Natural
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Test whether anything but the anatomy tells the rejected image from the chosen one.
+    """Test whether a classifier can tell rejected from chosen images without seeing the anatomy.
 
-    A classifier sees the border, the colours and the noise of both images; a store is clean if it cannot beat chance.
+    The classifier sees the edge of the mask, the colours and the noise. A store is clean if the classifier is no
+    better than chance.
     """
 
     pairs: Positional[Path]
@@ -24,7 +25,7 @@ class Command:
     split: Literal["train", "val", "test"] | None = None
     """Audit this split only."""
     seed: Natural = 0
-    """Decides folds and permutations."""
+    """Random seed of folds and permutations."""
     strict: bool = False
     """Exit with code 2 unless every view is clean."""
     json: bool = False

@@ -8,7 +8,7 @@ from asap.workflows.pairs.controlnet import ControlNet
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Build photographic pairs without photographs: a ControlNet paints a rendered body and its broken twin."""
+    """Build photorealistic pairs: a ControlNet generates them from a rendered body and its broken copy."""
 
     pairs: ControlNet
     store: Building

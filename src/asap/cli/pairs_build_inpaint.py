@@ -8,7 +8,7 @@ from asap.workflows.pairs.inpainting import Inpainting
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Build pairs of photographs: a diffusion model paints one body part of the rejected image."""
+    """Build pairs of photographs: a diffusion model inpaints one body part of the rejected image."""
 
     pairs: Inpainting
     store: Building

@@ -10,7 +10,7 @@ from asap.workflows.pairs.photos import Photos
 class Command:
     """Build pairs of photographs: one body part of the rejected image is warped, removed or grafted.
 
-    What became of every file is in sources.jsonl of the store.
+    The file sources.jsonl in the store lists the result for every photograph.
     """
 
     pairs: Photos

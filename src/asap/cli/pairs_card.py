@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Write a dataset card, Croissant metadata and a sheet of pairs beside each other."""
+    """Write a dataset card, Croissant metadata and a contact sheet into one folder."""
 
     pairs: Positional[Path]
     """Folder of the pair store."""

@@ -11,7 +11,7 @@ from asap.cli.output import print_json, print_lines
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Make a pair store of the pairs of another tool."""
+    """Import the pairs of another tool into a new pair store."""
 
     source: Positional[Path]
     """Folder of the other tool's files, or one shard."""

@@ -21,7 +21,7 @@ class Command:
     private: bool = False
     """Make the dataset private."""
     revision: str | None = None
-    """Branch to push to; none is the main branch."""
+    """Branch to push to; the main branch by default."""
     allow_unstated: bool = False
     """Push even if the licence or the consent of a source is not stated."""
     dry_run: bool = False

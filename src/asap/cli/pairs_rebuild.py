@@ -11,7 +11,7 @@ from asap.core.settings import Positive
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Build the pair store of a recipe, to the same content hash."""
+    """Build a pair store from a recipe; the result has the same content hash."""
 
     recipe: Positional[Path]
     """File that `asap pairs recipe` wrote."""
@@ -20,7 +20,7 @@ class Command:
     source: Path | None = None
     """Folder of the photographs, for a recipe of photographs."""
     workers: Positive | None = None
-    """Processes; none is one per core."""
+    """Number of worker processes; one per core by default."""
 
     def run(self) -> None:
         """Build and print the folder."""

@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Write the few kilobytes from which `asap pairs rebuild` builds the same pair store."""
+    """Write a small recipe file from which `asap pairs rebuild` builds the same pair store."""
 
     pairs: Positional[Path]
     """Folder of the pair store."""

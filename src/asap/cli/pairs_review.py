@@ -16,11 +16,11 @@ class Command:
     pairs: Positional[Path]
     """Folder of the pair store."""
     reviewer: str | None = None
-    """Name under which decisions are stored; none is the login name."""
+    """Name under which decisions are stored; the login name by default."""
     port: Natural = 0
-    """Port of the page; 0 takes a free one."""
+    """Port of the page; 0 selects a free port."""
     blind: bool = False
-    """Hide metadata and the decisions of others, and put either image on the left."""
+    """Hide metadata and the decisions of others, and randomize which image is on the left."""
     no_browser: bool = False
     """Print the address of the page without opening a browser."""
 

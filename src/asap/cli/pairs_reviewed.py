@@ -11,14 +11,14 @@ from asap.cli.output import print_lines
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Make a store of the pairs that the reviewers accepted."""
+    """Write a new store with the pairs that the reviewers accepted."""
 
     pairs: Positional[Path]
     """Folder of the reviewed pair store."""
     out: Path
     """Folder of the store of accepted pairs."""
     policy: Literal["any", "all", "majority"] = "majority"
-    """How many of those who decided must accept a pair."""
+    """How many of a pair's reviewers must accept it."""
 
     def run(self) -> None:
         """Write the store and print the counts."""

@@ -11,7 +11,7 @@ from asap.cli.output import print_json, print_lines
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Count the pairs of a store by split, part, operation and severity, with the mean of every gate's measure."""
+    """Count the pairs of a store by split, part, operation and severity, and print the mean value of every gate."""
 
     pairs: Positional[Path]
     """Folder of the pair store."""

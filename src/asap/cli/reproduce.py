@@ -11,16 +11,16 @@ from asap.core.settings import Positive
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Compute the published results again, with every figure and table."""
+    """Reproduce the published results, with every figure and table."""
 
     results: Positional[Literal["mini"]]
     """Results to compute: those of the embedded model."""
     out: Path = Path("docs")
-    """Folder of results.md."""
+    """Folder into which results.md is written."""
     work: Path = Path("runs/reproduce")
     """Folder of the runs."""
     seeds: Positive | None = None
-    """Training seeds per method; none is 3."""
+    """Training seeds per method; 3 by default."""
     device: str = "auto"
     """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
 

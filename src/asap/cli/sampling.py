@@ -16,23 +16,23 @@ class Sampling:
     model: str = "mini"
     """Known name, pipeline folder or Hub id."""
     lora: Path | None = None
-    """Folder of a training run or of an adapter; none is the base model."""
+    """Folder of a training run or of an adapter; if not given, the base model is used."""
     foreign: bool = False
     """Accept a LoRA that asap did not train; results then say that its training data are unknown."""
     suite: str = "haf-mini"
     """Prompts: haf, haf-lite, haf-mini or the path of a suite."""
     steps: Positive | None = None
-    """Sampler steps; none is the model's own number."""
+    """Sampler steps; the model's default if not given."""
     guidance: NonNegative | None = None
-    """Guidance scale; none is the model's own."""
+    """Guidance scale; the model's default if not given."""
     batch_size: Positive = 16
     """Images per forward pass."""
     limit: Positive | None = None
     """Take only this many prompts of each category."""
     height: Positive | None = None
-    """Height in pixels; none is the model's own."""
+    """Height in pixels; the model's default if not given."""
     width: Positive | None = None
-    """Width in pixels; none is the model's own."""
+    """Width in pixels; the model's default if not given."""
 
 
 def sampling_arguments(sampling: Sampling, loading: Loading) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from asap.core.settings import Fraction, Natural, Positive, PositiveFloat
 class Command:
     """Align a model on images that it generates itself, in rounds.
 
-    Each round builds on-policy pairs with the model of the round before and aligns it on them. More rounds can be asked
-    for later.
+    Each round builds on-policy pairs with the model of the previous round and aligns that model on them. To add rounds
+    later, run the command again with a larger --rounds.
     """
 
     out: Path
@@ -26,13 +26,13 @@ class Command:
     ranker: str = "ranker"
     """Learned judge that ranks the samples of the model: ranker, or a folder."""
     scene: Literal["varied", "studio", "clear"] = "varied"
-    """Scene around the people; the embedded model has learned studio."""
+    """Scene around the people; the embedded model was trained on studio."""
     count: Positive = 400
     """Pairs per round."""
     samples: Positive = 4
-    """Samples of the model per pair, of which the best and the worst are taken."""
+    """Samples per pair; the best becomes the chosen image and the worst the rejected image."""
     whole_share: Fraction = 0.5
-    """Share of pairs that show a whole person generated anew instead of one part."""
+    """Share of pairs in which the whole person is regenerated instead of one part."""
     method: str = "localized_dpo"
     """Objective, as in `asap train`."""
     steps: Positive = 64
@@ -46,7 +46,7 @@ class Command:
     seed: Natural = 0
     """Seed of pairs and training."""
     workers: Positive | None = None
-    """Processes that build pairs; none is one per core."""
+    """Number of worker processes that build pairs; one per core by default."""
     device: str = "auto"
     """Device of torch: cpu, cuda, cuda:1; a GPU is used automatically."""
 

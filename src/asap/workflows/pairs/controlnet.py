@@ -32,25 +32,27 @@ __all__ = ["ControlNet"]
 
 @dataclass(frozen=True, kw_only=True)
 class ControlNet(PairProducer):
-    """Pairs that a ControlNet paints after a rendered body and its broken twin."""
+    """Pairs that a ControlNet generates from the maps of a rendered body and of its broken copy."""
 
     count: Positive
-    """Pairs wanted."""
+    """Number of accepted pairs to build."""
     diffusion: Diffusion
     size: Annotated[int, Range(least=64, most=2048)] = 512
-    """Pixels of a side; best the size that the model was trained at."""
+    """Width and height in pixels; use the size that the model was trained at."""
     seed: Natural = 0
-    """Decides every pair."""
+    """Random seed; the same seed gives the same pairs."""
     identity_pool: IdentityPool = "pairs"
-    """Whose people: a judge, and a ranker, need people of their own."""
+    """Pool of people to draw from. Use pairs for training, judge for a judge and rank for a ranker, so that they share
+    no person."""
     null_share: Fraction = 0.1
     """Share of pairs whose rejected side follows another correct pose."""
     operations: tuple[Operation, ...] = ()
     """Operations to draw from; all by default."""
     screen: str = ""
-    """Keep pairs whose rejected side looks worse to landmarks, or to vlm:MODEL@URL (key in OPENAI_API_KEY)."""
+    """Keep only pairs whose rejected image is worse according to landmarks, or to vlm:MODEL@URL (key in
+    OPENAI_API_KEY)."""
     perceptual: str = ""
-    """LPIPS gates of the paper: lpips:TRUNK[,HEADS], files of weights."""
+    """Enable the LPIPS gates of the paper: lpips:TRUNK[,HEADS], where TRUNK and HEADS are weight files."""
 
     name: ClassVar[str] = "guided"
     title: ClassVar[str] = "painting pairs"

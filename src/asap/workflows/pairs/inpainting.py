@@ -26,16 +26,16 @@ SEVERITY_SHARES: Final = (0.25, 0.4, 0.35)
 
 @dataclass(frozen=True, kw_only=True)
 class Diffusion:
-    """The diffusion model that paints."""
+    """The diffusion model that draws the images."""
 
     model: str
     """Pipeline: folder or Hub id."""
     controlnet: str = ""
-    """Its ControlNet: folder or Hub id; several as depth=ID,normal=ID,pose=ID."""
+    """ControlNet: folder or Hub id; for several, depth=ID,normal=ID,pose=ID."""
     device: str = "cpu"
-    """Where it runs: cpu, cuda, cuda:1."""
+    """Device of torch: cpu, cuda, cuda:1."""
     dtype: str = "auto"
-    """Of its weights."""
+    """Dtype of the weights."""
     steps: Positive | None = None
     """Denoising steps; the family's own number by default."""
     guidance: PositiveFloat | None = None
@@ -65,13 +65,15 @@ def generator_of(model: "Inpainter") -> Instrument:
 
 @dataclass(frozen=True, kw_only=True)
 class Inpainting(PhotoProducer):
-    """Pairs of photographs, one part of which a diffusion model paints."""
+    """Pairs of photographs: a diffusion model inpaints one body part."""
 
     method: Literal["repaint", "skeleton"] = "repaint"
-    """repaint: anew, with a prompt that asks for a fault; skeleton: after a broken skeleton, by a ControlNet."""
+    """repaint: inpaint with a prompt that asks for a defect; skeleton: inpaint with a ControlNet that receives a
+    broken skeleton."""
     diffusion: Diffusion
     screen: str = ""
-    """Keep pairs whose rejected side looks worse to landmarks, or to vlm:MODEL@URL (key in OPENAI_API_KEY)."""
+    """Keep only pairs whose rejected image is worse according to landmarks, or to vlm:MODEL@URL (key in
+    OPENAI_API_KEY)."""
 
     title: ClassVar[str] = "painting photographs"
     stored: ClassVar[Mapping[str, str]] = {"source": "", "diffusion": "", "screen": "", "method": ""}

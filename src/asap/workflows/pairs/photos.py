@@ -53,15 +53,15 @@ class PhotoProducer(PairProducer):
     size: Annotated[int, Range(least=64, most=4096)] = 512
     """Longest side of the pairs in pixels; photographs are edited at twice that and then reduced."""
     seed: Natural = 0
-    """Decides every pair."""
+    """Random seed; the same seed gives the same pairs."""
     null_share: Fraction = 0.1
     """Share of pairs without a defect."""
     operations: tuple[Operation, ...] = ()
     """Operations to draw from; all by default."""
     landmarker: str = "mediapipe"
-    """What finds the parts; user for masks and keypoints beside each photograph."""
+    """Landmarker that finds the body parts; user reads masks and keypoints stored beside each photograph."""
     perceptual: str = ""
-    """LPIPS gates of the paper: lpips:TRUNK[,HEADS], files of weights."""
+    """Enable the LPIPS gates of the paper: lpips:TRUNK[,HEADS], where TRUNK and HEADS are weight files."""
     count: None = field(default=None, init=False)
 
     name: ClassVar[str] = "photographs"
@@ -195,7 +195,7 @@ class PhotoProducer(PairProducer):
 
 @dataclass(frozen=True, kw_only=True)
 class Photos(PhotoProducer):
-    """Pairs of photographs, one part of which is broken on the CPU: warped, removed or grafted."""
+    """Pairs of photographs: one body part is warped, removed or grafted, on the CPU."""
 
     degrade: tuple[Literal["warp", "remove", "graft"], ...] = ("warp", "remove", "graft")
     """Ways to break a part, joined by commas."""

@@ -23,16 +23,17 @@ class Rendered(PairProducer):
     """Pairs of rendered people: one body part of the rejected side is broken by an edit of the mesh."""
 
     count: Positive
-    """Pairs wanted."""
+    """Number of accepted pairs to build."""
     size: Literal[64, 128, 256] = 128
-    """Pixels of a side."""
+    """Width and height in pixels."""
     seed: Natural = 0
-    """Decides every pair."""
+    """Random seed; the same seed gives the same pairs."""
     scene: Scene = "varied"
-    """What surrounds the people: varied; a plain backdrop (studio); or a backdrop and clothes of clearly different
-    colours (clear)."""
+    """Scene around the people: varied; studio (a plain backdrop); or clear (a backdrop and clothes of clearly
+    different colours)."""
     identity_pool: IdentityPool = "pairs"
-    """Whose people: a judge, and a ranker, need people of their own."""
+    """Pool of people to draw from. Use pairs for training, judge for a judge and rank for a ranker, so that they share
+    no person."""
     null_share: Fraction = 0.1
     """Share of pairs without a defect: three in four show another correct pose, one in four the same image twice."""
     operations: tuple[Operation, ...] = ()

@@ -23,7 +23,7 @@ class Loading:
     variant: str | None = None
     """Variant of the weight files, for instance fp16."""
     schedule: Mapping[str, object] = field(default_factory=dict)
-    """Scheduler settings that its file has wrong, for instance prediction_type=v_prediction."""
+    """Override scheduler settings of the model that are wrong, for instance prediction_type=v_prediction."""
 
     def options(self) -> "LoadOptions":
         """The same for ``backbones.load``."""

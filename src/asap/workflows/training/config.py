@@ -41,12 +41,12 @@ FULL_LR: Final = 8e-6
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """The objective; none takes the default of the method."""
+    """The objective; options that are not given have the default of the method."""
 
     alpha: NonNegative | None = None
     """Extra weight of the error inside the mask."""
     target_margin: PositiveFloat | None = None
-    """Margin between chosen and rejected image that asap and margin_dpo ask for, in units of error."""
+    """Target of delta for asap and margin_dpo, in units of error."""
     beta: PositiveFloat | None = None
     """Slope of the logistic losses; 1 / beta is their unit of error. The margin of ipo is 1 / (2 beta)."""
     normalize: bool = True
@@ -54,13 +54,14 @@ class LossConfig:
     scale: Literal["none", "area", "time"] = "none"
     """What the margin is relative to: the area of the mask, or the reference's error at the timestep."""
     typical_share: Annotated[float, Range(above=0, most=1)] = 0.05
-    """Share of the image under the mask at which the scale area is 1."""
+    """Masked share of the image at which the scale area is 1."""
     typical_error: PositiveFloat = 0.1
     """Error of the reference at which the scale time is 1."""
     anchor: NonNegative = 0.0
-    """Weight of a penalty on every rise of the chosen image's error; 4 bounds the rise by an eighth of the margin."""
+    """Weight of a penalty on increases of the chosen image's error; 4 limits the increase to an eighth of the
+    margin."""
     sft: NonNegative = 0.0
-    """Weight of the chosen image's own error, in units of the margin."""
+    """Weight of the chosen image's error as an additional loss, in units of the margin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class NoiseConfig:
     noise_samples: Positive = 1
     """Samples of noise and timestep per pair and step, averaged."""
     fixed_noise_samples: Natural = 0
-    """Take the samples of a pair from a fixed set of this size; 0 takes new ones at every visit."""
+    """Size of a fixed set of noise samples per pair, which are reused; 0 draws new samples at every step."""
     timestep_sampling: Literal["path", "uniform", "logit_normal"] = "path"
     """Distribution of timesteps; path is the model family's own."""
     timestep_mean: float = 0.0
@@ -108,9 +109,10 @@ class OptimConfig:
     batch_size: Positive = 12
     """Pairs per process and forward pass; lower it when memory is short."""
     global_batch: Positive | None = None
-    """Pairs per optimizer step over all processes, by accumulating gradients; none accumulates nothing."""
+    """Pairs per optimizer step over all processes, by gradient accumulation; by default gradients are not
+    accumulated."""
     lr: PositiveFloat | None = None
-    """Learning rate; none is 1e-4 for an adapter and 8e-6 for all weights."""
+    """Learning rate; by default 1e-4 for an adapter and 8e-6 for all weights."""
     warmup: Natural = 0
     """Steps over which the learning rate rises linearly."""
     optimizer: Literal["adamw", "adamw8bit", "adamw8bit_ao"] = "adamw"
@@ -118,25 +120,27 @@ class OptimConfig:
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay."""
     max_grad_norm: NonNegative = 0.0
-    """Norm to which gradients are clipped; 0 never clips, since margin losses start with a large gradient."""
+    """Norm to which gradients are clipped; 0 disables clipping, because margin losses start with a large gradient."""
     ema: Annotated[float, Range(least=0, below=1)] = 0.0
-    """Decay of a moving average of the weights, which is saved in their place; 0 for none."""
+    """Decay of an exponential moving average of the weights; the average is saved instead of the weights. 0 disables
+    it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which pairs are used, and what of their images."""
+    """Which pairs are used, and how their images are cropped and cached."""
 
     kinds: tuple[Literal["defect", "null_pose", "null_equal"], ...] = ("defect",)
     """Kinds of pairs to learn from."""
     buckets: bool = False
     """Crop images to the nearest of several aspect ratios instead of a square."""
     window: Annotated[float, Range(above=0, most=1)] = 1.0
-    """Least share of the image's sides that is seen around the mask; 1 sees the whole image. An approximation."""
+    """Train on a crop around the mask with at least this share of the image's sides; 1 uses the whole image. A crop
+    approximates the gradient."""
     cache: Path | None = None
-    """Folder of encoded pairs; none is PAIRS.latents."""
+    """Folder of encoded pairs; PAIRS.latents by default."""
     cache_limit: PositiveFloat | None = None
-    """Gigabytes that the cache may take; what was not used longest is deleted first."""
+    """Maximum size of the cache in gigabytes; the least recently used entries are deleted first."""
 
     def faults(self) -> list[str]:
         """What the settings contradict."""
@@ -152,20 +156,22 @@ class RuntimeConfig(Loading):
     checkpointing: bool = False
     """Gradient checkpointing: compute activations again in the backward pass instead of keeping them."""
     gradient: Literal["one_pass", "two_pass"] = "one_pass"
-    """two_pass keeps the activations of one image at a time, for the same gradient."""
+    """two_pass processes chosen and rejected image one after the other, which needs less memory; the gradient is the
+    same."""
     skip_satisfied: bool = False
-    """Skip the backward pass of pairs whose gradient is exactly zero, as under asap_hinge."""
+    """Skip the backward pass of pairs whose gradient is exactly zero, which happens with asap_hinge."""
     reuse_reference: bool = False
     """Keep the errors of the reference on disk, for later runs with the same pairs and noise samples."""
     quantization: Literal["nf4", "int8", "ao_int8", "ao_fp8"] | None = None
     """Quantize the frozen weights of the denoiser, by bitsandbytes or torchao (ao_)."""
     offload: Literal["none", "parts", "blocks"] = "none"
-    """Keep in main memory until needed: autoencoder and text encoders (parts), also frozen blocks (blocks)."""
+    """Keep modules in main memory until they are needed: autoencoder and text encoders (parts), and also the frozen
+    blocks of the denoiser (blocks)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """Checkpoints, validation and early stop; none of these changes a weight before the run ends."""
+    """Checkpoints, validation and early stopping; they do not change the training steps."""
 
     checkpoint_every: Positive = 50
     """Steps between checkpoints."""
@@ -182,15 +188,17 @@ class ValidationConfig:
     validation_images: Natural = 4
     """Images to generate at each validation."""
     validation_steps: Positive | None = None
-    """Sampler steps of these images; none is the model's own number."""
+    """Sampler steps for the validation images; the model's default if not given."""
     prompts: tuple[str, ...] = ()
-    """Prompts of these images; none takes the first captions of the pairs."""
+    """Prompts for the validation images; by default the first captions of the pairs."""
     stop_on_rise: PositiveFloat | None = None
-    """Stop once the chosen images' error is this share above the reference's, smoothed over 20 steps."""
+    """Stop when the error of chosen images, smoothed over 20 steps, exceeds the reference's by this fraction (0.05 is
+    5 %)."""
     stop_on_drift: PositiveFloat | None = None
-    """Stop once the norm of the prediction is this far from the reference's, as a share, smoothed over 20 steps."""
+    """Stop when the norm of the prediction, smoothed over 20 steps, differs from the reference's by this fraction
+    (0.05 is 5 %)."""
     stop_on_texture: Annotated[float, Range(above=1)] | None = None
-    """Stop once the fine detail or the grid of cells of the validation images has grown by this factor."""
+    """Stop when high_frequency or grid of the validation images is this many times that of the base model."""
 
     def faults(self) -> list[str]:
         """What the settings contradict."""
@@ -213,7 +221,7 @@ class TrainConfig:
     full: bool = False
     """Train all weights of the denoiser instead of an adapter."""
     lora_rank: Positive | None = None
-    """Rank of the adapter, and the numerator of its scaling; none is 16."""
+    """Rank of the adapter, and the numerator of its scaling; 16 by default."""
     adapter: Literal["lora", "dora"] = "lora"
     """Kind of adapter."""
     seed: Natural = 0
