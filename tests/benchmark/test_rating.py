@@ -43,16 +43,16 @@ def test_each_rater_has_an_order_of_their_own() -> None:
     assert one == order_of(DIGESTS[::-1], "ada")
 
 
-def test_the_page_tells_nothing_but_pictures() -> None:
+def test_the_page_shows_nothing_but_images() -> None:
     desk = Desk()
     session = json.loads(desk.get("/api/session").body)
     assert session == {
-        "pictures": order_of(DIGESTS, "ada"),
-        "said": {},
+        "images": order_of(DIGESTS, "ada"),
+        "ratings": {},
         "answers": ["right", "wrong", "cannot_tell"],
     }
-    assert desk.get(f"/pictures/{DIGESTS[2]}").body == b"PNG" + DIGESTS[2].encode()
-    assert desk.get("/pictures/other").status == 404
+    assert desk.get(f"/images/{DIGESTS[2]}").body == b"PNG" + DIGESTS[2].encode()
+    assert desk.get("/images/other").status == 404
     assert b"Is the anatomy right?" in desk.get("/").body
     for name in ("rate.js", "rate.css"):
         assert desk.get(f"/static/{name}").status == 200
@@ -64,9 +64,9 @@ def test_a_rating_is_kept_and_may_be_changed() -> None:
     assert desk.post(GOOD).status == 201
     assert desk.post(GOOD | {"answer": "right", "parts": []}).status == 201
     assert [line["answer"] for line in desk.lines] == ["wrong", "right"]
-    said = json.loads(desk.get("/api/session").body)["said"]
-    assert said == {DIGESTS[0]: {"answer": "right", "parts": []}}
-    assert json.loads(Desk(standing={DIGESTS[0]: desk.lines[0]}).get("/api/session").body)["said"] == {
+    ratings = json.loads(desk.get("/api/session").body)["ratings"]
+    assert ratings == {DIGESTS[0]: {"answer": "right", "parts": []}}
+    assert json.loads(Desk(standing={DIGESTS[0]: desk.lines[0]}).get("/api/session").body)["ratings"] == {
         DIGESTS[0]: {"answer": "wrong", "parts": ["hand"]}
     }
 
@@ -96,7 +96,7 @@ def test_without_the_token_nobody_rates() -> None:
     assert call(desk.app, "GET", "/api/session", WITH_COOKIE[:1]).status == 401
 
 
-def said(**answers: str) -> dict[str, dict[str, Any]]:
+def ratings(**answers: str) -> dict[str, dict[str, Any]]:
     return {
         name: read_rating(GOOD | {"answer": answer, "parts": ["hand"] if answer == "wrong" else []})
         for name, answer in answers.items()
@@ -118,6 +118,6 @@ def said(**answers: str) -> dict[str, dict[str, Any]]:
 def test_more_than_half_of_those_who_could_tell_decide(
     answers: dict[str, str], least: int, fails: bool | None, reason: str
 ) -> None:
-    found = majority(said(**answers), least)
+    found = majority(ratings(**answers), least)
     assert (found.fails, found.reason, found.error) == (fails, reason, False)
     assert found.details["raters"] == answers

@@ -29,4 +29,4 @@ class Command(TrainConfig):
 
         found = dry_run(self) if self.dry_run else run(self, tell)
         if os.environ.get("RANK", "0") == "0":  # of several processes one prints
-            print_lines(found)
+            print_lines({name: value for name, value in found.items() if name != "best_step" or value is not None})

@@ -116,11 +116,11 @@ class Flux2Backbone(PipelineBackbone):
         text = condition.tensors["text"].to(self.device, self.dtype)
         places = positions((height // 2, width // 2), text.shape[1], self.device, origin)
         image_places, text_places = (place.expand(len(x_t), -1, -1) for place in places)
-        told = self.pipeline.transformer.config.guidance_embeds
+        guided = self.pipeline.transformer.config.guidance_embeds
         tokens: Tensor = self.denoiser(
             hidden_states=pack(x_t.to(self.device, self.dtype)),
             timestep=self.path.model_time(t).to(self.device),
-            guidance=torch.full((len(x_t),), self.embedded_guidance, device=self.device) if told else None,
+            guidance=torch.full((len(x_t),), self.embedded_guidance, device=self.device) if guided else None,
             encoder_hidden_states=text,
             txt_ids=text_places,
             img_ids=image_places,

@@ -3,7 +3,7 @@
 GET  /                    the page
 GET  /static/NAME         its style, script and icon
 GET  /api/session         images in this rater's order, and the rater's answers
-GET  /pictures/DIGEST     PNG
+GET  /images/DIGEST       PNG
 POST /api/ratings         {digest, answer, parts, seconds}; answers when the line is on disk
 
 It tells nothing of models, prompts, seeds or other raters: an image is known by the hash of its pixels.
@@ -53,7 +53,7 @@ def build_app(rating: Rating) -> LocalAuth:
         routes=[
             Route("/", pages.page),
             FILES.route(),
-            Route("/pictures/{digest}", pages.image),
+            Route("/images/{digest}", pages.image),
             Route("/api/session", pages.session),
             Route("/api/ratings", pages.rate, methods=["POST"]),
         ]
@@ -86,7 +86,7 @@ class _Endpoints:
     def session(self, _request: Request) -> Response:
         """All that the page needs to begin."""
         answers = {name: {"answer": row["answer"], "parts": row["parts"]} for name, row in self.answers.items()}
-        return JSONResponse({"pictures": self.order, "said": answers, "answers": ANSWERS})
+        return JSONResponse({"images": self.order, "ratings": answers, "answers": ANSWERS})
 
     async def rate(self, request: Request) -> Response:
         """Keep a rating; the answer comes after the line is on disk."""

@@ -36,8 +36,8 @@ class PairVote:
         """win, lose or tie for the model; error if an order has no reply; a tie if the orders disagree."""
         if self.forward is None or self.backward is None:
             return "error"
-        said = {("first", "second"): "win", ("second", "first"): "lose"}
-        return said.get((self.forward, self.backward), "tie")
+        outcomes = {("first", "second"): "win", ("second", "first"): "lose"}
+        return outcomes.get((self.forward, self.backward), "tie")
 
 
 def pair_text(prompt: str) -> str:

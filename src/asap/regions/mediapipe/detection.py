@@ -68,8 +68,8 @@ def anchors(grids: tuple[tuple[int, int], ...]) -> FloatArray:
 
 def detect(network: Network, detector: Detector, image: Pyramid, crop: Crop, threshold: float) -> list[Detection]:
     """Detections in an upright ``crop``, best first, with overlapping boxes merged."""
-    look = image.view(crop, detector.side)
-    raw, scores = network(look * 2 - 1 if detector.signed else look)
+    pixels = image.view(crop, detector.side)
+    raw, scores = network(pixels * 2 - 1 if detector.signed else pixels)
     probability = expit(scores[0, :, 0])
     kept = np.flatnonzero(probability >= threshold)
     raw, centre = raw[0, kept] / detector.side, anchors(detector.grids)[kept]

@@ -103,12 +103,12 @@ def second_pass(network: Network, image: Pyramid, hand: Hand) -> Hand:
         Crop(around.x + dx * around.size, around.y + dy * around.size, around.size * scale, around.angle + turn)
         for turn, scale, dx, dy in PASSES
     )
-    looks = [hand_at(network, image, crop) for crop in crops]
-    each = np.stack([look.points for look in looks])
+    passes = [hand_at(network, image, crop) for crop in crops]
+    each = np.stack([one.points for one in passes])
     middle = Hand(
         points=np.median(each, axis=0).astype(np.float32),
-        presence=float(np.median([look.presence for look in looks])),
-        right=float(np.median([look.right for look in looks])),
+        presence=float(np.median([one.presence for one in passes])),
+        right=float(np.median([one.right for one in passes])),
     )
     gaps = np.linalg.norm(each - middle.points, axis=2).mean(axis=0) / max(middle.size, 1.0)
     return replace(middle, spread=gaps.astype(np.float32))

@@ -103,8 +103,8 @@ def _found(images: Path, suite: Suite) -> dict[Key, Path]:
     ids, texts = {row.id for row in suite.prompts}, {row.prompt: row.id for row in suite.prompts}
     found: dict[Key, Path] = {}
     strangers: list[str] = []
-    for path, said, seed in _listed(images):
-        name = said if said in ids else texts.get(said)
+    for path, prompt, seed in _listed(images):
+        name = prompt if prompt in ids else texts.get(prompt)
         if name is None or not path.is_file():
             strangers.append(str(path.relative_to(images) if path.is_relative_to(images) else path))
         elif (name, seed) in found:
@@ -132,9 +132,9 @@ def _listed(images: Path) -> Iterator[tuple[Path, str, int]]:
     folders = sorted(path.parent for path in images.glob("*/metadata.jsonl"))
     for folder in folders:
         line = next(iter(_rows(folder / "metadata.jsonl")), {})
-        said = str(line.get("id") or line.get("prompt"))
+        prompt = str(line.get("id") or line.get("prompt"))
         for place, path in enumerate(image_files(folder / "samples")):
-            yield path, said, int(path.stem) if path.stem.isdigit() else place
+            yield path, prompt, int(path.stem) if path.stem.isdigit() else place
     if folders:
         return
     for path in image_files(images):

@@ -71,9 +71,9 @@ def rate(
 
 def agreement_of_raters(ratings: Path) -> Estimate:
     """Krippendorff's alpha of all raters over all images; "cannot tell" is an answer of its own."""
-    said = read_ratings(ratings)
-    if not said:
+    ratings_by_rater = read_ratings(ratings)
+    if not ratings_by_rater:
         raise StoreError(f"{ratings} holds no ratings; begin with `asap judge rate`")
-    names = sorted({name for rows in said.values() for name in rows})
-    table = [[rows[name]["answer"] if name in rows else None for rows in said.values()] for name in names]
+    names = sorted({name for rows in ratings_by_rater.values() for name in rows})
+    table = [[rows[name]["answer"] if name in rows else None for rows in ratings_by_rater.values()] for name in names]
     return krippendorff_alpha(table, generator(0, "raters"))

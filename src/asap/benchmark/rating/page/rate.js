@@ -1,8 +1,8 @@
-// The page of `asap judge rate`: one picture, one answer. What is said is shown as saved when it is on disk.
+// The page of `asap judge rate`: one image, one answer. An answer is shown as saved once it is on disk.
 
 const TOKEN = document.querySelector('meta[name="asap-token"]').content;
 const $ = (id) => document.getElementById(id);
-const state = { pictures: [], said: {}, at: 0, since: 0, busy: false };
+const state = { images: [], ratings: {}, at: 0, since: 0, busy: false };
 const parts = [...document.querySelectorAll("[data-part]")];
 const answers = [...document.querySelectorAll("[data-answer]")];
 
@@ -27,41 +27,41 @@ function press(button, on) {
 }
 
 function show() {
-  const digest = state.pictures[state.at];
-  const said = state.said[digest];
-  $("picture").src = digest ? `/pictures/${digest}` : "";
-  for (const button of parts) press(button, Boolean(said?.parts.includes(button.dataset.part)));
-  for (const button of answers) press(button, said?.answer === button.dataset.answer);
-  const done = Object.keys(state.said).length;
-  $("progress").max = state.pictures.length;
+  const digest = state.images[state.at];
+  const rating = state.ratings[digest];
+  $("image").src = digest ? `/images/${digest}` : "";
+  for (const button of parts) press(button, Boolean(rating?.parts.includes(button.dataset.part)));
+  for (const button of answers) press(button, rating?.answer === button.dataset.answer);
+  const done = Object.keys(state.ratings).length;
+  $("progress").max = state.images.length;
   $("progress").value = done;
-  $("counts").textContent = `${done} of ${state.pictures.length}`;
+  $("counts").textContent = `${done} of ${state.images.length}`;
   $("place").textContent = `${state.at + 1}`;
   state.since = performance.now();
-  const ahead = state.pictures[state.at + 1];
-  if (ahead) new Image().src = `/pictures/${ahead}`;
+  const ahead = state.images[state.at + 1];
+  if (ahead) new Image().src = `/images/${ahead}`;
 }
 
 function move(step) {
-  state.at = Math.min(state.pictures.length - 1, Math.max(0, state.at + step));
+  state.at = Math.min(state.images.length - 1, Math.max(0, state.at + step));
   show();
 }
 
 async function rate(answer) {
-  if (state.busy || !state.pictures.length) return;
+  if (state.busy || !state.images.length) return;
   state.busy = true;
   $("saved").textContent = "";
-  const digest = state.pictures[state.at];
+  const digest = state.images[state.at];
   const wrong = parts.filter((b) => b.getAttribute("aria-pressed") === "true").map((b) => b.dataset.part);
   const seconds = (performance.now() - state.since) / 1000;
   const row = { digest, answer, parts: answer === "wrong" ? wrong : [], seconds };
   try {
     await ask("/api/ratings", row);
-    state.said[digest] = row;
+    state.ratings[digest] = row;
     $("fault").hidden = true;
     $("saved").textContent = "saved";
-    const open = state.pictures.findIndex((name, index) => index > state.at && !(name in state.said));
-    state.at = open < 0 ? Math.min(state.at + 1, state.pictures.length - 1) : open;
+    const open = state.images.findIndex((name, index) => index > state.at && !(name in state.ratings));
+    state.at = open < 0 ? Math.min(state.at + 1, state.images.length - 1) : open;
     show();
   } catch (error) {
     $("fault").textContent = error.message;
@@ -87,7 +87,7 @@ document.addEventListener("keydown", (event) => {
 
 try {
   Object.assign(state, await ask("/api/session"));
-  const open = state.pictures.findIndex((name) => !(name in state.said));
+  const open = state.images.findIndex((name) => !(name in state.ratings));
   state.at = Math.max(0, open);
   show();
   document.body.dataset.ready = "";

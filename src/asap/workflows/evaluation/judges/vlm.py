@@ -259,17 +259,17 @@ def _verdict(prepared: _Prepared, replies: Sequence[Reply], votes: int) -> Verdi
 
 
 def _compared(key: tuple[str, int], replies: Sequence[Reply]) -> Comparison:
-    said: list[str | None] = []
+    preferences: list[str | None] = []
     faults = []
     for reply in replies:
         try:
-            said.append(room.read_preference(_text(reply)))
+            preferences.append(room.read_preference(_text(reply)))
         except room.Unreadable as error:
-            said.append(None)
+            preferences.append(None)
             faults.append(str(error))
     votes = tuple(
         room.PairVote(forward=forward, backward=backward)
-        for forward, backward in zip(said[::2], said[1::2], strict=True)
+        for forward, backward in zip(preferences[::2], preferences[1::2], strict=True)
     )
     return Comparison(
         key=key,
