@@ -148,3 +148,5 @@ print(tuple(model.sample(["a hand"], [0], steps=2, height=32, width=64).shape))
     encoded, sampled = run(copy, "-c", code).splitlines()[-2:]
     assert encoded == "auraflow (1, 4, 8, 4)"
     assert sampled == "(1, 32, 64, 3)"
+    found = run(copy, "-m", "pytest", "-q", "tests/backbones/test_families.py", "-k", "auraflow")
+    assert int(re.findall(r"(\d+) passed", found)[0]) >= 10
