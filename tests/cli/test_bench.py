@@ -4,6 +4,9 @@ import pytest
 
 from asap.cli.app import main
 from asap.workflows.evaluation import bench
+from asap.workflows.evaluation.judges.registry import JUDGES
+
+KNOWN = [*JUDGES.names(), "a folder of a learned judge"]
 
 
 def test_run_hands_on_everything_that_drawing_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +37,7 @@ def test_the_check_of_another_suite_ends_with_2(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--judge", "leraned"), "unknown judge 'leraned'; known: a folder of a learned judge, ensemble, human"),
+        (("--judge", "leraned"), f"unknown judge 'leraned'; known: {', '.join(sorted(KNOWN))}"),
         (("--judge", "learned", "--set", "votes=3"), "--set of the judge learned: unknown key 'votes'"),
         (("--judge", "vlm"), "--set of the judge vlm: url is missing; model is missing"),
         (("--judge", "ensemble"), "the judge ensemble needs members; give them with --set members=learned+vlm"),

@@ -64,10 +64,19 @@ def degradation(root: Path) -> None:
 
 def objective(root: Path) -> None:
     loss, entry, test = blocks("objective.md")
-    assert "assert" in test
     insert(root / "src/asap/align/methods.py", "def _tau", f"{loss}\n\n")
     with (root / "src/asap/align/methods.py").open("a", encoding="utf-8") as file:
         file.write(entry)
+    path = root / "tests/align/test_methods.py"
+    text = path.read_text(encoding="utf-8")
+    for before, after in (
+        ('"asap_hinge", "ipo")', '"asap_hinge", "ipo", "robust_dpo")'),
+        ('"hinge", "ipo",\n', '"hinge", "ipo", "robust",\n'),
+        ('"logistic": math.log(2)}', '"logistic": math.log(2), "robust": math.log(2)}'),
+    ):
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    path.write_text(f"{text}\n\n{test}", encoding="utf-8")
 
 
 def judge(root: Path) -> None:
@@ -81,7 +90,7 @@ def judge(root: Path) -> None:
 
 def producer(root: Path) -> None:
     (line,) = blocks("pair-producer.md")
-    insert(root / "src/asap/cli/app.py", '        "pairs stats"', line)
+    insert(root / "src/asap/cli/app.py", '        "pairs build inpaint"', line)
 
 
 def family(root: Path) -> None:
@@ -124,6 +133,9 @@ print([verdict.fails for verdict in judge.judge(images)])
     loss, verdicts = run(copy, "-c", code).splitlines()
     assert float(loss) == pytest.approx(0.6931, abs=1e-4)
     assert verdicts == "[True, False]"
+    judges = "tests/workflows/evaluation/judges/test_brightness.py"
+    assert "4 passed" in run(copy, "-m", "pytest", "-q", judges)
+    run(copy, "-m", "pytest", "-q", "tests/align/test_methods.py", "tests/cli/test_bench.py", "-m", "not slow")
 
 
 def test_a_producer(copy: Path) -> None:
@@ -131,6 +143,19 @@ def test_a_producer(copy: Path) -> None:
     counts = json.loads(run(copy, "-m", "asap.cli", "pairs", "stats", "squares", "--json"))
     assert counts["accepted"] == 6
     assert "1 passed" in run(copy, "-m", "pytest", "-q", "tests/workflows/pairs/test_squares.py")
+    assert "2 passed" in run(copy, "-m", "pytest", "-q", "tests/cli/test_app.py", "-k", "everyday or its_file")
+
+
+def test_the_code_has_the_style_of_the_program(copy: Path) -> None:
+    """All but the order of imports, which `make format` settles."""
+    settings = ("--config", str(ROOT / "pyproject.toml"), "--ignore", "I001")
+    run(copy, "-m", "ruff", "check", "--no-cache", *settings, "src", "tests")
+
+
+@pytest.mark.slow
+def test_the_code_has_its_types(copy: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    run(copy, "-m", "mypy", "--cache-dir", os.devnull)
 
 
 @pytest.mark.slow
