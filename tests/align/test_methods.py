@@ -10,9 +10,34 @@ from torch import Tensor
 from asap.align.methods import METHODS, LossSettings, Method, PairErrors, describe, pair_losses, resolve_method
 from asap.core.errors import ConfigError, UnknownNameError
 
-NAMES = ("sft", "dpo", "asap", "localized_dpo", "margin_dpo", "asap_hinge", "ipo")
-STARTS = {"sft": 0.1, "logistic": math.log(2)}
+SHAPES = {
+    "sft": "sft",
+    "dpo": "logistic",
+    "asap": "squared",
+    "localized_dpo": "logistic",
+    "margin_dpo": "squared",
+    "asap_hinge": "hinge",
+    "ipo": "ipo",
+}
+"""The loss function of each method, by name: both names are stored in manifests."""
+NAMES = tuple(SHAPES)
+STARTS = {
+    "sft": 0.1,
+    "logistic": math.log(2),
+}
 """Losses at delta 0 by the name of the loss function; 1 for all others."""
+SETTINGS = {
+    "alpha",
+    "tau",
+    "beta",
+    "normalize",
+    "scale",
+    "typical_share",
+    "typical_error",
+    "anchor",
+    "sft",
+}
+"""Keys of the settings in manifests: hashes of runs depend on them."""
 
 
 def errors(chosen: float, rejected: float, *, share: float = 0.05) -> PairErrors:
@@ -109,12 +134,8 @@ def test_stored_keys() -> None:
     assert list(describe(*resolve_method("asap", {}))) == [
         "method", "shape", "alpha", "k", "margin", "normalize", "scale", "anchor", "sft",
     ]  # fmt: skip
-    assert [METHODS.get(name).shape for name in NAMES] == [
-        "sft", "logistic", "squared", "logistic", "squared", "hinge", "ipo",
-    ]  # fmt: skip
-    assert set(LossSettings().config()) == {
-        "alpha", "tau", "beta", "normalize", "scale", "typical_share", "typical_error", "anchor", "sft",
-    }  # fmt: skip
+    assert {name: METHODS.get(name).shape for name in METHODS.names()} == SHAPES
+    assert set(LossSettings().config()) == SETTINGS
 
 
 def test_anchor_and_sft_add_in_units_of_the_margin() -> None:

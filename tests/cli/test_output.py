@@ -25,3 +25,8 @@ def test_lines_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
 def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     tell("judge 3/4")
     assert capsys.readouterr() == ("", "judge 3/4\n")
+
+
+def test_a_mapping_of_mappings_is_a_block(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lines({"n": 4, "by_part": {"hand": {"rate": 0.5, "n": 2}, "leg": {"rate": None, "n": 2}}})
+    assert capsys.readouterr().out == "n        4\nby_part\n  hand  rate 0.5, n 2\n  leg   rate unknown, n 2\n"

@@ -14,6 +14,7 @@ from tests.docs.pages import ROOT
 
 GUIDES = ROOT / "docs" / "guides" / "extend"
 NEW_FILE = re.compile(r'`((?:src|tests)/[\w/]+\.py)`:\n\n```python\n(""".*?)```', re.DOTALL)
+CONFIG = re.compile(r"`(configs/\w+\.yaml)`:\n\n```yaml\n(.*?)```", re.DOTALL)
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -25,8 +26,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for weights in (ROOT / "src").rglob("weights"):
         (root / weights.relative_to(ROOT)).symlink_to(weights)
     shutil.copytree(ROOT / "tests", root / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "configs", root / "configs")
     for guide in GUIDES.glob("*.md"):
-        for path, code in NEW_FILE.findall(guide.read_text(encoding="utf-8")):
+        text = guide.read_text(encoding="utf-8")
+        for path, code in [*NEW_FILE.findall(text), *CONFIG.findall(text)]:
             (root / path).parent.mkdir(exist_ok=True)
             (root / path).write_text(code, encoding="utf-8")
     settings = "[pytest]\npythonpath = src .\naddopts = --import-mode=importlib\nmarkers = slow\n"
@@ -53,7 +56,7 @@ def degradation(root: Path) -> None:
     folder = root / "src" / "asap" / "degrade"
     insert(root / "src/asap/core/vocabulary.py", "]\nOPERATIONS", '    "tapered",\n')
     insert(folder / "proportions.py", "def _thick_hand", f"{mesh}\n\n")
-    insert(folder / "operation_table.py", "Operation = ", "from asap.degrade.proportions import tapered\n\n")
+    insert(folder / "operation_table.py", "MeshOperation = ", "from asap.degrade.proportions import tapered\n\n")
     insert(folder / "operation_table.py", '        ("leg", "misshapen")', mesh_line)
     insert(folder / "photo" / "limbs.py", "def thickened", f"{photo}\n\n")
     insert(folder / "photo" / "operation_table.py", '        ("warp", "leg", "misshapen")', photo_line)
@@ -69,13 +72,9 @@ def objective(root: Path) -> None:
         file.write(entry)
     path = root / "tests/align/test_methods.py"
     text = path.read_text(encoding="utf-8")
-    for before, after in (
-        ('"asap_hinge", "ipo")', '"asap_hinge", "ipo", "robust_dpo")'),
-        ('"hinge", "ipo",\n', '"hinge", "ipo", "robust",\n'),
-        ('"logistic": math.log(2)}', '"logistic": math.log(2), "robust": math.log(2)}'),
-    ):
-        assert text.count(before) == 1
-        text = text.replace(before, after)
+    for table, line in (("SHAPES", '"robust_dpo": "robust",'), ("STARTS", '"robust": math.log(2),')):
+        assert text.count(f"\n{table} = {{\n") == 1
+        text = re.sub(rf"(\n{table} = {{\n(?:    .*\n)*)", rf"\1    {line}\n", text)
     path.write_text(f"{text}\n\n{test}", encoding="utf-8")
 
 
@@ -96,7 +95,7 @@ def producer(root: Path) -> None:
 def family(root: Path) -> None:
     path = root / "src/asap/backbones/families.py"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("FAMILIES: Final = (", 'FAMILIES: Final = ("auraflow", '), encoding="utf-8")
+    path.write_text(text.replace("FAMILIES: Final = (\n", 'FAMILIES: Final = (\n    "auraflow",\n'), encoding="utf-8")
 
 
 def run(root: Path, *words: str) -> str:
@@ -175,3 +174,5 @@ print(tuple(model.sample(["a hand"], [0], steps=2, height=32, width=64).shape))
     assert sampled == "(1, 32, 64, 3)"
     found = run(copy, "-m", "pytest", "-q", "tests/backbones/test_families.py", "-k", "auraflow")
     assert int(re.findall(r"(\d+) passed", found)[0]) >= 10
+    tests = ("tests/workflows/training/test_config.py", "-k", "auraflow or one_file or first_comment")
+    assert "3 passed" in run(copy, "-m", "pytest", "-q", *tests)

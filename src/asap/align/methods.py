@@ -118,6 +118,8 @@ class Method:
     """The error that counts as 1: the margin asked for, or 1 / slope where nothing bounds delta."""
     bounded: bool = True
     """Whether ``unit`` is a margin at which the loss asks for no more."""
+    slope: Callable[[LossSettings], float] | None = None
+    """Slope of the loss's logit in delta; None: the loss has no logit."""
     combine: Combine | None = None
     """What is compared with the target, of policy and reference; None: the policy's own prediction."""
     settings: LossSettings = LossSettings()
@@ -182,14 +184,15 @@ def resolve_method(name: str, overrides: Mapping[str, object]) -> tuple[Method, 
 def describe(method: Method, settings: LossSettings) -> dict[str, float | str | None]:
     """What decides a loss in the terms of papers, for the manifest and for people.
 
-    ``k`` is the slope of the logit in delta (mean reduction over latent elements): beta here, beta_dpo / 2 in
-    diffusers' scripts, whose 5000 is our 2500. ``margin`` is the delta asked for, None where nothing bounds it.
+    ``k`` is the slope of the logit in delta (mean reduction over latent elements), None where there is no logit: beta
+    here, beta_dpo / 2 in diffusers' scripts, whose 5000 is our 2500. ``margin`` is the delta asked for, None where
+    nothing bounds it.
     """
     return {
         "method": method.name,
         "shape": method.shape,
         "alpha": settings.alpha,
-        "k": settings.beta if method.loss is logistic else None,
+        "k": method.slope(settings) if method.slope else None,
         "margin": method.unit(settings) if method.bounded else None,
         "normalize": str(settings.normalize).lower(),
         "scale": settings.scale,
@@ -230,6 +233,10 @@ def _tau(settings: LossSettings) -> float:
     return settings.target_margin
 
 
+def _beta(settings: LossSettings) -> float:
+    return settings.beta
+
+
 def _register(method: Method) -> None:
     METHODS.register(method.name, method)
 
@@ -254,6 +261,7 @@ _register(
         loss=logistic,
         unit=lambda settings: 1 / settings.beta,
         bounded=False,
+        slope=_beta,
         settings=_PLAIN,
     )
 )
@@ -273,6 +281,7 @@ _register(
         loss=logistic,
         unit=lambda settings: 1 / settings.beta,
         bounded=False,
+        slope=_beta,
     )
 )
 # One thing is removed and tau stays, though without the mask weight it asks for up to 11 times the gap inside.

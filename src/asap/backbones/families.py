@@ -17,7 +17,17 @@ from asap.core.registry import Registry
 __all__ = ["FAMILIES", "MODELS", "families", "family_of", "find", "load"]
 
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
-FAMILIES: Final = ("flux", "flux2", "mini", "qwen_image", "sana", "sd15", "sd3", "sdxl", "zimage")
+FAMILIES: Final = (
+    "flux",
+    "flux2",
+    "mini",
+    "qwen_image",
+    "sana",
+    "sd15",
+    "sd3",
+    "sdxl",
+    "zimage",
+)
 """The folders of this package that are model families. Each has a constant ``FAMILY`` in its ``__init__``, which
 imports no diffusers, and a function ``load(folder, name, options)`` in ``backbone.py``."""
 MODELS: Registry[Callable[[str], Backbone]] = Registry("model")

@@ -14,11 +14,18 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=to_plain))
 
 
-def print_lines(values: Mapping[str, object]) -> None:
-    """Print one line for each value, names aligned; mappings go on one line as ``name value`` pairs."""
+def print_lines(values: Mapping[str, object], indent: str = "") -> None:
+    """Print one line for each value, names aligned.
+
+    A mapping of plain values goes on one line as ``name value`` pairs; a mapping of mappings is a block of its own.
+    """
     width = max(map(len, values), default=0)
     for name, value in values.items():
-        sys.stdout.write(f"{name:<{width}}  {_text(value)}\n")
+        if isinstance(value, Mapping) and any(isinstance(item, Mapping) for item in value.values()):
+            sys.stdout.write(f"{indent}{name}\n")
+            print_lines(value, indent + "  ")
+        else:
+            sys.stdout.write(f"{indent}{name:<{width}}  {_text(value)}\n")
 
 
 def tell(line: str) -> None:

@@ -24,7 +24,7 @@ from asap.degrade.orientation import reversed_joint, twisted
 from asap.degrade.proportions import elongated, shortened, thickened
 from asap.degrade.removal import detached, missing
 
-Operation = Callable[[EditableBody, str, str, int, np.random.Generator], dict[str, float | int | str]]
+MeshOperation = Callable[[EditableBody, str, str, int, np.random.Generator], dict[str, float | int | str]]
 """``(body, part, side, severity, rng) -> detail``: edits ``body`` in place and returns what it sampled."""
 
 
@@ -32,7 +32,7 @@ Operation = Callable[[EditableBody, str, str, int, np.random.Generator], dict[st
 class Entry:
     """One way to break one part."""
 
-    function: Operation
+    function: MeshOperation
     weight: float
     """Sampling weight; weights are not normalized."""
     source: str

@@ -39,7 +39,7 @@ def asked(**given: object) -> TrainConfig:
 
 def test_every_family_has_one_file_and_no_other_is_there() -> None:
     assert {path.stem for path in FILES} == {family.name for family in families()}
-    assert len(FILES) == len(list(CONFIGS.rglob("*.yaml"))) - len(list((CONFIGS / "accelerate").iterdir())) == 9
+    assert {path.parent.name for path in CONFIGS.rglob("*.yaml")} == {"configs", "accelerate"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

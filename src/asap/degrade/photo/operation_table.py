@@ -21,7 +21,7 @@ from asap.degrade.photo import faces, finger_rows, finger_warps, limbs, whole_ha
 from asap.degrade.photo.limb_warp import Composition
 from asap.degrade.photo.window import Window
 
-Operation = Callable[[Window, int, np.random.Generator, Sequence[PartRegion]], Composition]
+PhotoOperation = Callable[[Window, int, np.random.Generator, Sequence[PartRegion]], Composition]
 """``(window, severity, rng, regions) -> Composition``; raises ``InputError`` if the window does not allow it."""
 
 
@@ -33,7 +33,7 @@ class Entry:
     """Sampling weight; weights are not normalized."""
     source: str
     """Where the weight comes from."""
-    functions: tuple[Operation, ...]
+    functions: tuple[PhotoOperation, ...]
     """Alternatives. One is tried first; the others follow if it does not fit."""
     odds: tuple[float, ...]
     """Probability that each of ``functions`` is tried first."""
@@ -42,7 +42,7 @@ class Entry:
 
 
 def _entry(
-    weight: float, source: str, *functions: Operation, odds: tuple[float, ...] = (1.0,), follows: bool = False
+    weight: float, source: str, *functions: PhotoOperation, odds: tuple[float, ...] = (1.0,), follows: bool = False
 ) -> Entry:
     return Entry(weight, source, functions, odds, follows)
 
