@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from asap.bodies.anny_data import PHENOTYPES
 from asap.bodies.people import CLOTHES, HAIRS, SKINS, linear, paint_person, person_uid, sample_person
-from asap.bodies.rig import PHENOTYPES, Rig
+from asap.bodies.rig import Rig
 from asap.core.records import BoolArray, Floats
 from asap.core.seeds import generator
 from asap.core.vocabulary import region_id

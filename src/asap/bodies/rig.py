@@ -1,31 +1,23 @@
 """The rig: the bodies of Anny as plain numpy arrays, and skinning.
 
-Anny (Apache-2.0 code, CC0 MakeHuman data, github.com/naver/anny) provides shapes, bones and skinning weights. Posing is
-our own: each bone has one rotation in world axes relative to the rest pose, so a pose can aim a forearm without knowing
-the local frame of the bone.
+Anny (Apache-2.0 code, CC0 MakeHuman data, github.com/naver/anny) provides shapes, bones and skinning weights
+(``anny_data``). Posing is our own: each bone has one rotation in world axes relative to the rest pose, so a pose can
+aim a forearm without knowing the local frame of the bone.
 
 Legend: V vertices, F triangles, B bones, S blend shapes. Metres, z up, the person faces -y, their left is +x.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from filelock import FileLock
 from scipy import sparse
 
-from asap.bodies.warp_runtime import start_warp
+from asap.bodies.anny_data import AnnyData, load_anny_data
 from asap.core.records import ByteArray, FloatArray, Floats, IntArray
 from asap.core.vocabulary import region_id
 
-if TYPE_CHECKING:
-    from anny import Anny
-
-PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 _HAND = ("wrist", "metacarpal", "finger")
 _ARM = ("upperarm", "lowerarm")
 _LEG = ("upperleg", "lowerleg")
@@ -46,7 +38,7 @@ class Rest:
 class Rig:
     """Everything that all people share."""
 
-    model: "Anny"
+    data: AnnyData
     faces: IntArray
     """(F, 3)."""
     labels: tuple[str, ...]
@@ -74,9 +66,8 @@ class Rig:
     """Blend shapes of vertices (S, 3V), heads (S, 3B) and tails (S, 3B)."""
 
     def rest(self, phenotypes: Sequence[Mapping[str, float]]) -> list[Rest]:
-        """Unposed bodies for ``phenotypes``: values in [0, 1] for each name of ``PHENOTYPES``."""
-        columns = {name: torch.tensor([p[name] for p in phenotypes]) for name in PHENOTYPES}
-        coefficients = self.model.get_phenotype_blendshape_coefficients(**columns).numpy().astype(np.float32)
+        """Unposed bodies for ``phenotypes``: values in [0, 1] for each name of ``anny_data.PHENOTYPES``."""
+        coefficients = self.data.coefficients(phenotypes)
         arrays = []
         for template, basis in zip(
             (self.template.vertices, self.template.heads, self.template.tails), self.basis, strict=True
@@ -167,46 +158,24 @@ def _along(rest: Rest, index: Mapping[str, int], dominant: IntArray, regions: By
     return out
 
 
-def _numpy(tensor: torch.Tensor) -> FloatArray:
-    return tensor.detach().numpy().astype(np.float32)
-
-
 @lru_cache(maxsize=1)
 def load_rig() -> Rig:
-    """Load the rig. The first call on a machine takes about 40 s (Anny builds its cache), later calls under 2 s.
-
-    Only one process at a time builds the cache; others wait for it.
-    """
-    start_warp()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from anny import Anny, paths  # importing anny starts warp, so it follows our own start
-
-        cache = paths.get_anny_cache_path()
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / "asap.lock"):
-            model = Anny(rig="makehuman", skinning_method="lbs")
-    labels = tuple(model.bone_labels)
+    """Load the rig; see ``load_anny_data`` for the time it takes."""
+    data = load_anny_data()
+    labels = data.labels
     index = {label: i for i, label in enumerate(labels)}
-    template = Rest(
-        vertices=_numpy(model.template_vertices),
-        heads=_numpy(model.template_bone_heads),
-        tails=_numpy(model.template_bone_tails),
-    )
-    parents = tuple(int(p) for p in model.bone_parents)
+    template = Rest(vertices=data.vertices, heads=data.heads, tails=data.tails)
+    parents = tuple(int(p) for p in data.parents)
     root, levels, level_of = _levels(parents)
-    indices = model.vertex_bone_indices.numpy().astype(np.int32)
-    weights = _numpy(model.vertex_bone_weights)
+    indices, weights = data.bone_indices, data.bone_weights
     dominant = indices[np.arange(len(indices)), weights.argmax(axis=1)]
     regions = np.array([region_id(_region_of(label)) for label in labels], dtype=np.uint8)[dominant]
     rows = np.repeat(np.arange(len(indices)), indices.shape[1])
     matrix = sparse.csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(len(indices), len(labels)))
     matrix.eliminate_zeros()
-    shapes = (model.blendshapes, model.bone_heads_blendshapes, model.bone_tails_blendshapes)
-    vertices_basis, heads_basis, tails_basis = (_numpy(s).reshape(len(s), -1) for s in shapes)
     return Rig(
-        model=model,
-        faces=model.get_triangular_faces().numpy().astype(np.int32),
+        data=data,
+        faces=data.faces,
         labels=labels,
         parents=parents,
         index=index,
@@ -221,7 +190,7 @@ def load_rig() -> Rig:
         template=template,
         arm_along=_along(template, index, dominant, regions, "arm"),
         leg_along=_along(template, index, dominant, regions, "leg"),
-        basis=(vertices_basis, heads_basis, tails_basis),
+        basis=(data.vertices_basis, data.heads_basis, data.tails_basis),
     )
 
 

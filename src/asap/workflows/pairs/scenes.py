@@ -1,6 +1,6 @@
 """Rendered people as subjects of pairs: one image of a person, the parts it shows, and one edit of it.
 
-Importing this loads torch and warp, so producers import it where they propose.
+Importing this loads warp, so producers import it where they propose.
 """
 
 from dataclasses import dataclass, replace
