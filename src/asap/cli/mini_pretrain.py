@@ -25,6 +25,9 @@ class Command:
     seconds: PositiveFloat | None = None
     """Training time in seconds, as an alternative to `--steps`: the number of steps is computed from the rate measured
     at the start."""
+    cooldown: Natural = 0
+    """Steps at the end over which the learning rate falls, constant before; 0 lets it fall from the first step on.
+    Until the cooldown begins, the same folder continues with another number of steps."""
     init: str | None = None
     """Model to continue from, for instance mini, or a folder; by default training starts from random weights."""
     seed: Natural = 0
@@ -48,6 +51,7 @@ class Command:
 
         config = PretrainConfig(
             steps=self.steps or 0,
+            cooldown=self.cooldown,
             seed=self.seed,
             init=self.init or "",
             batch=self.batch_size,

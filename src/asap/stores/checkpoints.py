@@ -43,6 +43,15 @@ class CheckpointStore:
             if old.name != name:
                 old.unlink(missing_ok=True)
 
+    @property
+    def steps(self) -> int:
+        """Steps before the newest checkpoint; 0 if there is none. Raises ``StoreError`` for a damaged index."""
+        index = self.root / LATEST
+        entry = read_json(index) if index.exists() else {"step": 0}
+        if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
+            raise StoreError(f"{index} does not name a checkpoint; delete {self.root} to start over")
+        return int(entry["step"])
+
     def latest(self) -> dict[str, Any] | None:
         """The newest payload on the CPU, or None if there is none.
 

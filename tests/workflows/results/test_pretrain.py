@@ -135,6 +135,32 @@ def test_a_folder_belongs_to_one_configuration(data: Path, tmp_path: Path) -> No
         pretrain(data, tmp_path / "out", other)
 
 
+def test_a_run_gets_more_steps_until_its_cooldown_begins(data: Path, tmp_path: Path) -> None:
+    """12 steps and then 20 end with the weights of 20, as the rate was constant; after that nothing may change."""
+    cool = replace(CONFIG, cooldown=4)
+
+    def stopped(out: Path, steps: int, at: int) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Loop, "step", killed_at(at, kill))
+            with pytest.raises(KeyboardInterrupt):
+                pretrain(data, out, replace(cool, steps=steps), save_seconds=0)
+
+    stopped(tmp_path / "more", 12, CONFIG.vae_steps + 8)
+    longer = pretrain(data, tmp_path / "more", replace(cool, steps=20))
+    plain = pretrain(data, tmp_path / "plain", replace(cool, steps=20))
+    assert all(torch.equal(value, weights(plain)[name]) for name, value in weights(longer).items())
+    with pytest.raises(InputError, match="steps was 20 and is 30"):
+        pretrain(data, tmp_path / "more", replace(cool, steps=30))
+    stopped(tmp_path / "late", 12, CONFIG.vae_steps + 9)
+    with pytest.raises(InputError, match="steps was 12 and is 20"):
+        pretrain(data, tmp_path / "late", replace(cool, steps=20))
+
+
+def test_the_rate_is_constant_until_the_cooldown() -> None:
+    schedule = stage._denoiser_settings(PretrainConfig(steps=1000, cooldown=300, lr=1.0)).schedule
+    assert [round(schedule.at(step), 3) for step in (99, 200, 700, 850, 999)] == [0.5, 1.0, 1.0, 0.5, 0.0]
+
+
 def test_wrong_pictures_and_a_loss_that_is_no_number_are_reported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

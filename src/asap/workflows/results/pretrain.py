@@ -72,8 +72,11 @@ class PretrainConfig:
     """Settings of a run; a folder belongs to one of them."""
 
     steps: int = 0
-    """Denoiser steps: the learning rate falls to zero over exactly these. 0: as many as fit the time given to
-    ``pretrain``; the folder's config.json then holds the number."""
+    """Denoiser steps: the learning rate falls to zero over exactly these, or over the last ``cooldown`` of them. 0: as
+    many as fit the time given to ``pretrain``; the folder's config.json then holds the number."""
+    cooldown: int = 0
+    """Denoiser steps at the end over which the learning rate falls, constant before; 0: it falls from the first on.
+    Until the cooldown begins, a run may be given another number of steps."""
     size: str = "mini"
     seed: int = 0
     batch: int = 32
@@ -262,13 +265,24 @@ def _claim(out: Path, config: PretrainConfig, seconds: float) -> PretrainConfig:
         return config
     known = read_json(path)
     assert isinstance(known, dict)
+    known = {"cooldown": 0, **known}
     if not config.steps:
-        requested["steps"] = known.get("steps")
+        requested["steps"] = known["steps"]
+    elif _may_change_steps(out, known, config):
+        known["steps"] = config.steps
+        write_json(path, known)
     different = sorted(key for key in {*known, *requested} if known.get(key) != requested.get(key))
     if different:
         changes = ", ".join(f"{key} was {known.get(key)!r} and is {requested.get(key)!r}" for key in different)
         raise InputError(f"{out} belongs to another run: {changes}; use its settings or another folder")
     return replace(config, steps=requested["steps"])
+
+
+def _may_change_steps(out: Path, known: Mapping[str, object], config: PretrainConfig) -> bool:
+    """Whether the steps taken so far are the same with the number of steps of ``config``: no cooldown has begun."""
+    if not (config.cooldown and {**known, "steps": config.steps} == asdict(config)):
+        return False
+    return CheckpointStore(out / "denoiser").steps <= min(int(str(known["steps"])), config.steps) - config.cooldown
 
 
 def _read(folder: Path, config: PretrainConfig) -> _Data:
@@ -492,8 +506,12 @@ def _denoising(
 
 
 def _denoiser_settings(config: PretrainConfig) -> LoopSettings:
-    warmup = min(200, config.steps // 10)
-    return _settings("denoiser", config.steps, config.lr, warmup=warmup, ema=config.decay, images=config.batch)
+    if not config.cooldown:
+        warmup = min(200, config.steps // 10)
+        return _settings("denoiser", config.steps, config.lr, warmup=warmup, ema=config.decay, images=config.batch)
+    settings = _settings("denoiser", config.steps, config.lr, warmup=200, ema=config.decay, images=config.batch)
+    start = max(0, config.steps - config.cooldown)
+    return replace(settings, schedule=replace(settings.schedule, decay=(start, config.steps)))
 
 
 def _prompts(data: _Data, count: int) -> list[str]:
