@@ -90,6 +90,10 @@ class PhotoError(InputError):
         return self.message
 
 
+class BrokenImageError(InputError):
+    """A diffusion model returned an image that holds values which are not finite."""
+
+
 class StoreError(InputError):
     """A store on disk is missing, corrupt, empty, or locked by another process."""
 

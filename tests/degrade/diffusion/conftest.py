@@ -1,16 +1,21 @@
 """Shared by the tests of diffusion: tiny pipelines on disk, a painter without a model, a hand."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
-from asap.core.photos import PartRegion
+from asap.core.errors import BrokenImageError
+from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import BoolArray, ByteArray
 from asap.core.wholebody import FINGERS
+from asap.degrade.diffusion import Inpainter, Painting, PaintRequest
 from tests.degrade.diffusion.tiny import save_tiny
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -47,31 +52,54 @@ class FakeInpainter:
     fingerprint: str = "0" * 64
     size_multiple: int = 8
     native_size: int = 64
+    at_most: int | None = None
+    sizes: list[int] = field(default_factory=list)
+    """Images of each call."""
     calls: list[dict[str, object]] = field(default_factory=list)
 
-    def paint(
-        self,
-        image: ByteArray,
-        mask: BoolArray,
-        prompt: str,
-        *,
-        seed: int,
-        strength: float,
-        control: Mapping[str, ByteArray] | None = None,
-        negative: str = "",
-    ) -> ByteArray:
+    def paint(self, requests: Sequence[PaintRequest]) -> list[ByteArray | BrokenImageError]:
+        self.sizes.append(len(requests))
+        return [self._paint(request) for request in requests]
+
+    def _paint(self, request: PaintRequest) -> ByteArray:
+        image, mask = request.image, request.mask
         assert image.shape[0] % self.size_multiple == 0
         assert image.shape[1] % self.size_multiple == 0
         assert mask.shape == image.shape[:2]
-        arguments = {"prompt": prompt, "seed": seed, "strength": strength, "negative": negative}
-        self.calls.append({**arguments, "image": image, "mask": mask, "control": dict(control or {})})
+        self.calls.append({**vars(request), "control": dict(request.control or {})})
         out = self.roundtrip(image)
-        noise = np.random.default_rng(seed).integers(0, 256, image.shape, dtype=np.uint8)
+        noise = np.random.default_rng(request.seed).integers(0, 256, image.shape, dtype=np.uint8)
         out[mask] = noise[mask]
         return out
 
     def roundtrip(self, image: ByteArray) -> ByteArray:
         return np.where(image < 128, image + 3, image - 3).astype(np.uint8)
+
+
+def painted(painter: Inpainter, image: ByteArray, mask: BoolArray, prompt: str, **more: Any) -> ByteArray:  # noqa: ANN401
+    """One image of an inpainter."""
+    (result,) = painter.paint([PaintRequest(image=image, mask=mask, prompt=prompt, **more)])
+    assert not isinstance(result, BrokenImageError)
+    return result
+
+
+def finished(steps: Generator[PaintRequest, ByteArray, T], painter: Inpainter) -> T:
+    """The result of a painting that is given its images one by one."""
+    try:
+        request = next(steps)
+        while True:
+            (image,) = painter.paint([request])
+            assert not isinstance(image, BrokenImageError)
+            request = steps.send(image)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def pair_of(make: Callable[..., Painting], *arguments: Any, **more: Any) -> EditedPhoto:  # noqa: ANN401
+    """The pair that a function like ``inpaint_pair`` paints alone."""
+    (painter,) = (value for value in arguments if hasattr(value, "roundtrip"))
+    return finished(make(*arguments, **more), painter)
 
 
 def hand_region(

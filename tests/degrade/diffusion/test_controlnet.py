@@ -9,7 +9,7 @@ from asap.core.photos import EditedPhoto
 from asap.core.records import Edit
 from asap.degrade.diffusion import BodyMaps, Inpainter, controlnet_pair
 from asap.degrade.diffusion.load import load_inpainter
-from tests.degrade.diffusion.conftest import FakeInpainter
+from tests.degrade.diffusion.conftest import FakeInpainter, pair_of
 from tests.degrade.diffusion.test_maps import maps
 from tests.degrade.diffusion.tiny import SIZE
 
@@ -26,7 +26,9 @@ def square(size: int = SIZE) -> np.ndarray:
 def pair(inpainter: Inpainter, seed: int = 0, rejected: BodyMaps | None = None) -> EditedPhoto:
     broken = rejected if rejected is not None else maps(1.0, size=SIZE)
     draws = np.random.default_rng(seed)
-    return controlnet_pair(SIZE, maps(size=SIZE), broken, square(), EDIT, draws, inpainter, caption="a man waves")
+    return pair_of(
+        controlnet_pair, SIZE, maps(size=SIZE), broken, square(), EDIT, draws, inpainter, caption="a man waves"
+    )
 
 
 def test_three_calls_from_one_seed_and_one_prompt() -> None:
@@ -123,11 +125,25 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="takes no maps"):
         pair(FakeInpainter())
     with pytest.raises(InputError, match="must be"):
-        controlnet_pair(
-            32, maps(size=SIZE), maps(), square(), EDIT, np.random.default_rng(), FakeInpainter(maps=("depth",))
+        pair_of(
+            controlnet_pair,
+            32,
+            maps(size=SIZE),
+            maps(),
+            square(),
+            EDIT,
+            np.random.default_rng(),
+            FakeInpainter(maps=("depth",)),
         )
     empty = np.zeros((SIZE, SIZE), dtype=bool)
     with pytest.raises(InputError, match="both bodies look the same"):
-        controlnet_pair(
-            SIZE, maps(size=SIZE), maps(size=SIZE), empty, EDIT, np.random.default_rng(), FakeInpainter(maps=("depth",))
+        pair_of(
+            controlnet_pair,
+            SIZE,
+            maps(size=SIZE),
+            maps(size=SIZE),
+            empty,
+            EDIT,
+            np.random.default_rng(),
+            FakeInpainter(maps=("depth",)),
         )

@@ -9,7 +9,7 @@ from asap.core.records import ByteArray
 from asap.core.vocabulary import PARTS
 from asap.degrade.diffusion import inpaint_pair
 from asap.degrade.diffusion.prompts import STRENGTHS, fault_prompt, faults, negative_prompt
-from tests.degrade.diffusion.conftest import FakeInpainter
+from tests.degrade.diffusion.conftest import FakeInpainter, pair_of
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -19,7 +19,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 def test_a_pair(photo: ByteArray, hand: PartRegion) -> None:
     inpainter = FakeInpainter()
     before = photo.copy()
-    pair = inpaint_pair(photo, hand, 2, rng(), inpainter, caption="a woman waves")
+    pair = pair_of(inpaint_pair, photo, hand, 2, rng(), inpainter, caption="a woman waves")
     assert (photo == before).all()
     inside = pair.mask == 255
     assert set(np.unique(pair.mask)) == {0, 255}
@@ -37,7 +37,7 @@ def test_a_pair(photo: ByteArray, hand: PartRegion) -> None:
 
 
 def test_same_draws_same_pair_other_draws_another(photo: ByteArray, hand: PartRegion) -> None:
-    first, again, other = (inpaint_pair(photo, hand, 3, rng(seed), FakeInpainter()) for seed in (1, 1, 2))
+    first, again, other = (pair_of(inpaint_pair, photo, hand, 3, rng(seed), FakeInpainter()) for seed in (1, 1, 2))
     assert (first.rejected == again.rejected).all()
     assert first.edit == again.edit
     assert (first.rejected != other.rejected).any()
@@ -47,7 +47,7 @@ def test_same_draws_same_pair_other_draws_another(photo: ByteArray, hand: PartRe
 def test_severity_gives_up_more_and_says_so(photo: ByteArray, hand: PartRegion) -> None:
     inpainter = FakeInpainter()
     for severity in (1, 2, 3):
-        inpaint_pair(photo, hand, severity, rng(), inpainter)
+        pair_of(inpaint_pair, photo, hand, severity, rng(), inpainter)
     strengths = [float(str(call["strength"])) for call in inpainter.calls]
     assert strengths == sorted(set(strengths))
     assert len({str(call["prompt"]) for call in inpainter.calls}) == 3
@@ -68,10 +68,10 @@ def test_the_fault_comes_before_the_caption() -> None:
 
 def test_refusals(photo: ByteArray, hand: PartRegion) -> None:
     with pytest.raises(InputError, match="severity must be 1, 2 or 3, not 4"):
-        inpaint_pair(photo, hand, 4, rng(), FakeInpainter())
+        pair_of(inpaint_pair, photo, hand, 4, rng(), FakeInpainter())
     with pytest.raises(InputError, match="is empty"):
-        inpaint_pair(photo, replace(hand, mask=np.zeros_like(hand.mask)), 1, rng(), FakeInpainter())
+        pair_of(inpaint_pair, photo, replace(hand, mask=np.zeros_like(hand.mask)), 1, rng(), FakeInpainter())
     with pytest.raises(InputError, match="must have the shape"):
-        inpaint_pair(photo[:50], hand, 1, rng(), FakeInpainter())
+        pair_of(inpaint_pair, photo[:50], hand, 1, rng(), FakeInpainter())
     with pytest.raises(InputError, match="needs maps"):
-        inpaint_pair(photo, hand, 1, rng(), FakeInpainter(maps=("pose",)))
+        pair_of(inpaint_pair, photo, hand, 1, rng(), FakeInpainter(maps=("pose",)))

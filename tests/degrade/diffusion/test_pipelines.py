@@ -19,6 +19,7 @@ from asap.core.records import ByteArray
 from asap.degrade.diffusion import KINDS, inpaint_pair
 from asap.degrade.diffusion.families import FAMILIES, find_family
 from asap.degrade.diffusion.load import load_inpainter
+from tests.degrade.diffusion.conftest import painted, pair_of
 from tests.degrade.diffusion.tiny import PIPELINES, SIZE
 
 Tiny = Callable[..., str]
@@ -61,9 +62,9 @@ def test_repaint_end_to_end(kind: str, tiny: Tiny, photo: ByteArray, hand: PartR
     inpainter = load_inpainter("repaint", tiny(kind), steps=2, size=SIZE)
     assert type(inpainter.pipeline).__name__ == CLASSES[kind]
     assert (inpainter.native_size, inpainter.size_multiple, inpainter.maps) == (SIZE, 8, ())
-    pair = inpaint_pair(photo, hand, 3, np.random.default_rng(1), inpainter, caption="a hand")
-    other = inpaint_pair(photo, hand, 3, np.random.default_rng(2), inpainter, caption="a hand")
-    again = inpaint_pair(photo, hand, 3, np.random.default_rng(1), inpainter, caption="a hand")
+    pair = pair_of(inpaint_pair, photo, hand, 3, np.random.default_rng(1), inpainter, caption="a hand")
+    other = pair_of(inpaint_pair, photo, hand, 3, np.random.default_rng(2), inpainter, caption="a hand")
+    again = pair_of(inpaint_pair, photo, hand, 3, np.random.default_rng(1), inpainter, caption="a hand")
     inside = pair.mask == 255
     assert (pair.chosen[~inside] == photo[~inside]).all()
     assert (pair.rejected[~inside] == photo[~inside]).all()
@@ -77,15 +78,15 @@ def test_repaint_end_to_end(kind: str, tiny: Tiny, photo: ByteArray, hand: PartR
 def test_an_inpainting_controlnet_takes_the_masked_image_itself(tiny: Tiny, photo: ByteArray, hand: PartRegion) -> None:
     inpainter = load_inpainter("repaint", tiny("qwen"), controlnet=tiny("qwen-controlnet"), steps=1, size=SIZE)
     assert type(inpainter.pipeline).__name__ == "QwenImageControlNetInpaintPipeline"
-    pair = inpaint_pair(photo, hand, 1, np.random.default_rng(1), inpainter)
+    pair = pair_of(inpaint_pair, photo, hand, 1, np.random.default_rng(1), inpainter)
     assert (pair.rejected[pair.mask == 0] == photo[pair.mask == 0]).all()
-    first, second = (inpainter.paint(square(i), middle(), "x", seed=1, strength=1.0) for i in (0, 1))
+    first, second = (painted(inpainter, square(i), middle(), "x", seed=1, strength=1.0) for i in (0, 1))
     assert (first != second).any()
 
 
 def test_a_painter_loaded_twice_paints_the_same(tiny: Tiny) -> None:
     first, second = (load_inpainter("repaint", tiny("sd"), steps=2) for _ in range(2))
-    images = [p.paint(square(), middle(), "a hand", seed=5, strength=1.0) for p in (first, second)]
+    images = [painted(p, square(), middle(), "a hand", seed=5, strength=1.0) for p in (first, second)]
     assert (images[0] == images[1]).all()
     assert first.fingerprint == second.fingerprint
     assert first.native_size == SIZE  # of the UNet's configuration
@@ -99,7 +100,7 @@ def test_the_global_generator_is_neither_read_nor_moved(tiny: Tiny) -> None:
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        images.append(inpainter.paint(square(), middle(), "a hand", seed=5, strength=0.7))
+        images.append(painted(inpainter, square(), middle(), "a hand", seed=5, strength=0.7))
         assert torch.equal(before, torch.get_rng_state())
     assert (images[0] == images[1]).all()
 
@@ -108,7 +109,7 @@ def test_prompt_negative_and_strength_reach_the_model(tiny: Tiny) -> None:
     inpainter = load_inpainter("repaint", tiny("sd"), steps=4)
 
     def paint(prompt: str = "a hand", negative: str = "", strength: float = 1.0) -> ByteArray:
-        return inpainter.paint(square(), middle(), prompt, seed=5, strength=strength, negative=negative)
+        return painted(inpainter, square(), middle(), prompt, seed=5, strength=strength, negative=negative)
 
     plain = paint()
     assert (plain != paint(prompt="six fingers")).any()
@@ -141,7 +142,7 @@ def test_a_hub_cache_has_the_fingerprint_of_a_plain_folder(tiny: Tiny, tmp_path:
 def test_a_image_that_is_not_square(tiny: Tiny) -> None:
     inpainter = load_inpainter("repaint", tiny("sdxl"), steps=1)
     image = square(height=SIZE + 16)
-    assert inpainter.paint(image, middle(SIZE + 16), "a hand", seed=0, strength=1.0).shape == image.shape
+    assert painted(inpainter, image, middle(SIZE + 16), "a hand", seed=0, strength=1.0).shape == image.shape
     assert inpainter.roundtrip(image).shape == image.shape
 
 
@@ -171,12 +172,12 @@ def test_half_precision_leaves_the_autoencoder_as_it_was(tiny: Tiny) -> None:
 def test_wrong_calls_are_refused(tiny: Tiny) -> None:
     inpainter = load_inpainter("repaint", tiny("sd"), steps=4)
     with pytest.raises(InputError, match="multiples of 8"):
-        inpainter.paint(square()[:, :60], middle()[:, :60], "x", seed=0, strength=1.0)
+        painted(inpainter, square()[:, :60], middle()[:, :60], "x", seed=0, strength=1.0)
     with pytest.raises(InputError, match="mask must be bool"):
-        inpainter.paint(square(), middle().astype(np.uint8), "x", seed=0, strength=1.0)
+        painted(inpainter, square(), middle().astype(np.uint8), "x", seed=0, strength=1.0)
     for strength in (0.0, 1.5, float("nan")):
         with pytest.raises(InputError, match="strength"):
-            inpainter.paint(square(), middle(), "x", seed=0, strength=strength)
+            painted(inpainter, square(), middle(), "x", seed=0, strength=strength)
 
 
 def test_at_least_one_step_is_made(tiny: Tiny) -> None:
@@ -189,7 +190,7 @@ def test_at_least_one_step_is_made(tiny: Tiny) -> None:
         return forward(*arguments, **named)
 
     inpainter.pipeline.unet.forward = count
-    inpainter.paint(square(), middle(), "x", seed=0, strength=0.001)
+    painted(inpainter, square(), middle(), "x", seed=0, strength=0.001)
     assert len(taken) == 1
 
 
@@ -203,7 +204,7 @@ def test_too_little_memory_is_one_line_that_no_next_image_hides(tiny: Tiny) -> N
 
     inpainter.pipeline.unet.forward = full
     with pytest.raises(AsapError, match="choose a smaller size") as caught:
-        inpainter.paint(square(), middle(), "x", seed=0, strength=1.0)
+        painted(inpainter, square(), middle(), "x", seed=0, strength=1.0)
     assert not isinstance(caught.value, InputError)
 
 

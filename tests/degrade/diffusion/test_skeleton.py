@@ -14,7 +14,7 @@ from asap.degrade.diffusion import break_skeleton, skeleton_pair
 from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, finger_names, people_of, turn
 from asap.degrade.diffusion.load import load_inpainter
 from asap.degrade.diffusion.skeleton_operations import SKELETON_OPERATIONS
-from tests.degrade.diffusion.conftest import FakeInpainter, hand_region
+from tests.degrade.diffusion.conftest import FakeInpainter, hand_region, painted, pair_of
 from tests.degrade.diffusion.tiny import SIZE
 
 
@@ -228,7 +228,9 @@ def test_what_a_skeleton_cannot_say_is_refused(hand: PartRegion) -> None:
 
 def test_the_pair_and_what_the_painter_was_shown(photo: ByteArray, hand: PartRegion) -> None:
     inpainter = FakeInpainter(maps=("pose",))
-    pair = skeleton_pair(photo, hand, "extra", 1, draw(), inpainter, caption="a man waves", regions=[hand, arm()])
+    pair = pair_of(
+        skeleton_pair, photo, hand, "extra", 1, draw(), inpainter, caption="a man waves", regions=[hand, arm()]
+    )
     assert (pair.edit.operation, pair.edit.severity, pair.edit.detail["space"]) == ("extra", 1, "skeleton")
     outside = pair.mask == 0
     assert (pair.chosen[outside] == photo[outside]).all()
@@ -242,7 +244,9 @@ def test_the_pair_and_what_the_painter_was_shown(photo: ByteArray, hand: PartReg
 
 def test_the_mask_covers_where_the_limb_will_be(photo: ByteArray) -> None:
     own = hand_region(corner=(80, 20))
-    pair = skeleton_pair(photo, arm(), "reversed_joint", 1, draw(), FakeInpainter(maps=("pose",)), regions=[arm(), own])
+    pair = pair_of(
+        skeleton_pair, photo, arm(), "reversed_joint", 1, draw(), FakeInpainter(maps=("pose",)), regions=[arm(), own]
+    )
     assert pair.mask[60, 22] == 255  # the wrist after
     assert pair.mask[60, 78] == 255  # the wrist before
     assert (pair.mask[own.mask] == 255).all()  # the hand that went away
@@ -251,7 +255,7 @@ def test_the_mask_covers_where_the_limb_will_be(photo: ByteArray) -> None:
 
 def test_a_ring_shows_each_side_its_own_skeleton(photo: ByteArray, hand: PartRegion) -> None:
     inpainter = FakeInpainter(maps=("pose",))
-    skeleton_pair(photo, hand, "missing", 3, draw(), inpainter, seam="ring")
+    pair_of(skeleton_pair, photo, hand, "missing", 3, draw(), inpainter, seam="ring")
     first, chosen, rejected = (call["control"]["pose"] for call in inpainter.calls)  # type: ignore[index]
     assert np.array_equal(first, rejected)
     assert not np.array_equal(chosen, rejected)
@@ -259,7 +263,7 @@ def test_a_ring_shows_each_side_its_own_skeleton(photo: ByteArray, hand: PartReg
 
 def test_a_painter_without_pose_is_refused(photo: ByteArray, hand: PartRegion) -> None:
     with pytest.raises(InputError, match="load one of kind skeleton"):
-        skeleton_pair(photo, hand, "extra", 1, draw(), FakeInpainter())
+        pair_of(skeleton_pair, photo, hand, "extra", 1, draw(), FakeInpainter())
 
 
 @pytest.mark.parametrize(
@@ -280,7 +284,7 @@ def test_end_to_end(
     assert type(inpainter.pipeline).__name__ == pipeline
     assert inpainter.maps == ("pose",)
     first, other, again = (
-        skeleton_pair(photo, hand, operation, 3, draw(1), inpainter, regions=[hand])
+        pair_of(skeleton_pair, photo, hand, operation, 3, draw(1), inpainter, regions=[hand])
         for operation in ("missing", "misshapen", "missing")
     )
     outside = first.mask == 0
@@ -294,7 +298,7 @@ def test_the_drawing_steers(tiny: Callable[..., str], photo: ByteArray) -> None:
     inpainter = load_inpainter("skeleton", tiny("sd"), controlnet=tiny("sd-controlnet"), steps=1)
     image, mask = photo[:SIZE, :SIZE], np.ones((SIZE, SIZE), dtype=bool)
     drawings = [np.full_like(image, level) for level in (0, 255)]
-    images = [inpainter.paint(image, mask, "x", seed=1, strength=1.0, control={"pose": d}) for d in drawings]
+    images = [painted(inpainter, image, mask, "x", seed=1, strength=1.0, control={"pose": d}) for d in drawings]
     assert (images[0] != images[1]).any()
     with pytest.raises(InputError, match="needs the map 'pose'"):
-        inpainter.paint(image, mask, "x", seed=1, strength=1.0)
+        painted(inpainter, image, mask, "x", seed=1, strength=1.0)

@@ -16,7 +16,7 @@ from asap.degrade.diffusion.window import (
     touched_area,
     window_around,
 )
-from tests.degrade.diffusion.conftest import FakeInpainter
+from tests.degrade.diffusion.conftest import FakeInpainter, finished
 
 
 def box_mask(shape: tuple[int, int], x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
@@ -120,7 +120,7 @@ def make_task(photo: ByteArray, hand: PartRegion, seam: str = "feather") -> Inpa
 def test_outside_is_the_photograph_to_the_bit(photo: ByteArray, hand: PartRegion, seam: str) -> None:
     task, inpainter = make_task(photo, hand, seam), FakeInpainter()
     window = window_around(task.area, 64, 8)
-    chosen, rejected, area = inpaint_both(task, inpainter, window)
+    chosen, rejected, area = finished(inpaint_both(task, inpainter, window), inpainter)
     assert (chosen[~area] == photo[~area]).all()
     assert (rejected[~area] == photo[~area]).all()
     assert (chosen != rejected).any(axis=2)[hand.mask].mean() > 0.9
@@ -131,14 +131,14 @@ def test_outside_is_the_photograph_to_the_bit(photo: ByteArray, hand: PartRegion
 def test_the_chosen_side_carries_the_trace_too(photo: ByteArray, hand: PartRegion) -> None:
     flat = np.full_like(photo, 100)
     task, inpainter = make_task(flat, hand), FakeInpainter()
-    chosen, _, area = inpaint_both(task, inpainter, window_around(task.area, 64, 8))
+    chosen, _, area = finished(inpaint_both(task, inpainter, window_around(task.area, 64, 8)), inpainter)
     deep = feather(area, margin(area)) == 1
     assert (chosen[deep] == 103).all()
 
 
 def test_a_ring_is_painted_on_both_sides_from_one_seed(photo: ByteArray, hand: PartRegion) -> None:
     inpainter, task = FakeInpainter(), make_task(photo, hand, "ring")
-    inpaint_both(task, inpainter, window_around(task.area, 64, 8))
+    finished(inpaint_both(task, inpainter, window_around(task.area, 64, 8)), inpainter)
     first, *rings = inpainter.calls
     assert len(rings) == 2
     assert rings[0]["seed"] == rings[1]["seed"] != first["seed"]

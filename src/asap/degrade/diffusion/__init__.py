@@ -1,8 +1,9 @@
 """Break one part of a photographed person with a diffusion model. Importing this package does not import torch."""
 
+from asap.degrade.diffusion.batches import Painting, paint_all
 from asap.degrade.diffusion.controlnet import controlnet_pair
 from asap.degrade.diffusion.inpaint import inpaint_pair
-from asap.degrade.diffusion.inpainter import KINDS, MAPS, Inpainter
+from asap.degrade.diffusion.inpainter import KINDS, MAPS, Inpainter, PaintRequest
 from asap.degrade.diffusion.maps import BodyMaps
 from asap.degrade.diffusion.screens import LandmarkScreen, Screen, VlmScreen, instrument
 from asap.degrade.diffusion.skeleton import BrokenSkeleton, break_skeleton, skeleton_pair
@@ -18,11 +19,14 @@ __all__ = [
     "BrokenSkeleton",
     "Inpainter",
     "LandmarkScreen",
+    "PaintRequest",
+    "Painting",
     "Screen",
     "VlmScreen",
     "break_skeleton",
     "controlnet_pair",
     "inpaint_pair",
     "instrument",
+    "paint_all",
     "skeleton_pair",
 ]

@@ -3,6 +3,7 @@
 No landmarks of a photograph are needed: part, operation, severity and mask are those of the mesh edit.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +12,8 @@ import numpy as np
 from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto
 from asap.core.records import BoolArray, ByteArray, Edit
-from asap.degrade.diffusion.inpainter import Inpainter
+from asap.degrade.diffusion.batches import Painting
+from asap.degrade.diffusion.inpainter import Inpainter, PaintRequest
 from asap.degrade.diffusion.maps import BodyMaps, control_images
 from asap.degrade.diffusion.pair import sample_seed
 from asap.degrade.diffusion.prompts import plain_prompt
@@ -33,7 +35,7 @@ def controlnet_pair(
     *,
     caption: str = "",
     stroke: float = 1.0,
-) -> EditedPhoto:
+) -> Painting:
     """Generate both sides of a pair from maps and a caption.
 
     First, a whole image is generated from the maps of the correct body. Then the mask is inpainted twice, with the same
@@ -65,14 +67,16 @@ def controlnet_pair(
     chosen_control, rejected_control = control_images(chosen_maps, rejected_maps, area, inpainter.maps, stroke)
     prompt, seed = plain_prompt(caption), sample_seed(rng)
 
-    def paint(image: ByteArray, where: BoolArray, control: dict[str, ByteArray]) -> ByteArray:
-        return inpainter.paint(image, where, prompt, seed=seed, strength=1.0, control=control)
+    def request(image: ByteArray, where: BoolArray, control: Mapping[str, ByteArray]) -> PaintRequest:
+        return PaintRequest(image=image, mask=where, prompt=prompt, seed=seed, strength=1.0, control=control)
 
-    whole = paint(np.full((*shape, 3), _GREY, dtype=np.uint8), np.ones(shape, dtype=bool), chosen_control)
+    whole = yield request(np.full((*shape, 3), _GREY, dtype=np.uint8), np.ones(shape, dtype=bool), chosen_control)
     weights = feather(area, margin(area))
+    chosen = yield request(whole, area, chosen_control)
+    rejected = yield request(whole, area, rejected_control)
     return EditedPhoto(
-        chosen=mix(whole, paint(whole, area, chosen_control), weights),
-        rejected=mix(whole, paint(whole, area, rejected_control), weights),
+        chosen=mix(whole, chosen, weights),
+        rejected=mix(whole, rejected, weights),
         mask=np.where(area, 255, 0).astype(np.uint8),
         edit=replace(edit, detail={**edit.detail, "space": "guided", "seed": seed, "maps": ",".join(inpainter.maps)}),
         instruments=(inpainter.name,),

@@ -39,6 +39,8 @@ class Family:
     """Whether it takes a negative prompt."""
     strength: bool = True
     """Whether it takes a strength. Without one, the mask always starts from pure noise."""
+    batched: bool = True
+    """Whether one call takes several images."""
     scale: float = 1.0
     """Factor on the output of the ControlNet. The defaults of diffusers are 0.5 to 1 and differ between its
     pipelines.
@@ -129,6 +131,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             image_argument="control_image",
             mask_argument="control_mask",
             strength=False,
+            batched=False,
         ),
         "sd-steered": Family(
             sources=_SD,

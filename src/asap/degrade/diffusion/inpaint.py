@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from asap.core.errors import InputError
-from asap.core.photos import EditedPhoto, PartRegion
+from asap.core.photos import PartRegion
 from asap.core.records import ByteArray, Edit
+from asap.degrade.diffusion.batches import Painting
 from asap.degrade.diffusion.inpainter import Inpainter
 from asap.degrade.diffusion.pair import check_region, finish_pair, sample_seed
 from asap.degrade.diffusion.prompts import STRENGTHS, fault_prompt, faults, negative_prompt
@@ -26,8 +27,8 @@ def inpaint_pair(
     regions: Sequence[PartRegion] = (),
     seam: Seam = "feather",
     context: float = CONTEXT,
-) -> EditedPhoto:
-    """Inpaint ``region`` with a prompt that asks for a fault, and return both sides of the pair.
+) -> Painting:
+    """Inpaint ``region`` with a prompt that asks for a fault; the result of the painting is both sides of the pair.
 
     The operation of the edit is ``misshapen``. Its detail records the requested fault; whether the result shows a fault
     is decided by a screen.
@@ -72,4 +73,4 @@ def inpaint_pair(
         severity=severity,
         detail={"space": "image", "asked": fault},
     )
-    return finish_pair(task, inpainter, window, edit)
+    return (yield from finish_pair(task, inpainter, window, edit))

@@ -8,6 +8,7 @@ from asap.core.errors import InputError
 from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import ByteArray, Edit
 from asap.core.vocabulary import SEVERITIES
+from asap.degrade.diffusion.batches import Painting
 from asap.degrade.diffusion.inpainter import Inpainter
 from asap.degrade.diffusion.window import InpaintTask, Window, inpaint_both
 
@@ -31,9 +32,9 @@ def sample_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**63 - 1))
 
 
-def finish_pair(task: InpaintTask, inpainter: Inpainter, window: Window, edit: Edit) -> EditedPhoto:
+def finish_pair(task: InpaintTask, inpainter: Inpainter, window: Window, edit: Edit) -> Painting:
     """Both sides as a record. Strength, seed, seam and window are added to the detail of the edit."""
-    chosen, rejected, area = inpaint_both(task, inpainter, window)
+    chosen, rejected, area = yield from inpaint_both(task, inpainter, window)
     detail: dict[str, float | int | str] = {
         **edit.detail,
         "strength": task.strength,

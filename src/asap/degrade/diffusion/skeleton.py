@@ -8,9 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 from asap.core.errors import InputError
-from asap.core.photos import EditedPhoto, PartRegion
+from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, Edit, FloatArray
 from asap.core.vocabulary import SEVERITIES
+from asap.degrade.diffusion.batches import Painting
 from asap.degrade.diffusion.editable_skeleton import EditableSkeleton, people_of
 from asap.degrade.diffusion.inpainter import Inpainter
 from asap.degrade.diffusion.openpose import DRAWN, EDGES, draw_skeletons
@@ -144,8 +145,8 @@ def skeleton_pair(
     seam: Seam = "feather",
     context: float = CONTEXT,
     stroke: float = 1.0,
-) -> EditedPhoto:
-    """Inpaint ``region`` to fit a skeleton that is broken by ``operation``, and return both sides of the pair.
+) -> Painting:
+    """Inpaint ``region`` to fit a skeleton that ``operation`` broke; the result of the painting is both sides.
 
     Arguments and errors are those of ``inpaint_pair`` and ``break_skeleton``. ``inpainter`` is of kind skeleton;
     ``stroke`` is a factor on the line widths of the drawing (``draw_skeletons``).
@@ -176,7 +177,7 @@ def skeleton_pair(
         chosen_control={"pose": _drawn(broken.whole, window, stroke)},
         rejected_control={"pose": _drawn(broken.broken, window, stroke)},
     )
-    return finish_pair(task, inpainter, window, edit)
+    return (yield from finish_pair(task, inpainter, window, edit))
 
 
 def _drawn(people: Sequence[FloatArray], window: Window, stroke: float) -> ByteArray:

@@ -3,8 +3,8 @@
 Legend: H and W pixels of the photograph, h and w of the window at the resolution of the model.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from asap.core.errors import InputError, UnknownNameError
 from asap.core.photos import PartRegion
 from asap.core.records import BoolArray, ByteArray, FloatArray
 from asap.core.seeds import derive
-from asap.degrade.diffusion.inpainter import Inpainter
+from asap.degrade.diffusion.inpainter import Inpainter, PaintRequest
 
 __all__ = [
     "CONTEXT",
@@ -190,22 +190,25 @@ class InpaintTask:
             raise InputError(f"context must be at least 1, not {self.context}")
 
 
-def inpaint_both(task: InpaintTask, inpainter: Inpainter, window: Window) -> tuple[ByteArray, ByteArray, BoolArray]:
+Sides = tuple[ByteArray, ByteArray]
+"""Chosen and rejected."""
+
+
+def inpaint_both(
+    task: InpaintTask, inpainter: Inpainter, window: Window
+) -> Generator[PaintRequest, ByteArray, tuple[ByteArray, ByteArray, BoolArray]]:
     """Both sides of a pair, and the area in which they differ from the photograph.
 
     The area of the rejected side is inpainted. The chosen side goes through the same crop, encoder, decoder and paste
     without inpainting, so that traces of resampling and of the model do not reveal the side. Outside the area both are
     bit-identical to the photograph. A ring is inpainted on both sides with one seed.
-
-    Raises:
-        InputError: as ``Inpainter.paint``.
     """
     before = window.cut(task.photo)
     chosen = inpainter.roundtrip(before)
-    rejected = inpainter.paint(
-        before,
-        window.cut_mask(task.area),
-        task.prompt,
+    rejected = yield PaintRequest(
+        image=before,
+        mask=window.cut_mask(task.area),
+        prompt=task.prompt,
         seed=task.seed,
         strength=task.strength,
         control=task.rejected_control,
@@ -214,7 +217,7 @@ def inpaint_both(task: InpaintTask, inpainter: Inpainter, window: Window) -> tup
     area, width = task.area, margin(task.area)
     if task.seam == "ring":
         band = grow(area, width) & grow(~area, width)
-        chosen, rejected = _ring(task, inpainter, window, (chosen, rejected), band)
+        chosen, rejected = yield from _ring(task, window, (chosen, rejected), band)
         area = area | band
         width = max(1, width // 2)
     weights = feather(area, width)
@@ -222,19 +225,20 @@ def inpaint_both(task: InpaintTask, inpainter: Inpainter, window: Window) -> tup
 
 
 def _ring(
-    task: InpaintTask, inpainter: Inpainter, window: Window, sides: tuple[ByteArray, ByteArray], band: BoolArray
-) -> tuple[ByteArray, ByteArray]:
+    task: InpaintTask, window: Window, sides: Sides, band: BoolArray
+) -> Generator[PaintRequest, ByteArray, Sides]:
     """Both sides (h, w, 3) with the band inpainted with one seed, the rejected area on top of the chosen side."""
     chosen, rejected = sides
     joined = np.where(window.cut_mask(task.area)[..., None], rejected, chosen).astype(np.uint8)
     ring, seed = window.cut_mask(band), derive(task.seed, "ring")
     if not ring.any():
         return chosen, joined
-    new = [
-        inpainter.paint(side, ring, RING_PROMPT, seed=seed, strength=RING_STRENGTH, control=control)
-        for side, control in ((chosen, task.chosen_control), (joined, task.rejected_control))
-    ]
-    return new[0], new[1]
+    request = PaintRequest(
+        image=chosen, mask=ring, prompt=RING_PROMPT, seed=seed, strength=RING_STRENGTH, control=task.chosen_control
+    )
+    chosen = yield request
+    rejected = yield replace(request, image=joined, control=task.rejected_control)
+    return chosen, rejected
 
 
 def _paste(photo: ByteArray, side: ByteArray, window: Window, weights: FloatArray) -> ByteArray:

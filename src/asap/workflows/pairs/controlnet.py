@@ -6,15 +6,15 @@ noise (``degrade.diffusion.controlnet_pair``). Part, operation and severity are 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
 from asap import gates
-from asap.core.errors import InputError
+from asap.core.errors import BrokenImageError, InputError
 from asap.core.manifest import Instrument
 from asap.core.pairs import box_of
-from asap.core.photos import PartRegion
+from asap.core.photos import EditedPhoto, PartRegion
 from asap.core.records import BoolArray, Edit
 from asap.core.seeds import derive, generator
 from asap.core.settings import Fraction, Natural, Positive, Range
@@ -25,7 +25,8 @@ from asap.workflows.pairs.inpainting import Diffusion, generator_of, inpainter_o
 from asap.workflows.pairs.producer import PairProducer
 
 if TYPE_CHECKING:
-    from asap.workflows.pairs.scenes import EditedScene, Subject
+    from asap.degrade.diffusion import Painting
+    from asap.workflows.pairs.scenes import Subject
 
 __all__ = ["ControlNet"]
 
@@ -58,8 +59,17 @@ class ControlNet(PairProducer):
     title: ClassVar[str] = "painting pairs"
     versions: ClassVar[tuple[str, ...]] = ("anny", "warp-lang", "numpy", "diffusers")
     stored: ClassVar[Mapping[str, str]] = {"identity_pool": "namespace", "diffusion": "", "screen": ""}
-    chunk: ClassVar[int] = 8
     one_process: ClassVar[bool] = True
+
+    @property
+    def batch(self) -> int:
+        """Bodies whose pairs fill a call of the model."""
+        return self.diffusion.batch_size
+
+    @property
+    def chunk(self) -> int:
+        """Few, because each takes long."""
+        return max(8, self.batch)
 
     @property
     def filter(self) -> PairFilter:
@@ -70,7 +80,7 @@ class ControlNet(PairProducer):
 
     def config(self) -> Mapping[str, object]:
         """The settings, the model and the screen."""
-        screening, painting = self.filter.screening, {"kind": "guided", **asdict(self.diffusion)}
+        screening, painting = self.filter.screening, {"kind": "guided", **self.diffusion.config()}
         screen = None if screening is None else asdict(screening)
         return {**super().config(), "scene": "varied", "painting": painting, "screening": screen}
 
@@ -83,9 +93,18 @@ class ControlNet(PairProducer):
 
     def propose(self, indices: Sequence[int], attempt: int) -> Sequence[Candidate | Refusal]:
         """One edit of each body, painted."""
-        return [self._propose(index, attempt) for index in indices]
+        from asap.degrade.diffusion import paint_all
 
-    def _propose(self, index: int, attempt: int) -> Candidate | Refusal:
+        begun = [self._begin(index, attempt) for index in indices]
+        paintings = [one.painting for one in begun if isinstance(one, _Begun)]
+        painted = iter(paint_all(paintings, inpainter_of("guided", self.diffusion), self.diffusion.batch_size))
+        return [
+            self._candidate(index, one, next(painted)) if isinstance(one, _Begun) else one
+            for index, one in zip(indices, begun, strict=True)
+        ]
+
+    def _begin(self, index: int, attempt: int) -> "_Begun | Refusal":
+        from asap.degrade import diffusion
         from asap.workflows.pairs import scenes
 
         chosen = scenes.subject(self.seed, self.identity_pool, index, "varied", self.size)
@@ -97,21 +116,13 @@ class ControlNet(PairProducer):
         edited = scenes.edit_scene(chosen, "defect" if kind == "defect" else "null_pose", self.operations, rng)
         if isinstance(edited, Refusal):
             return edited
-        return self._paint(index, chosen, edited, rng)
-
-    def _paint(
-        self, index: int, chosen: "Subject", edited: "EditedScene", rng: np.random.Generator
-    ) -> Candidate | Refusal:
-        from asap.degrade import diffusion
-
         right, wrong = chosen.rendering, edited.render(chosen, self.size)
         margin = gates.mask_margin(right.image.shape, photograph=True)
         area = gates.difference_mask(right.image, wrong.image, margin) > 0
         if not area.any():
             return Refusal("hidden")
-        truth, points = chosen.truth, chosen.keypoints
-        camera = chosen.sampled.scene.camera
-        painted = diffusion.controlnet_pair(
+        camera, points = chosen.sampled.scene.camera, chosen.keypoints
+        painting = diffusion.controlnet_pair(
             self.size,
             diffusion.BodyMaps(depth=right.depth, normals=right.normals, camera=camera, keypoints=points),
             diffusion.BodyMaps(depth=wrong.depth, normals=wrong.normals, camera=edited.scene.camera),
@@ -119,21 +130,37 @@ class ControlNet(PairProducer):
             edited.edit,
             rng,
             inpainter_of("guided", self.diffusion),
-            caption=truth.caption,
+            caption=chosen.truth.caption,
         )
+        return _Begun(chosen, area, painting)
+
+    def _candidate(self, index: int, begun: "_Begun", painted: EditedPhoto | InputError) -> Candidate | Refusal:
+        if isinstance(painted, BrokenImageError):
+            return Refusal("broken_image")
+        if isinstance(painted, InputError):
+            raise painted
+        subject, edit = begun.subject, painted.edit
         return Candidate(
             uid=f"guided-{derive(self.seed, self.identity_pool, 'guided-uid', index):016x}",
             chosen=painted.chosen,
             rejected=painted.rejected,
             mask=painted.mask,
-            regions=right.regions,
-            edit=painted.edit,
-            truth=truth,
-            keypoints=points,
-            split_by=truth.person,
+            regions=subject.rendering.regions,
+            edit=edit,
+            truth=subject.truth,
+            keypoints=subject.keypoints,
+            split_by=subject.truth.person,
             recipe={"namespace": self.identity_pool, "size": self.size, "method": "guided"},
-            screened=_region(edited.edit, area) if edited.edit.kind == "defect" else None,
+            screened=_region(edit, begun.area) if edit.kind == "defect" else None,
         )
+
+
+class _Begun(NamedTuple):
+    """A pair whose painting has begun."""
+
+    subject: "Subject"
+    area: BoolArray
+    painting: "Painting"
 
 
 def _region(edit: Edit, area: BoolArray) -> PartRegion:

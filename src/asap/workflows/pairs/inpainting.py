@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from asap.core.photos import EditedPhoto, PartRegion, Photo
 from asap.core.settings import Positive, PositiveFloat
 from asap.core.vocabulary import OPERATIONS, SEVERITIES
 from asap.workflows.pairs.filters import USER, PairFilter, Screening
-from asap.workflows.pairs.photos import PhotoProducer
+from asap.workflows.pairs.photos import PHOTOS_AT_ONCE, EditedPart, PhotoProducer, WantedEdit
 
 if TYPE_CHECKING:
-    from asap.degrade.diffusion import Inpainter
+    from asap.degrade.diffusion import Inpainter, Painting
 
 __all__ = ["Diffusion", "Inpainting", "generator_of", "inpainter_of"]
 
@@ -40,6 +40,14 @@ class Diffusion:
     """Denoising steps; the family's own number by default."""
     guidance: PositiveFloat | None = None
     """Guidance scale of the text; the family's own by default."""
+    batch_size: Positive = 4
+    """Images per call of the model. It changes images by rounding only, so it does not count as another setting."""
+
+    def config(self) -> dict[str, object]:
+        """Plain values that decide the images."""
+        own = asdict(self)
+        del own["batch_size"]
+        return own
 
 
 @lru_cache(maxsize=1)
@@ -93,38 +101,68 @@ class Inpainting(PhotoProducer):
         """A GPU is filled by one process."""
         return self.diffusion.device != "cpu"
 
+    @property
+    def batch(self) -> int:
+        """Photographs whose pairs fill a call of the model."""
+        return self.per_image * min(PHOTOS_AT_ONCE, -(-self.diffusion.batch_size // self.per_image))
+
+    @property
+    def chunk(self) -> int:
+        """At least a batch."""
+        return max(super().chunk, self.batch)
+
     def config(self) -> Mapping[str, object]:
         """Those of photographs, and the model."""
-        painting = {"kind": self.method, **asdict(self.diffusion)}
+        painting = {"kind": self.method, **self.diffusion.config()}
         return {**super().config(), "degrade": [self.method], "painting": painting}
 
     def instruments(self) -> tuple[Instrument, ...]:
         """The landmarker and the model."""
         return (*super().instruments(), generator_of(inpainter_of(self.method, self.diffusion)))
 
-    def edit(
-        self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator
-    ) -> tuple[PartRegion, str, EditedPhoto]:
-        """One part painted; raises ``InputError`` where no part has a skeleton that the operations break."""
+    def edit_all(self, wanted: Sequence[WantedEdit]) -> Sequence[EditedPart | InputError]:
+        """One part of each photograph painted; an error where no part has a skeleton that the operations break."""
+        from asap.degrade.diffusion import paint_all
+
+        model = inpainter_of(self.method, self.diffusion)
+        begun = [self._begin(*one, model) for one in wanted]
+        paintings = [one.painting for one in begun if isinstance(one, _Begun)]
+        painted = iter(paint_all(paintings, model, self.diffusion.batch_size))
+        return [self._finished(one.part, next(painted)) if isinstance(one, _Begun) else one for one in begun]
+
+    def _finished(self, part: PartRegion, painted: EditedPhoto | InputError) -> EditedPart | InputError:
+        return painted if isinstance(painted, InputError) else EditedPart(part, self.method, painted)
+
+    def _begin(
+        self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator, model: "Inpainter"
+    ) -> "_Begun | InputError":
         from asap.degrade import diffusion
 
-        model, caption = inpainter_of(self.method, self.diffusion), photo.caption
         severity = int(rng.choice(SEVERITIES, p=SEVERITY_SHARES))
         if self.method == "repaint":
             part = parts[int(rng.integers(len(parts)))]
-            edited = diffusion.inpaint_pair(photo.image, part, severity, rng, model, caption=caption, regions=parts)
-            return part, self.method, edited
-        wanted = set(self.operations or OPERATIONS)
+            painting = diffusion.inpaint_pair(
+                photo.image, part, severity, rng, model, caption=photo.caption, regions=parts
+            )
+            return _Begun(part, painting)
+        allowed = set(self.operations or OPERATIONS)
         cells = [
             (part, operation)
             for part in parts
             for name, operation in diffusion.SKELETON_OPERATIONS
-            if name == part.part and operation in wanted
+            if name == part.part and operation in allowed
         ]
         if not cells:
-            raise InputError("no part of this photograph has a skeleton that these operations could break")
+            return InputError("no part of this photograph has a skeleton that these operations could break")
         part, operation = cells[int(rng.integers(len(cells)))]
-        edited = diffusion.skeleton_pair(
-            photo.image, part, operation, severity, rng, model, caption=caption, regions=parts
+        painting = diffusion.skeleton_pair(
+            photo.image, part, operation, severity, rng, model, caption=photo.caption, regions=parts
         )
-        return part, self.method, edited
+        return _Begun(part, painting)
+
+
+class _Begun(NamedTuple):
+    """A part whose painting has begun."""
+
+    part: PartRegion
+    painting: "Painting"

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 
 from asap import gates
-from asap.core.errors import InputError, PhotoError
+from asap.core.errors import BrokenImageError, InputError, PhotoError
 from asap.core.hashing import digest_json_list
 from asap.core.manifest import Instrument
 from asap.core.photos import EditedPhoto, PartRegion, Photo
@@ -27,7 +27,7 @@ from asap.workflows.pairs.filters import USER, PairFilter, landmarker_of
 from asap.workflows.pairs.producer import PairProducer
 from asap.workflows.pairs.sources import GRID, Source, fit, fit_part, halved, list_sources, read, sidecars
 
-__all__ = ["PhotoProducer", "Photos"]
+__all__ = ["PHOTOS_AT_ONCE", "EditedPart", "PhotoProducer", "Photos", "WantedEdit"]
 
 NULL_EQUAL: Final = 0.25
 """Share of the null pairs whose two sides are equal."""
@@ -40,6 +40,24 @@ finest band, which the mean of four pixels removes (``docs/experiments/audit.md`
 CHUNKS: Final = 64
 """About as many chunks per store: few files on disk for many photographs, and work to share for few."""
 LARGEST_CHUNK: Final = 64
+PHOTOS_AT_ONCE: Final = 4
+"""Photographs of a batch at most; so many are kept in memory."""
+
+
+class WantedEdit(NamedTuple):
+    """A photograph of which one part is to be broken."""
+
+    photo: Photo
+    parts: Sequence[PartRegion]
+    rng: np.random.Generator
+
+
+class EditedPart(NamedTuple):
+    """Both sides, the part in which they differ, and how that was done."""
+
+    part: PartRegion
+    method: str
+    photo: EditedPhoto
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +89,8 @@ class PhotoProducer(PairProducer):
     attempts: ClassVar[int] = 16
     """Geometry forbids many edits, and those cost little."""
 
-    def edit(
-        self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator
-    ) -> tuple[PartRegion, str, EditedPhoto]:
-        """Break one of ``parts``: the part, the method and both sides; ``InputError`` where the geometry forbids it."""
+    def edit_all(self, wanted: Sequence[WantedEdit]) -> Sequence[EditedPart | InputError]:
+        """Break one part of each photograph; ``InputError`` where the geometry forbids it."""
         raise NotImplementedError
 
     @cached_property
@@ -129,8 +145,27 @@ class PhotoProducer(PairProducer):
         return (Instrument("landmarker", finder.name, finder.fingerprint),)
 
     def propose(self, indices: Sequence[int], attempt: int) -> Sequence[Candidate | Refusal]:
-        """One edit of one part for each index."""
-        return [self._propose(index, attempt) for index in indices]
+        """One edit of one part for each index; all defects are made together."""
+        shots = {index: _shot(self, index // self.per_image) for index in indices}
+        edited: dict[int, EditedPart | InputError] = {}
+        wanted: dict[int, WantedEdit] = {}
+        for index, shot in shots.items():
+            if shot.fine is None or shot.photo is None:
+                continue
+            digest, number = shot.photo.digest, index % self.per_image
+            rng = generator(self.seed, "photo", digest, number, attempt)
+            kind = self._kind(digest, number)
+            if kind == "defect":
+                wanted[index] = WantedEdit(shot.fine, shot.parts, rng)
+            else:
+                edited[index] = _without_defect(kind, shot.fine, shot.parts, rng)
+        edited |= zip(wanted, self.edit_all(list(wanted.values())), strict=True)
+        return [
+            self._candidate(index, shots[index], edited[index], defect=index in wanted)
+            if index in edited
+            else Refusal(shots[index].fault, final=True)
+            for index in indices
+        ]
 
     def groups(self, indices: Sequence[int]) -> Iterable[Group]:
         """One group per photograph."""
@@ -139,28 +174,17 @@ class PhotoProducer(PairProducer):
             own = range(number * self.per_image, (number + 1) * self.per_image)
             yield Group(indices=own, code=shot.code, facts=shot.facts, fault=shot.fault)
 
-    def _propose(self, index: int, attempt: int) -> Candidate | Refusal:
-        shot, number = _shot(self, index // self.per_image), index % self.per_image
-        if shot.fine is None or shot.photo is None:
-            return Refusal(shot.fault, final=True)
-        photo = shot.photo
-        kind = self._kind(photo.digest, number)
-        rng = generator(self.seed, "photo", photo.digest, number, attempt)
-        try:
-            if kind == "defect":
-                part, method, edited = self.edit(shot.fine, shot.parts, rng)
-            else:
-                part, method = shot.parts[int(rng.integers(len(shot.parts)))], kind
-                image = shot.fine.image
-                edited = (
-                    degrade.unchanged_pair(image, part)
-                    if kind == "null_equal"
-                    else degrade.control_edit(image, part, rng)
-                )
-        except InputError:
+    def _candidate(
+        self, index: int, shot: "_Shot", found: EditedPart | InputError, *, defect: bool
+    ) -> Candidate | Refusal:
+        if isinstance(found, BrokenImageError):
+            return Refusal("broken_image")
+        if isinstance(found, InputError):
             return Refusal("geometry")
-        screened = _reduced_part(part) if kind == "defect" and self.filter.screening is not None else None
-        if screened is None and kind == "defect" and self.filter.screening is not None:
+        assert shot.photo is not None
+        photo, number, part, edited = shot.photo, index % self.per_image, found.part, found.photo
+        screened = _reduced_part(part) if defect and self.filter.screening is not None else None
+        if screened is None and defect and self.filter.screening is not None:
             return Refusal(SCREEN_REASON)
         person = [region for region in shot.shown if region.person == part.person]
         truth = SceneTruth(
@@ -180,7 +204,7 @@ class PhotoProducer(PairProducer):
             truth=truth,
             keypoints=person_keypoints(person),
             split_by=photo.digest,
-            recipe={"size": self.size, "landmarker": self.landmarker, "number": number, "method": method},
+            recipe={"size": self.size, "landmarker": self.landmarker, "number": number, "method": found.method},
             source=photo.name,
             parents=(photo.digest,),
             screened=screened,
@@ -205,14 +229,34 @@ class Photos(PhotoProducer):
         if not self.degrade:
             yield "want at least one way to degrade, of: warp, remove, graft"
 
-    def edit(
-        self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator
-    ) -> tuple[PartRegion, str, EditedPhoto]:
+    def edit_all(self, wanted: Sequence[WantedEdit]) -> Sequence[EditedPart | InputError]:
         """One operation of one of the methods."""
+        return [self._edit(*one) for one in wanted]
+
+    def _edit(self, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator) -> EditedPart | InputError:
         rng.integers(len(self.degrade))  # unused; the content of stores depends on it
         operations = self.operations or None
-        part, method, operation, severity = degrade.sample_edit(parts, rng, methods=self.degrade, operations=operations)
-        return part, method, degrade.apply(photo.image, part, method, operation, severity, rng, regions=parts)
+        try:
+            part, method, operation, severity = degrade.sample_edit(
+                parts, rng, methods=self.degrade, operations=operations
+            )
+            edited = degrade.apply(photo.image, part, method, operation, severity, rng, regions=parts)
+        except InputError as error:
+            return error
+        return EditedPart(part, method, edited)
+
+
+def _without_defect(
+    kind: str, photo: Photo, parts: Sequence[PartRegion], rng: np.random.Generator
+) -> EditedPart | InputError:
+    """The pair of a null kind."""
+    part = parts[int(rng.integers(len(parts)))]
+    if kind == "null_equal":
+        return EditedPart(part, kind, degrade.unchanged_pair(photo.image, part))
+    try:
+        return EditedPart(part, kind, degrade.control_edit(photo.image, part, rng))
+    except InputError as error:
+        return error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +283,7 @@ class _Shot:
 NOTHING: Final = np.zeros((0, 0), dtype=np.uint8)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=PHOTOS_AT_ONCE)
 def _shot(producer: PhotoProducer, number: int) -> _Shot:
     """File ``number``; kept for its further pairs and attempts."""
     source = producer.files[number]
