@@ -18,7 +18,7 @@ def test_noise_belongs_to_the_pair_and_spreads_over_time() -> None:
 
 
 def test_the_untrained_policy_is_the_reference_and_a_trained_one_is_not() -> None:
-    run = alignment(lora=True, lr=1e-2, loss={"target_margin": 0.5})
+    run = alignment(lora=True, lr=1e-2, loss={"target_margin": 0.5, "scale": "none"})
     for loss, delta, rise in measured(run, [0, 1, 2]):
         assert (loss, delta, rise) == (1.0, 0.0, 0.0)
     list(run.steps(until=3))

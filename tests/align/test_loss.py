@@ -12,8 +12,8 @@ from asap.align.loss import (
     hinge_margin_loss,
     logistic_loss,
     margin,
+    reference_scale,
     squared_margin_loss,
-    time_scale,
     weighted_error,
 )
 
@@ -89,10 +89,11 @@ def test_area_scale_of_empty_and_tiny_masks() -> None:
     torch.testing.assert_close(area_scale(f64(0.0, 0.0001, 0.05), 0.05), f64(1.0, 0.1, 1.0))
 
 
-def test_time_scale_is_relative_to_the_reference() -> None:
-    """Errors 0.05 and 0.15 have mean 0.1, typical 0.1: scale 1. At 0.4 it is 4; nothing goes below 0.01."""
-    scale = time_scale(f64(0.05, 0.4, 0.0), f64(0.15, 0.4, 0.0), 0.1)
-    torch.testing.assert_close(scale, f64(1.0, 4.0, 0.01))
+def test_reference_scale_is_the_mean_of_both_sides() -> None:
+    """Errors 0.05 and 0.15 have mean 0.1; nothing goes below 0.001, and no gradient goes through."""
+    scale = reference_scale(f64(0.05, 0.4, 0.0, grad=True), f64(0.15, 0.4, 0.0))
+    torch.testing.assert_close(scale, f64(0.1, 0.4, 0.001))
+    assert not scale.requires_grad
 
 
 def test_anchor_charges_only_a_rise() -> None:

@@ -33,30 +33,30 @@ SETTINGS = {
     "normalize",
     "scale",
     "typical_share",
-    "typical_error",
     "anchor",
     "sft",
 }
 """Keys of the settings in manifests: hashes of runs depend on them."""
 
 
-def errors(chosen: float, rejected: float, *, share: float = 0.05) -> PairErrors:
-    """One pair whose reference errors are 0.1 on both sides."""
+def errors(chosen: float, rejected: float, *, share: float = 0.05, reference: float = 0.1) -> PairErrors:
+    """One pair whose reference errors are equal on both sides."""
 
     def one(value: float, *, grad: bool = False) -> Tensor:
         return torch.tensor([value], dtype=torch.float64, requires_grad=grad)
 
     return PairErrors(
         policy_chosen=one(chosen, grad=True),
-        reference_chosen=one(0.1),
+        reference_chosen=one(reference),
         policy_rejected=one(rejected, grad=True),
-        reference_rejected=one(0.1),
+        reference_rejected=one(reference),
         mask_share=one(share),
     )
 
 
 def run(name: str, found: PairErrors, **overrides: object) -> tuple[float, float, float]:
-    """Loss, and its derivatives by the chosen and the rejected error."""
+    """Loss, and its derivatives by the chosen and the rejected error; the margin is absolute unless asked otherwise."""
+    overrides = {"scale": "none", **overrides}
     loss = pair_losses(*with_errors(name, found, overrides)).loss
     derivatives = torch.autograd.grad(loss.sum(), [found.policy_chosen, found.policy_rejected], allow_unused=True)
     chosen, rejected = (0.0 if value is None else value.item() for value in derivatives)
@@ -99,6 +99,9 @@ def test_localized_shapes_are_the_plain_ones_on_weighted_errors() -> None:
     """Nothing but alpha separates dpo from localized_dpo and margin_dpo from asap, and alpha acts before the loss."""
     assert run("localized_dpo", errors(0.0999, 0.1001)) == run("dpo", errors(0.0999, 0.1001))
     assert run("asap", errors(0.098, 0.103)) == run("margin_dpo", errors(0.098, 0.103))
+    assert run("asap", errors(0.098, 0.103), scale="reference") == run(
+        "margin_dpo", errors(0.098, 0.103), scale="reference"
+    )
     assert METHODS.get("localized_dpo").settings == replace(METHODS.get("dpo").settings, alpha=10.0)
     assert METHODS.get("asap").settings == replace(METHODS.get("margin_dpo").settings, alpha=10.0)
 
@@ -126,6 +129,8 @@ def test_the_description_has_the_slope_and_the_margin() -> None:
     assert (dpo["k"], dpo["margin"]) == (2500.0, None)
     assert describe(*resolve_method("ipo", {}))["margin"] == 0.5 / 5000
     assert describe(*resolve_method("asap", {"target_margin": 0.02}))["margin"] == 0.02
+    assert describe(*resolve_method("asap", {}))["margin"] == 0.05
+    assert describe(*resolve_method("asap", {"scale": "none"}))["margin"] == 0.01
     assert describe(*resolve_method("sft", {}))["margin"] is None
 
 
@@ -145,11 +150,35 @@ def test_anchor_and_sft_add_in_units_of_the_margin() -> None:
     assert run("asap", errors(0.098, 0.103), anchor=4.0) == pytest.approx(run("asap", errors(0.098, 0.103)))
 
 
-def test_area_and_time_scale_delta() -> None:
-    """Four times the typical mask, or twice the typical error (0.05 against 0.1): delta counts a quarter, a half."""
+def test_area_and_reference_scale_delta() -> None:
+    """Four times the typical mask: delta counts a quarter. Reference errors of 0.1: 0.005 is 5 %, the margin."""
     assert run("asap", errors(0.098, 0.103, share=0.2), scale="area")[0] == pytest.approx((0.005 / 4 / 0.01 - 1) ** 2)
-    loss = run("asap", errors(0.098, 0.103), scale="time", typical_error=0.05)[0]
-    assert loss == pytest.approx((0.005 / 2 / 0.01 - 1) ** 2)
+    for name in ("asap", "asap_hinge", "margin_dpo"):
+        assert run(name, errors(0.098, 0.103), scale="reference") == pytest.approx((0, 0, 0), abs=1e-9)
+    assert run("asap", errors(0.099, 0.1015), scale="reference") == pytest.approx((0.25, 200.0, -200.0))
+
+
+def test_a_relative_margin_has_no_unit() -> None:
+    """All errors ten times as large, as in another family: same loss, and derivatives that are ten times as small."""
+    found, larger = errors(0.098, 0.103), errors(0.98, 1.03, reference=1.0)
+    for name in ("asap", "asap_hinge", "margin_dpo"):
+        loss, chosen, rejected = run(name, found, scale="reference", target_margin=0.1)
+        assert run(name, larger, scale="reference", target_margin=0.1) == pytest.approx(
+            (loss, chosen / 10, rejected / 10)
+        )
+
+
+def test_the_margin_follows_the_scale_unless_it_is_given() -> None:
+    def margins(name: str, **given: object) -> tuple[str, float]:
+        settings = resolve_method(name, given)[1]
+        return settings.scale, settings.target_margin
+
+    assert margins("asap") == margins("asap", scale="reference") == ("reference", 0.05)
+    assert margins("asap", scale="none") == ("none", 0.01)
+    assert margins("asap", scale="area") == ("area", 0.01)
+    assert margins("asap", scale="none", target_margin=0.2) == ("none", 0.2)
+    assert margins("dpo") == ("none", 0.01)
+    assert margins("dpo", scale="reference") == ("reference", 0.05)
 
 
 def test_resolve_reports_all_faults_together() -> None:
@@ -159,10 +188,10 @@ def test_resolve_reports_all_faults_together() -> None:
         resolve_method("asap", {"gamma": 1.0})
     with pytest.raises(UnknownNameError, match="asap_hinge"):
         resolve_method("asp", {})
-    assert resolve_method("asap", {"target_margin": None})[1] == LossSettings()
+    assert resolve_method("asap", {"target_margin": None})[1] == METHODS.get("asap").settings
 
 
-@pytest.mark.parametrize("more", [{}, {"anchor": 4.0}, {"sft": 1.0}, {"scale": "area"}, {"scale": "time"}])
+@pytest.mark.parametrize("more", [{}, {"anchor": 4.0}, {"sft": 1.0}, {"scale": "area"}, {"scale": "reference"}])
 def test_gradcheck_of_whole_methods(more: dict[str, object]) -> None:
     for name in NAMES:
         method, settings = resolve_method(name, {"target_margin": 0.3, "beta": 2.0, **more})

@@ -41,7 +41,7 @@ def result(policy: float | Tensor, reference: float | Tensor) -> StepResult:
 
         return run
 
-    method, settings = resolve_method("asap", {})
+    method, settings = resolve_method("asap", {"scale": "none"})
     objective = Objective(
         policy=known(policy),
         reference=fresh_reference(known(reference), nullcontext),

@@ -21,8 +21,8 @@ __all__ = [
     "hinge_margin_loss",
     "logistic_loss",
     "margin",
+    "reference_scale",
     "squared_margin_loss",
-    "time_scale",
     "weighted_error",
 ]
 
@@ -96,16 +96,14 @@ def area_scale(mask_share: Tensor, typical_share: float) -> Tensor:
     return torch.where(mask_share > 0, scale, torch.ones_like(scale))
 
 
-def time_scale(reference_chosen: Tensor, reference_rejected: Tensor, typical_error: float) -> Tensor:
-    """How much larger than typical the reference's error is at this pair's timesteps, (B,) -> (B,).
+def reference_scale(reference_chosen: Tensor, reference_rejected: Tensor) -> Tensor:
+    """The reference's error at a pair's draws of noise and timestep, mean of both sides, (B,) -> (B,), no gradient.
 
-    The error of a denoiser spans more than a factor ten over t, so one tau asks nearly nothing at some times and more
-    than all at others. delta / scale is a relative improvement: tau / typical_error of the reference's own error, at
-    every t. The reference's mean over both sides keeps it symmetric; it has no gradient. Floored at 1 % of typical so
-    that a sample without noise cannot dominate.
+    delta / scale has no unit: tau is the share of its error by which the policy is to improve more on the chosen side.
+    The error of a denoiser spans more than a factor ten over t and between families, so one absolute tau asks nearly
+    nothing at some times and more than all at others. Floored at 0.001, so that a draw without noise cannot dominate.
     """
-    mean = 0.5 * (reference_chosen + reference_rejected) / typical_error
-    return mean.detach().clamp(min=0.01)
+    return (0.5 * (reference_chosen + reference_rejected)).detach().clamp(min=1e-3)
 
 
 def anchor_penalty(policy_chosen: Tensor, reference_chosen: Tensor, unit: float | Tensor) -> Tensor:

@@ -21,15 +21,19 @@ from asap.align.loss import (
     hinge_margin_loss,
     logistic_loss,
     margin,
+    reference_scale,
     squared_margin_loss,
-    time_scale,
 )
 from asap.core.errors import ConfigError
 from asap.core.registry import Registry
 
 __all__ = ["METHODS", "LossSettings", "Method", "PairErrors", "PairLosses", "describe", "pair_losses", "resolve_method"]
 
-Scale = Literal["none", "area", "time"]
+Scale = Literal["none", "area", "reference"]
+ABSOLUTE_MARGIN: Final = 0.01
+"""Default of ``target_margin`` in units of error: the paper's tau."""
+RELATIVE_MARGIN: Final = 0.05
+"""Default of ``target_margin`` as a share of the reference's error; our choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +63,19 @@ class LossSettings:
 
     alpha: float = 10.0
     """Extra weight of the error inside the mask, >= 0."""
-    target_margin: float = 0.01
-    """tau: the delta that margin losses ask for, > 0, in units of error."""
+    target_margin: float = ABSOLUTE_MARGIN
+    """tau: the delta / scale that margin losses ask for, > 0: in units of error, or as a share of the reference's error
+    under the scale ``reference``."""
     beta: float = 5000.0
     """Slope of the logistic loss, > 0. Its unit of error is 1 / beta."""
     normalize: bool = True
     """Divide margin losses by tau^2. ``asap`` with False is exactly (delta - tau)^2; see ``loss.squared_margin_loss``
     for why the constant is there by default."""
     scale: Scale = "none"
-    """What delta is divided by: ``area``, the mask's size (``loss.area_scale``); ``time``, the reference's error at
-    the sampled timesteps (``loss.time_scale``)."""
+    """What delta is divided by: ``area``, the mask's size (``loss.area_scale``); ``reference``, the reference's error
+    at the draws of the pair (``loss.reference_scale``)."""
     typical_share: float = 0.05
     """Masked share of the latent at which the scale ``area`` is 1, in (0, 1]."""
-    typical_error: float = 0.1
-    """Reference error at which the scale ``time`` is 1, > 0."""
     anchor: float = 0.0
     """Weight of ``loss.anchor_penalty``, >= 0; 4 bounds the rise of the chosen side's error by tau / 8."""
     sft: float = 0.0
@@ -87,7 +90,6 @@ class LossSettings:
             f"beta must be > 0, got {self.beta}": self.beta > 0,
             f"scale must be one of {', '.join(scales)}, got {self.scale!r}": self.scale in scales,
             f"typical_share must be in (0, 1], got {self.typical_share}": 0 < self.typical_share <= 1,
-            f"typical_error must be > 0, got {self.typical_error}": self.typical_error > 0,
             f"anchor must be >= 0, got {self.anchor}": self.anchor >= 0,
             f"sft must be >= 0, got {self.sft}": self.sft >= 0,
         }
@@ -158,13 +160,15 @@ def pair_losses(method: Method, errors: PairErrors, settings: LossSettings) -> P
 def _scale(errors: PairErrors, settings: LossSettings) -> Tensor:
     if settings.scale == "area":
         return area_scale(errors.mask_share, settings.typical_share)
-    if settings.scale == "time":
-        return time_scale(errors.reference_chosen, errors.reference_rejected, settings.typical_error)
+    if settings.scale == "reference":
+        return reference_scale(errors.reference_chosen, errors.reference_rejected)
     return torch.ones_like(errors.reference_chosen)
 
 
 def resolve_method(name: str, overrides: Mapping[str, object]) -> tuple[Method, LossSettings]:
     """A method and its settings with ``overrides`` applied; a value of None keeps the method's default.
+
+    ``target_margin`` without a value is 0.05 under the scale ``reference`` and 0.01 under others.
 
     Raises:
         UnknownNameError: no such method.
@@ -175,6 +179,9 @@ def resolve_method(name: str, overrides: Mapping[str, object]) -> tuple[Method, 
     known = {item.name for item in fields(LossSettings)}
     if unknown := sorted(set(given) - known):
         raise ConfigError(f"unknown loss settings {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    if given.get("scale", method.settings.scale) != method.settings.scale:
+        relative = given["scale"] == "reference"
+        given.setdefault("target_margin", RELATIVE_MARGIN if relative else ABSOLUTE_MARGIN)
     settings = replace(method.settings, **given)  # type: ignore[arg-type]
     if faults := settings.faults():
         raise ConfigError.collect(faults)
@@ -243,6 +250,7 @@ def _register(method: Method) -> None:
 
 METHODS: Final[Registry[Method]] = Registry("method")
 _PLAIN: Final = LossSettings(alpha=0.0)
+_RELATIVE: Final = LossSettings(scale="reference", target_margin=RELATIVE_MARGIN)
 
 _register(
     Method(
@@ -265,13 +273,15 @@ _register(
         settings=_PLAIN,
     )
 )
-# The paper's objective. The default is (delta/tau - 1)^2, the paper's (delta - tau)^2 up to the constant 1/tau^2.
+# The paper's objective: (delta/tau - 1)^2 is its (delta - tau)^2 up to the constant 1/tau^2. Its tau is absolute:
+# ``scale="none"``; docs/experiments/margin.md shows why the margin is relative by default.
 _register(
     Method(
         name="asap",
         summary="the paper: mask weight and a margin that is bounded on both sides",
         loss=squared,
         unit=_tau,
+        settings=_RELATIVE,
     )
 )
 _register(
@@ -291,7 +301,7 @@ _register(
         summary="ablation: bounded margin, no mask weight",
         loss=squared,
         unit=_tau,
-        settings=_PLAIN,
+        settings=replace(_RELATIVE, alpha=0.0),
     )
 )
 _register(
@@ -300,6 +310,7 @@ _register(
         summary="asap without the penalty beyond the margin",
         loss=hinge,
         unit=_tau,
+        settings=_RELATIVE,
     )
 )
 _register(

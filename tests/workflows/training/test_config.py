@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from asap.align.methods import METHODS, LossSettings
+from asap.align.methods import METHODS
 from asap.align.settings import TrainSettings
 from asap.backbones.families import families
 from asap.backbones.family import LoadOptions
@@ -78,7 +78,7 @@ def test_defaults_are_those_of_the_rooms() -> None:
     decided = {"lr": LORA_LR, "steps": 150, "grad_accum": 1}
     for item in fields(TrainSettings):
         assert getattr(train_settings(config, 1), item.name) == decided.get(item.name, item.default), item.name
-    assert loss_settings(config)[1] == LossSettings()
+    assert loss_settings(config)[1] == METHODS.get(config.method).settings
     assert config.runtime.options() == LoadOptions()
     assert asked(full=True).lr == FULL_LR
     assert asked(full=True).rank is None

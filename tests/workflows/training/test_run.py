@@ -69,7 +69,7 @@ def test_what_a_run_leaves(pairs: Path, tmp_path: Path) -> None:
     loss, steps = manifest.config["loss"], manifest.config["training"]
     assert isinstance(loss, dict)
     assert isinstance(steps, dict)
-    assert {"alpha": 10.0, "tau": 0.01, "beta": 5000.0, "normalize": True}.items() <= loss.items()
+    assert {"alpha": 10.0, "tau": 0.05, "scale": "reference", "beta": 5000.0, "normalize": True}.items() <= loss.items()
     assert {"steps": 4, "batch_size": 3, "seed": 0, "precision": "fp32"}.items() <= steps.items()
     assert [parent.kind for parent in manifest.parents] == ["pairs", "model"]
     assert manifest.instruments == (GATE,)
@@ -304,7 +304,7 @@ def test_a_mask_of_another_size_is_refused(pairs: Path, tmp_path: Path, monkeypa
 
 def test_other_settings_in_the_same_folder_are_refused(pairs: Path, tmp_path: Path) -> None:
     run(pairs, tmp_path / "run", steps=1)
-    with pytest.raises(InputError, match=r"loss.tau is 0.01, not 0.02"):
+    with pytest.raises(InputError, match=r"loss.tau is 0.05, not 0.02"):
         run(pairs, tmp_path / "run", steps=1, target_margin=0.02)
     assert (tmp_path / "run" / "manifest.json").exists()
 

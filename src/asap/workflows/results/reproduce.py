@@ -250,6 +250,7 @@ def _run_one(work: Path, how: ReproduceSettings, device: str, method: str, seed:
         _training_pairs(work, method),
         run,
         method=method.partition("+")[0],
+        scale="none",  # the published rows of margin methods have the paper's absolute margin
         steps=_measured_steps(how, method)[-1],
         batch_size=how.batch_size,
         lr=how.lr,

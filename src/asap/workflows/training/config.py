@@ -46,17 +46,17 @@ class LossConfig:
     alpha: NonNegative | None = None
     """Extra weight of the error inside the mask."""
     target_margin: PositiveFloat | None = None
-    """Target of delta for asap and margin_dpo, in units of error."""
+    """Target of delta for asap, asap_hinge and margin_dpo: as a share of the reference's error, 0.05 by default; in
+    units of error under the scales none and area, 0.01 by default."""
     beta: PositiveFloat | None = None
     """Slope of the logistic losses; 1 / beta is their unit of error. The margin of ipo is 1 / (2 beta)."""
     normalize: bool = True
     """Divide margin losses by the square of the margin, so that the loss starts at 1."""
-    scale: Literal["none", "area", "time"] = "none"
-    """What the margin is relative to: the area of the mask, or the reference's error at the timestep."""
+    scale: Literal["none", "area", "reference"] | None = None
+    """What delta is divided by: nothing, the area of the mask, or the reference's error at the same noise and
+    timestep. By default reference for asap, asap_hinge and margin_dpo, and none for other methods."""
     typical_share: Annotated[float, Range(above=0, most=1)] = 0.05
     """Masked share of the image at which the scale area is 1."""
-    typical_error: PositiveFloat = 0.1
-    """Error of the reference at which the scale time is 1."""
     anchor: NonNegative = 0.0
     """Weight of a penalty on increases of the chosen image's error; 4 limits the increase to an eighth of the
     margin."""
