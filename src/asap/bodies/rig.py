@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from asap.bodies.anny_data import AnnyData, load_anny_data
+from asap.bodies.warp_runtime import start_warp
 from asap.core.records import ByteArray, FloatArray, Floats, IntArray
 from asap.core.vocabulary import region_id
 
@@ -160,7 +161,8 @@ def _along(rest: Rest, index: Mapping[str, int], dominant: IntArray, regions: By
 
 @lru_cache(maxsize=1)
 def load_rig() -> Rig:
-    """Load the rig; see ``load_anny_data`` for the time it takes."""
+    """Load the rig; see ``load_anny_data`` for the time it takes. Starts warp, whose kernels pose bodies."""
+    start_warp()
     data = load_anny_data()
     labels = data.labels
     index = {label: i for i, label in enumerate(labels)}

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 __all__ = [
     "AsapError",
+    "BrokenImageError",
     "ConfigError",
     "InputError",
     "MissingDependencyError",

@@ -179,7 +179,9 @@ def test_the_commands(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     said_by(pairs, "anna", {0: "a", 1: "r", 2: "a"}, error="leak")
     said_by(pairs, "ben", {0: "a", 1: "r", 2: "r"}, error="leak")
     assert main(["pairs", "agreement", str(pairs)]) == 0
-    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[printed.index("anna") + 1].split() == ["decided", "3"]
+    lines = dict(line.split("  ", 1) for line in printed if "  " in line)
     assert lines["anna and ben: decision"].strip().startswith("kappa 0.400 [")
     assert lines["anna and ben: error type"].strip() == "kappa unknown, n 3 (one answer throughout)"
     assert lines["anna and ben: blind"].strip() == "0 of 3"
