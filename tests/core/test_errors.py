@@ -13,6 +13,7 @@ ONE_OF_EACH = (
     errors.UnknownNameError("method", "ppo", ["dpo", "asap"]),
     errors.MissingDependencyError("rtmlib", "the pose judge"),
     errors.PhotoError("truncated", "a.jpg breaks off"),
+    errors.BrokenImageError("sd returned an image with values that are not finite"),
     errors.StoreError("no store at a"),
     errors.TrainingError("the loss is not a number"),
 )
