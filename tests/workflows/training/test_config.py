@@ -64,6 +64,22 @@ def test_the_first_comment_of_every_file_is_a_command_for_it() -> None:
         assert parse(["train", "--config", str(path), *words[4:]])
 
 
+@pytest.mark.parametrize(
+    ("words", "scale", "margin"),
+    [
+        ([], "reference", 0.05),
+        (["--scale", "none"], "none", 0.01),
+        (["--scale", "area"], "area", 0.01),
+        (["--scale", "none", "--target-margin", "0.02"], "none", 0.02),
+        (["--method", "dpo"], "none", 0.01),
+    ],
+)
+def test_the_margin_from_the_command_line(words: list[str], scale: str, margin: float) -> None:
+    found: Any = parse(["train", "--pairs", "p", "--out", "o", *words])
+    settings = loss_settings(found)[1]
+    assert (settings.scale, settings.target_margin) == (scale, margin)
+
+
 def test_names_are_unique_over_the_sections() -> None:
     known = names(TrainConfig)
     sections = [item.type for item in fields(TrainConfig) if is_dataclass(item.type)]

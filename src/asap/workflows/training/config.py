@@ -52,9 +52,9 @@ class LossConfig:
     """Slope of the logistic losses; 1 / beta is their unit of error. The margin of ipo is 1 / (2 beta)."""
     normalize: bool = True
     """Divide margin losses by the square of the margin, so that the loss starts at 1."""
-    scale: Literal["none", "area", "reference"] | None = None
+    scale: Literal["auto", "none", "area", "reference"] = "auto"
     """What delta is divided by: nothing, the area of the mask, or the reference's error at the same noise and
-    timestep. By default reference for asap, asap_hinge and margin_dpo, and none for other methods."""
+    timestep. auto is reference for asap, asap_hinge and margin_dpo, and none for other methods."""
     typical_share: Annotated[float, Range(above=0, most=1)] = 0.05
     """Masked share of the image at which the scale area is 1."""
     anchor: NonNegative = 0.0

@@ -272,7 +272,8 @@ def loss_settings(config: TrainConfig) -> tuple[Method, LossSettings]:
     Raises:
         UnknownNameError: no such method.
     """
-    return resolve_method(config.method, vars(config.loss))
+    scale = None if config.loss.scale == "auto" else config.loss.scale
+    return resolve_method(config.method, {**vars(config.loss), "scale": scale})
 
 
 def train_settings(config: TrainConfig, processes: int) -> TrainSettings:
